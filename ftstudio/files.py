@@ -1,0 +1,364 @@
+"""Every write that ftstudio makes, and what makes writes and names safe.
+
+A file is replaced whole or not at all (`write_atomic`), or grows by whole lines (`LineAppender`). Nothing else
+in ftstudio opens a file for writing. Text from outside reaches a terminal only through `safe_text`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import secrets
+import stat
+import struct
+import sys
+import tomllib
+import unicodedata
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from platformdirs.unix import Unix
+
+from ftstudio.errors import InputError
+
+# ------------------------------------------------------------------------------------------------ places
+
+
+def config_dir() -> Path:
+    """Where the user's settings are: $XDG_CONFIG_HOME/ftstudio."""
+    return Unix("ftstudio").user_config_path
+
+
+def state_dir() -> Path:
+    """Queue tickets, slot locks, ui.toml: $XDG_STATE_HOME/ftstudio."""
+    return Unix("ftstudio").user_state_path
+
+
+def cache_dir() -> Path:
+    """What can be made again: $XDG_CACHE_HOME/ftstudio."""
+    return Unix("ftstudio").user_cache_path
+
+
+# ------------------------------------------------------------------------------------------------- names
+
+NAME_RULE = "a letter or digit, then letters, digits, '.', '_' or '-', 64 at most"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def is_safe_name(name: str) -> bool:
+    """Whether a folder or component may be called so."""
+    return _NAME.match(name) is not None
+
+
+def check_name(name: str, what: str) -> str:
+    """The name itself. Raises InputError when it is not one that we create."""
+    if not is_safe_name(name):
+        raise InputError(f"{quote(name)} is no {what} name.", f"A name is {NAME_RULE}.")
+    return name
+
+
+# -------------------------------------------------------------------------------------------------- text
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_DANGEROUS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def safe_text(text: object, *, one_line: bool = False) -> str:
+    """Text that may be shown on a terminal: control characters, C1, bidi overrides and lone surrogates become
+    visible escapes; tab and newline stay unless `one_line`, where they are escaped too.
+    """
+    shown = _DANGEROUS.sub(_escape, str(text))
+    if one_line:
+        shown = shown.replace("\n", "\\n").replace("\t", "\\t")
+    return shown
+
+
+def quote(text: object, limit: int = 60) -> str:
+    """Text from outside for use within a sentence: quoted, on one line, shortened."""
+    shown = safe_text(text, one_line=True)
+    return f"'{shown[: limit - 1]}…'" if len(shown) > limit else f"'{shown}'"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count and noun: "1 row", "4,812 rows"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def size_text(count: float) -> str:
+    """Bytes for people, in powers of 1000: "512 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def is_printable(name: str) -> bool:
+    """Whether a name holds only characters that a person can see and type back."""
+    return not any(unicodedata.category(c).startswith("C") or c in _BIDI for c in name)
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+def explain(error: OSError, path: Path | None = None) -> InputError:
+    """The sentence for an error of the file system, with the path and what to do."""
+    where = quote(path if path is not None else error.filename or "a file", 200)
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return InputError(f"The disk is full: {where} could not be written.", "Free some space and try again.")
+        case errno.EROFS:
+            return InputError(f"{where} lies on a file system that is read-only.", "Use a folder that you can write.")
+        case errno.EACCES | errno.EPERM:
+            return InputError(f"No permission for {where}{_mode_of(path)}.", "Change its mode or owner.")
+        case errno.ENOENT:
+            return InputError(f"There is no {where}.")
+        case errno.EISDIR:
+            return InputError(f"{where} is a folder, not a file.")
+        case errno.ENOTDIR:
+            return InputError(f"{where} is not inside a folder: part of its path is a file.")
+        case errno.ELOOP:
+            return InputError(f"{where} is a loop of symbolic links.", "Remove the loop.")
+        case errno.ENAMETOOLONG:
+            return InputError(f"The name {where} is too long for this file system.", "Choose a shorter one.")
+        case errno.EMFILE | errno.ENFILE:
+            return InputError(f"No more files may be open: {where}.", "Raise the limit (ulimit -n) or close programs.")
+    return InputError(f"{where}: {error.strerror or error}.")
+
+
+def _mode_of(path: Path | None) -> str:
+    if path is None:
+        return ""
+    for place in (path, path.parent):
+        with contextlib.suppress(OSError):
+            return f" ({place.name or place} has mode {stat.S_IMODE(place.stat().st_mode):04o})"
+    return ""
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError inside into the sentence of `explain`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def refuse_symlinks(path: Path, root: Path) -> None:
+    """Raise InputError when `path` is not inside `root` or is reached through a symbolic link below it."""
+    try:
+        parts = path.relative_to(root).parts
+    except ValueError:
+        raise InputError(f"{quote(path, 200)} is outside {quote(root, 200)}; nothing is written there.") from None
+    place = root
+    for part in parts:
+        place = place / part
+        if part == ".." or place.is_symlink():
+            raise InputError(
+                f"{quote(place, 200)} is a symbolic link; ftstudio does not write or delete through one.",
+                "Replace it by a real file or folder.",
+            )
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace a file by new content, durably: readers see the old file or the new one, never a part.
+
+    Keeps the mode of a file that is replaced. Raises OSError; the old file is then untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    staging = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        descriptor = -1
+        os.replace(staging, path)  # noqa: PTH105 - named as the system call that makes this atomic
+    except BaseException:
+        if descriptor >= 0:
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            staging.unlink()
+        raise
+    fsync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it: a short write (a signal, a disk about to be full) is gone on with until it raises."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def toml_text(values: Mapping[str, Any]) -> str:
+    """A mapping as TOML; None values are left out, since TOML has no null."""
+    return tomli_w.dumps(_without_none(values), multiline_strings=False)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(v) for v in value if v is not None]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_toml(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a machine's TOML file atomically. Raises OSError."""
+    write_atomic(path, toml_text(values))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a machine's TOML file. Raises OSError, or ValueError when it is not TOML."""
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+class LineAppender:
+    """Appends whole lines to a file that others read meanwhile.
+
+    Opening it ends a line that a crash tore, so that nothing is ever appended to half a record.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(path, flags, 0o666)
+        self._end_torn_line()
+
+    def _end_torn_line(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            write_all(self._descriptor, b"\n")
+
+    def append(self, line: str) -> None:
+        """Append one line (without its newline). Raises OSError; a torn line is ended by the next append."""
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        written = os.write(self._descriptor, data)
+        if written != len(data):
+            try:
+                write_all(self._descriptor, data[written:])
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+                raise
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def open_log(path: Path) -> int:
+    """A descriptor that appends to a log, for a child's stdout and stderr."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def tail_bytes(path: Path, limit: int) -> bytes:
+    """The last `limit` bytes of a file, from the start of a line; empty when there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            data = file.read(limit)
+    except FileNotFoundError:
+        return b""
+    return data if size <= limit else data[data.find(b"\n") + 1 :]
+
+
+# -------------------------------------------------------------------------------------------------- locks
+
+
+class RecordLock:
+    """A POSIX record lock on a file, opened once by its holder and never inherited by a fork.
+
+    Probing (`holder`) uses F_GETLK, which takes nothing, so it can never make the holder's own attempt fail.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def acquire(self) -> bool:
+        """Take the lock without waiting; False when somebody else holds it. Raises OSError where locks do not work."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in {errno.EACCES, errno.EAGAIN}:
+                return False
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock up. Safe to call twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def lock_holder(path: Path) -> int | None:
+    """The pid that holds the record lock on `path`, or None when nobody (on this host) does.
+
+    Do not call this in the process that holds the lock itself: closing any descriptor of the file drops it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, _pack_flock(fcntl.F_RDLCK))
+    finally:
+        os.close(descriptor)
+    kind, pid = _unpack_flock(answer)
+    return None if kind == fcntl.F_UNLCK else pid
+
+
+# struct flock in native layout: macOS puts the offsets and the pid before the type, Linux after it.
+_MACOS = sys.platform == "darwin"
+
+
+def _pack_flock(kind: int) -> bytes:
+    if _MACOS:
+        return struct.pack("qqihh", 0, 0, 0, kind, os.SEEK_SET)
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0)
+
+
+def _unpack_flock(answer: bytes) -> tuple[int, int]:
+    """Type and pid."""
+    if _MACOS:
+        _, _, pid, kind, _ = struct.unpack("qqihh", answer)
+    else:
+        kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
+    return int(kind), int(pid)

@@ -1,0 +1,314 @@
+"""Discovery of plugins: what is installed, what works, and why something does not.
+
+    entry points ──> Record (active | disabled | failed, with the reason) ──> Registry.find(kind, name) ──> Offer
+
+A plugin of somebody else is first described in a process of its own (`ftstudio.probe`); the answer is cached by
+distribution, version and file times. Only what passed there is ever imported here, and only when a project names
+one of its components, so fifty installed plugins cost fifty small cache files. Blocking happens before import.
+Never `load_setuptools_entrypoints()`: one plugin that raises would take all the others with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ftstudio.api import GROUP, Component
+from ftstudio.errors import ContractError, FtstudioError, PluginError, UnknownNameError
+from ftstudio.files import cache_dir, quote, write_atomic
+from ftstudio.options import nearest
+from ftstudio.probe import collect, load, why
+from ftstudio.settings import disabled_plugins, read_settings
+
+Status = Literal["active", "disabled", "failed"]
+OWN = "ftstudio"
+"""The distribution whose components' bare names nobody can take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A component as the probe saw it."""
+
+    kind: str
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One installed plugin."""
+
+    name: str
+    """Of the entry point."""
+    value: str
+    distribution: str
+    version: str
+    status: Status
+    reason: str = ""
+    components: tuple[Described, ...] = ()
+    heavy: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How sentences call it: "plugin gguf (ftstudio-gguf 1.2)"."""
+        return f"plugin {self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A component together with the plugin that offers it."""
+
+    kind: str
+    component: Component
+    record: Record
+
+    @property
+    def title(self) -> str:
+        """How sentences call it: "dataset text"; a stranger's with its distribution."""
+        place = "" if self.record.distribution == OWN else f" of {self.record.distribution} {self.record.version}"
+        return f"{self.kind} {self.component.name}{place}"
+
+    def build(self, options: object) -> Any:
+        """Import the target and build it. Raises PluginError when it cannot be imported or built."""
+        target = self._resolve(self.component.target)
+        with self._blamed("building it"):
+            return target(options)
+
+    def light(self, which: Literal["facts", "plan", "check"], *arguments: Any) -> Any:
+        """Call the light function, or return None when the component has none. Raises PluginError."""
+        name = getattr(self.component, which)
+        if not name:
+            return None
+        function = self._resolve(name)
+        with self._blamed(f"its {which} function"):
+            answer = function(*arguments)
+            return list(answer) if which == "check" else answer
+
+    def _resolve(self, target: str) -> Callable[..., Any]:
+        module, _, attribute = target.partition(":")
+        try:
+            with _quiet():
+                found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            hint = self.component.install_hint or f"Its target is {target}."
+            raise PluginError(f"{self.title} cannot be imported: {why(error)}", hint) from error
+        if not callable(found):
+            raise ContractError(f"{self.title}: {target} is not callable.")
+        return found  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _blamed(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FtstudioError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.title} failed in {what}: {why(error)}", f"It is offered by {self.record.title}."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All installed plugins, and the way to their components."""
+
+    records: tuple[Record, ...]
+    _loaded: dict[str, Mapping[str, tuple[Component, ...]]] = field(default_factory=dict, compare=False, repr=False)
+
+    def names(self, kind: str) -> dict[str, list[Record]]:
+        """Each name that may stand behind `use` for a kind -> the plugins that answer to it."""
+        names: dict[str, list[Record]] = {}
+        for record in self.records:
+            for described in record.components:
+                if described.kind == kind and record.status == "active":
+                    names.setdefault(described.name, []).append(record)
+                    names.setdefault(f"{record.distribution}/{described.name}", []).append(record)
+        for name, records in names.items():
+            own = [r for r in records if r.distribution == OWN]
+            if own and "/" not in name:
+                names[name] = own
+        return names
+
+    def find(self, kind: str, name: str) -> Offer:
+        """The component that `use = name` means. Raises UnknownNameError or PluginError with what to do."""
+        names = self.names(kind)
+        records = names.get(name, [])
+        if not records:
+            raise self._unknown(kind, name, names)
+        if len(records) > 1:
+            both = " and ".join(quote(f"{r.distribution}/{name}") for r in records)
+            raise UnknownNameError(f"Two plugins offer the {kind} {quote(name)}.", f"Write use = {both}: one of them.")
+        record = records[0]
+        bare = name.rpartition("/")[2]
+        for component in self._components(record).get(kind, ()):
+            if component.name == bare:
+                return Offer(kind=kind, component=component, record=record)
+        raise PluginError(f"{record.title} no longer offers the {kind} {quote(bare)}.", "Install it again.")
+
+    def offers(self, kind: str) -> list[Offer]:
+        """Every usable component of a kind, for pickers; plugins that fail to load here are left out."""
+        found = []
+        for name in self.names(kind):
+            with contextlib.suppress(FtstudioError):
+                if "/" not in name:
+                    found.append(self.find(kind, name))
+        return found
+
+    def _unknown(self, kind: str, name: str, names: Mapping[str, Any]) -> UnknownNameError:
+        for record in self.records:
+            if record.status != "active" and name.partition("/")[0] in {
+                record.name,
+                record.distribution,
+                *_words(record),
+            }:
+                return UnknownNameError(
+                    f"There is no {kind} {quote(name)}: {record.title} is {record.status}.", record.reason
+                )
+        near = nearest(name, names)
+        bare = sorted(n for n in names if "/" not in n)
+        hint = f"Did you mean {near}?" if near else f"Installed: {', '.join(bare) or 'none'}."
+        return UnknownNameError(
+            f"There is no {kind} {quote(name)}.",
+            f"{hint} A plugin may offer it: pip install it, then 'ftstudio plugins list'.",
+        )
+
+    def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
+        if record.name not in self._loaded:
+            try:
+                with _quiet():
+                    self._loaded[record.name] = collect(load(record.value), record.value)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                raise PluginError(
+                    f"{record.title} cannot be loaded: {why(error)}", "See 'ftstudio plugins list'."
+                ) from error
+        return self._loaded[record.name]
+
+
+def _words(record: Record) -> set[str]:
+    return {c.name for c in record.components}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What a plugin prints while it is imported is not data: stdout belongs to the command."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+# ---------------------------------------------------------------------------------------------- discovery
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """What is installed, discovered once a process."""
+    return discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins())
+
+
+def discover(entry_points: Iterable[importlib.metadata.EntryPoint], disabled: frozenset[str]) -> Registry:
+    """Records of these entry points; strangers are probed, several at a time, unless the cache knows them."""
+    ordered = sorted(entry_points, key=lambda e: (_distribution(e)[0] != OWN, _distribution(e)[0], e.name))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return Registry(tuple(pool.map(lambda e: _record(e, disabled), ordered)))
+
+
+def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
+
+
+def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> Record:
+    distribution, version = _distribution(entry)
+    if {entry.name, distribution} & disabled:
+        return Record(
+            name=entry.name, value=entry.value, distribution=distribution, version=version, status="disabled",
+            reason="Blocked by FTSTUDIO_DISABLE_PLUGINS or the settings.",
+        )  # fmt: skip
+    described = _describe_here(entry) if distribution == OWN else _describe_apart(entry, distribution, version)
+    return Record(
+        name=entry.name,
+        value=entry.value,
+        distribution=distribution,
+        version=version,
+        status="failed" if described["reason"] else "active",
+        reason=described["reason"],
+        components=tuple(Described(**c) for c in described["components"]),
+        heavy=tuple(described["heavy"]),
+    )
+
+
+def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
+    """Our own plugins: the tests hold them to what the probe would find, so a process is saved."""
+    try:
+        components = [
+            {"kind": kind, "name": c.name, "summary": c.summary}
+            for kind, described in collect(load(entry.value), entry.value).items()
+            for c in described
+        ]
+    except Exception as error:  # noqa: BLE001 - a broken built-in is a row with a reason as well
+        return {"reason": why(error), "components": [], "heavy": []}
+    return {"reason": "", "components": components, "heavy": []}
+
+
+def _describe_apart(entry: importlib.metadata.EntryPoint, distribution: str, version: str) -> dict[str, Any]:
+    cached = cache_dir() / "plugins" / f"{_fingerprint(entry, distribution, version)}.json"
+    with contextlib.suppress(OSError, ValueError):
+        answer = json.loads(cached.read_text("utf-8"))
+        if isinstance(answer, dict) and {"reason", "components", "heavy"} <= answer.keys():
+            return answer
+    answer = _run_probe(entry.value, read_settings().probe_seconds)
+    if answer["reason"]:
+        return answer  # its mend may be a missing dependency, which no file of the plugin would show
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(cached, json.dumps(answer))
+    return answer
+
+
+def _fingerprint(entry: importlib.metadata.EntryPoint, distribution: str, version: str) -> str:
+    """Changes with the distribution, its version, or the time of any Python file beside the plugin's module."""
+    digest = hashlib.sha256(f"{distribution} {version} {entry.name} {entry.value} {sys.version} ".encode())
+    top = entry.value.partition(":")[0].partition(".")[0]
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        spec = importlib.util.find_spec(top)
+        origin = [spec.origin] if spec and spec.origin else []
+        places = list(spec.submodule_search_locations or origin) if spec else []
+        for root in map(Path, places):
+            for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+                digest.update(f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _run_probe(value: str, seconds: float) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
+        command = [sys.executable, "-m", "ftstudio.probe", value, result.name]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                timeout=seconds, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return _failed(f"It did not finish describing itself within {seconds:g} s.")
+        try:
+            answer = json.loads(Path(result.name).read_text("utf-8"))
+        except ValueError:
+            return _failed(f"Its process ended with exit code {done.returncode} while it was loaded.")
+    return answer if isinstance(answer, dict) else _failed("It wrote something else than a description.")
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"reason": reason, "components": [], "heavy": []}

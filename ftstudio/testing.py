@@ -1,0 +1,131 @@
+"""What plugin authors test their components with. Loads no torch.
+
+`FakeRun` stands in for the run that a component is part of: it keeps what it was told in plain lists, commits
+checkpoints by a rename inside its folder, and never touches the network or a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftstudio.api import Checkpoint, ComponentError, Prompt, RunInfo
+
+__all__ = ["FakeDraft", "FakeRequests", "FakeRun"]
+
+
+@dataclass
+class FakeRequests:
+    """Requests that a test sets by hand."""
+
+    stop: bool = False
+    checkpoint: bool = False
+
+
+@dataclass
+class FakeDraft:
+    """A checkpoint in the making; `committed` is filled when its context is left."""
+
+    path: Path
+    committed: Checkpoint | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The committed checkpoint. Raises ValueError before the commit."""
+        if self.committed is None:
+            raise ValueError("the checkpoint is not committed yet: read draft.checkpoint after the with block")
+        return self.committed
+
+
+@dataclass
+class FakeRun:
+    """A run for tests: `FakeRun(tmp_path)`, then look at `metrics`, `messages`, `checkpoints` ..."""
+
+    root: Path
+    seed: int = 42
+    devices: tuple[str, ...] = ("cpu",)
+    resume_from: Checkpoint | None = None
+    requests: FakeRequests = field(default_factory=FakeRequests)
+    phases: list[str] = field(default_factory=list)
+    progressed: list[tuple[int, int | None, str]] = field(default_factory=list)
+    metrics: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    samples: list[tuple[int, Prompt, str]] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    best: Checkpoint | None = None
+
+    def __post_init__(self) -> None:
+        for folder in (self.project, self.dir, self.cache):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def info(self) -> RunInfo:
+        """Always project "fake", run "0001", attempt 1."""
+        return RunInfo(project="fake", run="0001", attempt=1, host="localhost")
+
+    @property
+    def project(self) -> Path:
+        """The folder that relative paths start from."""
+        return self.root / "project"
+
+    @property
+    def dir(self) -> Path:
+        """The run's folder."""
+        return self.project / "runs" / "0001"
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder."""
+        return self.root / "cache"
+
+    def phase(self, name: str) -> None:
+        """Keep the phase's name."""
+        self.phases.append(name)
+
+    def progress(self, done: int, total: int | None = None, unit: str = "step") -> None:
+        """Keep the figures."""
+        self.progressed.append((done, total, unit))
+
+    def log(self, step: int, **metrics: float) -> None:
+        """Keep the metrics of a step."""
+        self.metrics.append((step, metrics))
+
+    def say(self, text: str) -> None:
+        """Keep the sentence."""
+        self.messages.append(text)
+
+    def warn(self, text: str) -> None:
+        """Keep the warning."""
+        self.warnings.append(text)
+
+    def sample(self, step: int, prompt: Prompt, text: str) -> None:
+        """Keep the sample."""
+        self.samples.append((step, prompt, text))
+
+    @contextmanager
+    def checkpoint(
+        self, step: int, *, metrics: Mapping[str, float] | None = None, best: bool = False
+    ) -> Iterator[FakeDraft]:
+        """Stage beside the target, rename on leaving."""
+        target = self.dir / "checkpoints" / f"{step:06d}"
+        staging = target.with_name(f"{step:06d}.staging")
+        staging.mkdir(parents=True)
+        draft = FakeDraft(staging)
+        yield draft
+        os.replace(staging, target)  # noqa: PTH105 - the name of the system call that matters here
+        draft.committed = Checkpoint(path=target, step=step, metrics=dict(metrics or {}))
+        self.requests.checkpoint = False
+        self.checkpoints.append(draft.committed)
+        if best:
+            self.best = draft.committed
+
+    def secret(self, name: str) -> str:
+        """The environment variable's value. Raises ComponentError when it is not set."""
+        value = os.environ.get(name)
+        if value is None:
+            raise ComponentError(f"The environment variable {name} is not set.", f"Set it: export {name}=...")
+        return value

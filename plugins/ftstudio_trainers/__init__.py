@@ -1,0 +1,1 @@
+"""ftstudio_trainers."""
