@@ -12,11 +12,11 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ftstudio.api import Problem
 from ftstudio.errors import ContractError, OptionError
@@ -75,9 +75,13 @@ class Field:
 # ----------------------------------------------------------------------------------------------- describe
 
 
-@lru_cache(maxsize=512)
 def describe(options: type) -> tuple[Field, ...]:
     """The fields of an options class, in order. Raises ContractError when one has a type that no form has."""
+    return _describe(cast("Hashable", options))
+
+
+@lru_cache(maxsize=512)
+def _describe(options: Any) -> tuple[Field, ...]:
     if not dataclasses.is_dataclass(options):
         raise ContractError(
             f"{_name(options)} is not a dataclass.", "Options are a frozen dataclass of option() fields."
@@ -305,16 +309,12 @@ def _check_range(f: Field, value: float, name: str) -> None:
 def to_table(options: object, *, defaults: bool = True) -> dict[str, Any]:
     """The TOML table of options; without `defaults` only what differs from them. None is left out."""
     table: dict[str, Any] = {}
-    for f in describe(_class_of(options)):
+    for f in describe(type(options)):
         value = getattr(options, f.name)
         if value is None or (not defaults and not f.required and value == f.default):
             continue
         table[f.name] = _toml_value(value)
     return table
-
-
-def _class_of(options: object) -> type:
-    return type(options)
 
 
 def _toml_value(value: Any) -> Any:

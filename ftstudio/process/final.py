@@ -1,0 +1,124 @@
+"""final/: the finished model, self-contained, with tokenizer and model card. It needs nothing of ours."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from ftstudio import __version__
+from ftstudio.api import Checkpoint
+from ftstudio.files import fsync_folder, quote, safe_text, write_atomic
+from ftstudio.process.data import Prepared
+from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import Project
+from ftstudio.runs.events import Series, read_events
+
+MODEL_FILES = ("config.json", "generation_config.json")
+
+
+def write_final(
+    project: Project,
+    model: ModelRef,
+    encoded: Encoded,
+    result: Checkpoint,
+    run: WorkerRun,
+    trainer: Part,
+    seconds: float,
+) -> Path:
+    """Write final/ beside its place and rename it into place; an older final/ of this run goes last."""
+    assert trainer.offer is not None
+    staging = run.folder.path / f".final.{secrets.token_hex(3)}.staging"
+    staging.mkdir()
+    try:
+        trainer = project.build("trainer")
+        if hasattr(trainer, "export"):
+            trainer.export(result, staging, run)
+        else:
+            _link(result.path, staging)
+        for file in sorted(prepared.encoded.tokenizer.iterdir()):
+            if file.is_file() and not (staging / file.name).exists():
+                shutil.copyfile(file, staging / file.name)
+        write_atomic(staging / "README.md", model_card(project, prepared, result, run, seconds))
+        _sync(staging)
+        _swap(staging, run.folder.final)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    run.say(f"The model is in {run.folder.final}.")
+    return run.folder.final
+
+
+def _link(origin: Path, target: Path) -> None:
+    """The model files of a checkpoint, as hard links where the file system has them."""
+    for file in sorted(origin.iterdir()):
+        if file.name in MODEL_FILES or file.name.startswith("model"):
+            try:
+                os.link(file, target / file.name)
+            except OSError:
+                shutil.copyfile(file, target / file.name)
+
+
+def _sync(folder: Path) -> None:
+    for file in folder.iterdir():
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    fsync_folder(folder)
+
+
+def _swap(staging: Path, final: Path) -> None:
+    old = final.with_name(f".final.{secrets.token_hex(3)}.replaced")
+    if final.exists():
+        final.rename(old)
+    staging.rename(final)
+    fsync_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def before_and_after(series: Series) -> tuple[str, float, float] | None:
+    """The name of the loss, its first and its last value: eval_loss where there is one, else the training loss."""
+    for name in ("eval_loss", "loss"):
+        values = series.values(name)
+        if len(values) >= 2:
+            return name, values[0][1], values[-1][1]
+    return None
+
+
+def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:
+    """README.md of the model: what it is made of, how, and how good it is."""
+    series = Series()
+    series.add(read_events(run.folder.events))
+    losses = before_and_after(series)
+    model, encoded = prepared.model, prepared.encoded
+    data, trainer = project.parts["dataset"], project.parts["trainer"]
+    rows_used = encoded.counts.get("rows", len(encoded.train))
+    made_from = f"`{safe_text(model.name, one_line=True)}`" + (
+        f" at revision `{model.revision}`" if model.revision else ""
+    )
+    rows = [
+        ("base model", made_from if model.weights else f"none: trained from scratch ({made_from})"),
+        ("project", f"{quote(project.name)}, run {run.info.run}"),
+        (
+            "data",
+            f"`{data.use}`: {rows_used:,} rows, {encoded.shape}",
+        ),
+        ("tokens trained on in one epoch", f"{encoded.counts.get('trained_tokens', 0):,}"),
+        ("trainer", f"`{trainer.use}`, step {result.step}"),
+        ("seed", str(project.head.seed)),
+        ("time", f"{seconds:.0f} s on {', '.join(run.devices)}"),
+    ]
+    if losses:
+        rows.append((losses[0], f"{losses[1]:.4f} before, {losses[2]:.4f} after"))
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return (
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- fine-tuned\n---\n\n"
+        f"# {safe_text(project.head.name or project.name, one_line=True)}\n\n"
+        f"{safe_text(project.head.description)}\n\n"
+        f"| what | value |\n|---|---|\n{table}\n\n"
+        "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        'model = AutoModelForCausalLM.from_pretrained("this/folder")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("this/folder")\n```\n\n'
+        f"Its licence follows from the base model and the data. Made with ftstudio {__version__}.\n"
+    )

@@ -1,0 +1,164 @@
+"""What a worker does, in order: model, data, tokens, training, the final model, samples.
+
+Each stage calls one component and checks what came back (`borders`) before the next one sees it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ftstudio.api import Checkpoint, ComponentError, Prompt
+from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
+from ftstudio.files import write_toml
+from ftstudio.plugins import Offer
+from ftstudio.process import borders
+from ftstudio.process.data import Prepared, apply_selection
+from ftstudio.process.final import write_final
+from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import Project
+from ftstudio.runs import measured
+
+MAX_SAMPLE_CHARACTERS = 20_000
+
+
+def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
+    """Call a component. An error outside the tree is a bug of its plugin: the sentence names plugin and version."""
+    try:
+        return function(*arguments)
+    except (FtstudioError, OSError, MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{offer.title} failed in {what}: {type(error).__name__}: {str(error)[:300]}",
+            f"This is a fault of {offer.record.title}; the traceback is in console.log.",
+        ) from error
+
+
+def run_all(project: Project, run: WorkerRun) -> Checkpoint:
+    """The whole run. Raises InterruptedRunError when it was stopped, FtstudioError for what is expected to fail."""
+    started = time.time()
+    prepared = prepare(project, run)
+    result = train(project, prepared, run)
+    if run.requests.stop:
+        raise InterruptedRunError(f"Stopped at step {result.step}: {run.requests.reason}.")
+    run.phase("writing the final model")
+    write_final(project, prepared, result, run, time.time() - started)
+    sample_both(project, prepared, result, run)
+    return result
+
+
+def prepare(project: Project, run: WorkerRun) -> Prepared:
+    """Fetch the model, load and choose the rows, tokenise them; write down what they were."""
+    models, sources = project.offer("model"), project.offer("dataset")
+    tokenizers, trainers = project.offer("tokenizer"), project.offer("trainer")
+
+    run.phase("fetching the model")
+    source = project.build("model")
+    model = borders.check_model(call(models, "fetch()", source.fetch, run), models)
+
+    run.phase("loading the data")
+    loader = project.build("dataset")
+    tables, shape = borders.check_tables(call(sources, "load()", loader.load, run), sources)
+    fingerprint = call(sources, "fingerprint()", loader.fingerprint, run) if hasattr(loader, "fingerprint") else ""
+    chosen = apply_selection(tables, project.selection, run)
+    takes = tokenizers.component.takes
+    if takes and shape not in takes:
+        raise ComponentError(
+            f"{tokenizers.title} takes {', '.join(takes)}; {sources.title} gives {shape}.",
+            "Choose another tokenizer, or map the columns differently.",
+        )
+
+    run.phase("tokenising")
+    tokenizer = project.build("tokenizer")
+    encoded = call(tokenizers, "encode()", tokenizer.encode, chosen, model, run)
+    encoded = borders.check_encoded(encoded, tokenizers, trainers)
+    run.tokenizer, run.model, run.shape = encoded.tokenizer, model, encoded.shape
+    run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)
+    run.trainer_title = trainers.title
+    prepared = Prepared(model, encoded, chosen, str(fingerprint))
+    _write_inputs(prepared, run)
+    measured.keep(project, encoded)
+    return prepared
+
+
+def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
+    """Train, and check the checkpoint that it ended with."""
+    offer = project.offer("trainer")
+    trainer = project.build("trainer")
+    run.phase("training")
+    run.training = True
+    try:
+        result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)
+    finally:
+        run.training = False
+    return borders.check_checkpoint(result, offer)
+
+
+def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun) -> None:
+    """Continue the project's prompts by the base model and by the result, with the same seed."""
+    if not project.prompts:
+        return
+    run.phase("sampling")
+    pairs = [("final", Checkpoint(run.folder.final, result.step, shape=prepared.encoded.shape))]
+    if prepared.model.weights:
+        base = Checkpoint(prepared.model.path, 0, tokenizer=prepared.encoded.tokenizer, shape=prepared.encoded.shape)
+        pairs.insert(0, ("base", base))
+    for name, checkpoint in pairs:
+        for prompt, text in zip(project.prompts, generate(project, checkpoint, project.prompts, run), strict=True):
+            run.sample(checkpoint.step, prompt, text, model=name)
+
+
+def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
+    """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
+    offer = project.offer("generator")
+    generator = project.build("generator")
+    texts: list[dict[int, str]] = [{} for _ in prompts]
+    try:
+        for chunk in call(offer, "generate()", generator.generate, checkpoint, prompts, run):
+            sequences = texts[chunk.index]
+            sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
+    finally:
+        generator.close()
+    return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
+
+
+def _write_inputs(prepared: Prepared, run: WorkerRun) -> None:
+    """inputs.toml: what this attempt really worked on."""
+    versions = {}
+    for name in ("ftstudio", "torch", "transformers", "datasets", "tokenizers", "peft"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    torch = sys.modules.get("torch")
+    write_toml(
+        run.folder.inputs,
+        {
+            "attempt": run.info.attempt,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads() if torch else None,
+            "devices": list(run.devices),
+            "versions": versions,
+            "data": {"fingerprint": prepared.fingerprint, "shape": prepared.encoded.shape, **prepared.encoded.counts},
+            "model": {
+                "name": prepared.model.name,
+                "revision": prepared.model.revision,
+                "path": str(prepared.model.path),
+                "weights": prepared.model.weights,
+                "files": _sizes(prepared.model.path),
+            },
+        },
+    )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}

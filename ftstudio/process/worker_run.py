@@ -1,0 +1,184 @@
+"""The `Run` that components see inside a worker: events, requests, checkpoints, secrets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
+from ftstudio.errors import InterruptedRunError
+from ftstudio.files import cache_dir, safe_text
+from ftstudio.runs import checkpoints as commits
+from ftstudio.runs.control import answer, asked
+from ftstudio.runs.events import EventWriter
+from ftstudio.runs.folder import RunFolder
+
+PROGRESS_SECONDS = 0.25
+REQUEST_SECONDS = 0.1
+
+
+@dataclass
+class WorkerRequests:
+    """What was asked: by a file in control/, by SIGTERM, or by the death of the supervisor."""
+
+    folder: RunFolder
+    attempt: int
+    parent: int = field(default_factory=os.getppid)
+    reason: str = ""
+    """Why it is to stop, once it is."""
+    _looked: float = 0.0
+    _checkpoint: bool = False
+
+    def notice(self, reason: str) -> None:
+        """Stop for a reason that is no file: a signal."""
+        self.reason = self.reason or reason
+
+    @property
+    def stop(self) -> bool:
+        """Commit a checkpoint and return."""
+        self._look()
+        return bool(self.reason)
+
+    @property
+    def checkpoint(self) -> bool:
+        """Commit a checkpoint and go on."""
+        self._look()
+        return self._checkpoint
+
+    def met(self) -> None:
+        """A checkpoint was committed."""
+        if self._checkpoint:
+            self._checkpoint = False
+            answer(self.folder, "checkpoint")
+
+    def _look(self) -> None:
+        """At most ten times a second: a step may be shorter than a look at three files."""
+        now = time.monotonic()
+        if now - self._looked < REQUEST_SECONDS:
+            return
+        self._looked = now
+        if asked(self.folder, "stop", self.attempt):
+            self.notice("asked")
+        elif os.getppid() != self.parent:
+            self.notice("its supervisor is gone")
+        self._checkpoint = asked(self.folder, "checkpoint", self.attempt)
+
+
+class WorkerRun:
+    """Implements `ftstudio.api.Run` over a run folder."""
+
+    def __init__(
+        self, folder: RunFolder, *, attempt: int, seed: int, devices: tuple[str, ...], secrets: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.info = RunInfo(project=folder.project.name, run=folder.name, attempt=attempt, host=socket.gethostname())
+        self.project, self.dir, self.cache = folder.project, folder.path, cache_dir()
+        self.seed, self.devices = seed, devices
+        self.resume_from: Checkpoint | None = None
+        self.requests = WorkerRequests(folder, attempt)
+        self.training = False
+        self.trainer_title = "the trainer"
+        self.tokenizer: Path | None = None
+        self.model: ModelRef | None = None
+        self.shape = "text"
+        self.keep = 2
+        self._secrets = secrets
+        self._events = EventWriter(folder.events, attempt, self._redact)
+        self._progressed = 0.0
+        self.cache.mkdir(parents=True, exist_ok=True)
+
+    def _redact(self, line: str) -> str:
+        for name, value in self._secrets.items():
+            if len(value) >= 4:
+                line = line.replace(value, f"<{name}>")
+        return line
+
+    # ------------------------------------------------------------------------------------ what is said
+
+    def phase(self, name: str) -> None:
+        """Say what begins now."""
+        self._progressed = 0.0
+        self._events.write("phase", name=name)
+        self._leave_if_asked()
+
+    def progress(self, done: int, total: int | None = None, unit: str = "step") -> None:
+        """Say how far it is; at most four times a second, and always at the end."""
+        now = time.monotonic()
+        if now - self._progressed >= PROGRESS_SECONDS or done == total:
+            self._progressed = now
+            self._events.write("progress", done=done, total=total, unit=unit)
+        self._leave_if_asked()
+
+    def log(self, step: int, **metrics: float) -> None:
+        """Record metrics of a step."""
+        self._events.write("metrics", step, metrics={k: float(v) for k, v in metrics.items()})
+
+    def say(self, text: str) -> None:
+        """One sentence for the person who watches."""
+        self._events.write("message", text=safe_text(text))
+
+    def warn(self, text: str) -> None:
+        """One sentence that should not be missed."""
+        self._events.write("warning", text=safe_text(text))
+
+    def sample(self, step: int, prompt: Prompt, text: str, *, model: str = "") -> None:
+        """Record a generated text. `model` is "base" or "final" for the pair at the end of a run."""
+        asked_for = prompt if isinstance(prompt, str) else list(prompt)
+        extra = {"model": model} if model else {}
+        self._events.write("sample", step, prompt=asked_for, text=text, **extra)
+
+    def state(self, state: str, reason: str = "", **data: object) -> None:
+        """Record a change of the worker's own state."""
+        self._events.write("state", None, state=state, reason=reason, **data)
+
+    def _leave_if_asked(self) -> None:
+        """Outside train() nothing needs to be committed: a stop ends the process at once."""
+        if not self.training and self.requests.stop:
+            raise InterruptedRunError(f"Stopped before training: {self.requests.reason}.")
+
+    # ------------------------------------------------------------------------------------- checkpoints
+
+    @contextmanager
+    def checkpoint(
+        self, step: int, *, metrics: Mapping[str, float] | None = None, best: bool = False
+    ) -> Iterator[commits.StagedDraft]:
+        """Commit a checkpoint; an exception inside discards it."""
+        draft = commits.stage(self.folder.checkpoints, step)
+        try:
+            yield draft
+            commits.check_content(draft.path, self.trainer_title)
+            self._add_tokenizer(draft.path)
+        except BaseException:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            raise
+        adapter = (draft.path / "adapter_config.json").is_file()
+        committed = commits.commit(
+            draft, step, metrics=metrics or {}, best=best, shape=self.shape, base=self.model if adapter else None
+        )
+        self.requests.met()
+        self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics or {}))
+        commits.rotate(self.folder.checkpoints, self.keep)
+
+    def _add_tokenizer(self, folder: Path) -> None:
+        """What the trainer wrote stays: a tokenizer's folder may hold a config.json too."""
+        for file in sorted(self.tokenizer.iterdir()) if self.tokenizer is not None else ():
+            if file.is_file() and not (folder / file.name).exists():
+                shutil.copyfile(file, folder / file.name)
+
+    def secret(self, name: str) -> str:
+        """The value of a declared environment variable."""
+        if name not in self._secrets:
+            raise ComponentError(
+                f"The environment variable {name} is not set.", f"Set it before the run: export {name}=..."
+            )
+        return self._secrets[name]
+
+    def close(self) -> None:
+        """Close the stream of events."""
+        self._events.close()

@@ -1,0 +1,78 @@
+"""The paths of a run. Loads nothing, so that the supervisor stays small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run. Holds no state; any number of these may exist for one folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's number: "0001"."""
+        return self.path.name
+
+    @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.path.parent.parent
+
+    @property
+    def title(self) -> str:
+        """How sentences call it: "poetry:0007"."""
+        return f"{self.project.name}:{self.name}"
+
+    @property
+    def record(self) -> Path:
+        """What was frozen when the run was made."""
+        return self.path / "run.toml"
+
+    @property
+    def inputs(self) -> Path:
+        """What the worker found: data, model, versions, device."""
+        return self.path / "inputs.toml"
+
+    @property
+    def state(self) -> Path:
+        """Written by the supervisor alone."""
+        return self.path / "state.toml"
+
+    @property
+    def events(self) -> Path:
+        """The stream of events."""
+        return self.path / "events.jsonl"
+
+    @property
+    def console(self) -> Path:
+        """Raw stdout and stderr of the worker."""
+        return self.path / "console.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor while it lives."""
+        return self.path / "lock"
+
+    @property
+    def worker_lock(self) -> Path:
+        """Held by the worker while it lives."""
+        return self.path / "worker.lock"
+
+    @property
+    def control(self) -> Path:
+        """One file a request."""
+        return self.path / "control"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Committed checkpoints, one folder a step."""
+        return self.path / "checkpoints"
+
+    @property
+    def final(self) -> Path:
+        """The finished model."""
+        return self.path / "final"

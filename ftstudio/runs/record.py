@@ -1,0 +1,170 @@
+"""The record of a run: making its folder, and what was frozen into run.toml when it was made."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftstudio import __version__
+from ftstudio.api import Problem
+from ftstudio.errors import InputError, UnknownNameError
+from ftstudio.files import explain, explained, quote, read_toml, refuse_symlinks, write_toml
+from ftstudio.options import nearest
+from ftstudio.project import FILE, Project, from_tables, list_projects
+from ftstudio.runs.folder import RunFolder
+
+FORMAT = 1
+_NUMBER = re.compile(r"[0-9]{4,}\Z")
+
+
+@dataclass(frozen=True)
+class Record:
+    """run.toml, read."""
+
+    created: float
+    seed: int
+    settings: Mapping[str, Any]
+    components: Mapping[str, Mapping[str, str]]
+    overrides: Mapping[str, Any]
+    argv: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+def create_run(project: Project, argv: Sequence[str], problems: Sequence[Problem] = ()) -> RunFolder:
+    """Make the next numbered run folder of a project and freeze its settings. Raises InputError."""
+    runs = project.folder / "runs"
+    refuse_symlinks(runs, project.folder)
+    with explained(runs):
+        runs.mkdir(exist_ok=True)
+        run = _next_folder(runs)
+        try:
+            write_toml(run.record, _record(project, argv, problems))
+            run.control.mkdir()
+        except OSError as error:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise explain(error, run.path) from error
+    return run
+
+
+def _next_folder(runs: Path) -> RunFolder:
+    """The first free number after the highest; another process that takes it first makes us take the next."""
+    number = max((int(p.name) for p in runs.iterdir() if _NUMBER.match(p.name)), default=0)
+    while True:
+        number += 1
+        with contextlib.suppress(FileExistsError):
+            (runs / f"{number:04d}").mkdir()
+            return RunFolder(runs / f"{number:04d}")
+
+
+def _record(project: Project, argv: Sequence[str], problems: Sequence[Problem]) -> dict[str, Any]:
+    parts = [*project.parts.items(), *((f"observers[{i}]", part) for i, part in enumerate(project.observers))]
+    components = {
+        label: {
+            "use": part.use,
+            "plugin": part.offer.record.name,
+            "distribution": part.offer.record.distribution,
+            "version": part.offer.record.version,
+        }
+        for label, part in parts
+        if part.offer is not None
+    }
+    return {
+        "format": FORMAT,
+        "project": project.name,
+        "created": time.time(),
+        "ftstudio": __version__,
+        "seed": project.head.seed,
+        "argv": list(argv),
+        "overrides": dict(project.overrides),
+        "problems": [f"{p.level}: {p.message}" for p in problems if p.level != "note"],
+        "components": components,
+        "settings": project.resolved(),
+    }
+
+
+def read_record(run: RunFolder) -> Record:
+    """What was frozen. Raises InputError when run.toml is missing, torn or of an unknown format."""
+    try:
+        raw = read_toml(run.record)
+    except OSError as error:
+        raise explain(error, run.record) from error
+    except ValueError as error:
+        raise InputError(f"{quote(run.record, 200)} is damaged: {error}.") from error
+    if raw.get("format") != FORMAT:
+        raise InputError(
+            f"{run.title} has the unknown format {raw.get('format')!r}.", f"This version reads format {FORMAT}."
+        )
+    return Record(
+        created=float(raw.get("created", 0.0)),
+        seed=int(raw.get("seed", 0)),
+        settings=raw.get("settings", {}),
+        components=raw.get("components", {}),
+        overrides=raw.get("overrides", {}),
+        argv=tuple(raw.get("argv", ())),
+        problems=tuple(raw.get("problems", ())),
+    )
+
+
+def frozen_project(run: RunFolder) -> Project:
+    """The project as it was when the run was made, from run.toml. Raises InputError."""
+    return from_tables(run.project, run.record, read_record(run).settings)
+
+
+def list_runs(project: Path) -> list[RunFolder]:
+    """The runs of a project, oldest first."""
+    runs = project / "runs"
+    try:
+        names = [p.name for p in runs.iterdir() if _NUMBER.match(p.name) and (p / "run.toml").is_file()]
+    except OSError:
+        return []
+    return [RunFolder(runs / name) for name in sorted(names, key=int)]
+
+
+def find_run(text: str, root: Path) -> RunFolder:
+    """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
+
+    An existing path wins over a name. Raises UnknownNameError with the nearest name.
+    """
+    path = Path(text).expanduser()
+    if (path / "run.toml").is_file():
+        return RunFolder(path.resolve())
+    if (path / FILE).is_file():
+        return _newest(path.resolve())
+    name, _, number = text.partition(":")
+    folder = _project_named(name, root)
+    if not number:
+        return _newest(folder)
+    run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
+    if _NUMBER.match(run.name) and run.record.is_file():
+        return run
+    have = [r.name for r in list_runs(folder)]
+    raise UnknownNameError(
+        f"{quote(name)} has no run {quote(number)}.", f"It has: {', '.join(have[-8:])}." if have else "It has none yet."
+    )
+
+
+def _project_named(name: str, root: Path) -> Path:
+    folders = {p.name: p for p in (list_projects(root) if root.is_dir() else [])}
+    path = Path(name).expanduser()
+    if (path / FILE).is_file():
+        return path.resolve()
+    if name in folders:
+        return folders[name].resolve()
+    near = nearest(name, folders)
+    raise UnknownNameError(
+        f"There is no run or project {quote(name)} here or in {quote(root, 200)}.",
+        f"Did you mean {near}?" if near else "Name a run folder, PROJECT:0001 or a project.",
+    )
+
+
+def _newest(project: Path) -> RunFolder:
+    runs = list_runs(project)
+    if not runs:
+        raise UnknownNameError(f"{quote(project.name)} has no run yet.", f"Start one: ftstudio run {project}")
+    return runs[-1]
