@@ -93,7 +93,8 @@ def _describe(options: Any) -> tuple[Field, ...]:
         hints = typing.get_type_hints(options)
     except Exception as error:
         raise ContractError(f"The types of {_name(options)} cannot be read: {error}.") from error
-    return tuple(_field(options, f, hints[f.name]) for f in dataclasses.fields(options))
+    owner: Any = options
+    return tuple(_field(owner, f, hints[f.name]) for f in dataclasses.fields(owner))
 
 
 def _field(owner: type, f: dataclasses.Field[Any], hint: Any) -> Field:

@@ -1,4 +1,4 @@
-"""The data on its way through a worker, and what the core does to the rows of any source: dedupe, shuffle, limit, split."""
+"""The data on its way through a worker: what the core does to any source's rows (dedupe, shuffle, limit, split)."""
 
 from __future__ import annotations
 

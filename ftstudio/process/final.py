@@ -18,17 +18,8 @@ from ftstudio.runs.events import Series, read_events
 MODEL_FILES = ("config.json", "generation_config.json")
 
 
-def write_final(
-    project: Project,
-    model: ModelRef,
-    encoded: Encoded,
-    result: Checkpoint,
-    run: WorkerRun,
-    trainer: Part,
-    seconds: float,
-) -> Path:
+def write_final(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> Path:
     """Write final/ beside its place and rename it into place; an older final/ of this run goes last."""
-    assert trainer.offer is not None
     staging = run.folder.path / f".final.{secrets.token_hex(3)}.staging"
     staging.mkdir()
     try:

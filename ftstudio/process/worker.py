@@ -1,0 +1,118 @@
+"""The worker: the one process of a run that holds torch. `python -m ftstudio.process.worker RUN ATTEMPT`.
+
+It runs the stages, and its last word is a state event: finished, stopped, failed or interrupted, with the reason.
+A worker that leaves without one was killed, or a plugin ended it; the supervisor says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
+from ftstudio.files import RecordLock, explain, safe_text
+from ftstudio.process.devices import choose_device
+from ftstudio.process.stages import run_all
+from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import Project
+from ftstudio.runs.checkpoints import clean
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import frozen_project
+from ftstudio.runs.status import EXIT_CODES, State
+
+
+def work(folder: RunFolder, attempt: int, device: str) -> int:
+    """Run all stages of a run in this process and return the exit code. Writes the last state event."""
+    lock = RecordLock(folder.worker_lock)
+    if not lock.acquire():
+        print(f"{folder.title} already has a worker.", file=sys.stderr)  # noqa: T201 - into console.log
+        return 1
+    try:
+        project = frozen_project(folder)
+        run = WorkerRun(
+            folder,
+            attempt=attempt,
+            seed=project.head.seed,
+            devices=(choose_device(device),),
+            secrets=_secrets(project),
+        )
+    except FtstudioError as error:
+        print(safe_text(error), file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    with contextlib.closing(run), _signals(run), explained_end(run) as code:
+        clean(folder.checkpoints)
+        run.state("running", devices=list(run.devices))
+        result = run_all(project, run)
+        run.state("finished", checkpoint=result.path.name, exit_code=0)
+    lock.release()
+    return code[0]
+
+
+def _secrets(project: Project) -> dict[str, str]:
+    names = [n for part in project.parts.values() if part.offer for n in part.offer.component.secrets]
+    return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+
+@contextlib.contextmanager
+def _signals(run: WorkerRun) -> Iterator[None]:
+    """SIGTERM is a notice of preemption: finish the step, commit, leave. A hang-up of a terminal means nothing."""
+
+    def on_term(signum: int, frame: FrameType | None) -> None:
+        run.requests.notice("preempted by SIGTERM")
+
+    old = signal.signal(signal.SIGTERM, on_term)
+    hup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+        signal.signal(signal.SIGHUP, hup)
+
+
+@contextlib.contextmanager
+def explained_end(run: WorkerRun) -> Iterator[list[int]]:
+    """Turn the way the stages ended into the last state event; the list holds the exit code."""
+    code = [0]
+    try:
+        yield code
+    except BaseException as error:  # noqa: BLE001 - whatever ended the run is its last word
+        state, reason, code[0] = ending(error, run.requests.reason)
+        if not isinstance(error, FtstudioError) or isinstance(error, PluginError) or os.environ.get("FTSTUDIO_DEBUG"):
+            traceback.print_exception(error)
+        with contextlib.suppress(OSError):
+            run.state(state, safe_text(reason), exit_code=code[0])
+
+
+def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
+    """State, reason and exit code for what ended a run."""
+    if isinstance(error, InterruptedRunError):
+        state: State = "stopped" if asked == "asked" else "interrupted"
+        return state, str(error), EXIT_CODES[state]
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "interrupted", str(explain(error, Path(error.filename) if error.filename else None)), 3
+    if isinstance(error, FtstudioError):
+        return "failed", str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Interrupted from the keyboard.", 3
+    if isinstance(error, MemoryError):
+        return "failed", "Out of memory: try a smaller per_device_train_batch_size or max_length.", 1
+    if isinstance(error, OSError):
+        return "failed", str(explain(error, Path(error.filename) if error.filename else None)), InputError.exit_code
+    return "failed", f"{type(error).__name__}: {error}", 1
+
+
+def main() -> None:
+    """Entry of the worker process."""
+    path, attempt, device = sys.argv[1:]
+    sys.exit(work(RunFolder(Path(path)), int(attempt), device))
+
+
+if __name__ == "__main__":
+    main()
