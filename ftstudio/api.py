@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, TypedDict, cast, runtime_checkable
 
 import pluggy
 
-from ftstudio.errors import ComponentError, ContractError, OptionError, TrainingError
+from ftstudio.errors import ComponentError, ContractError, OptionError, Problem, TrainingError
 
 __all__ = [
     "KINDS",
@@ -88,8 +88,6 @@ SHAPES: Mapping[str, tuple[str, ...]] = {
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 """Marks a function as the implementation of the hook of the same name."""
-
-Level = Literal["error", "warning", "note"]
 
 
 class Message(TypedDict):
@@ -154,26 +152,6 @@ def option(
 
 
 # ------------------------------------------------------------------------------------------- descriptions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something to say about a setting before a run starts.
-
-    An *error* stops the start (exit 2), a *warning* is said and recorded, a *note* is only said. `fix` is a
-    sentence; `edit` are the settings that the fix would write, `{"warmup_steps": 250}`, when it is that simple.
-    A component fills `level, option, message, fix, edit`; the core adds where it stands.
-    """
-
-    level: Level
-    option: str = ""
-    message: str
-    fix: str = ""
-    edit: Mapping[str, Any] = field(default_factory=dict)
-    table: str = ""
-    file: Path | None = None
-    line: int | None = None
-    column: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,32 @@ A message never ends in a traceback. Only errors outside this tree (bugs) and `-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from ftstudio.api import Problem
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something to say about a setting before a run starts.
+
+    An *error* stops the start (exit 2), a *warning* is said and recorded, a *note* is only said. `fix` is a
+    sentence; `edit` are the settings that the fix would write, `{"warmup_steps": 250}`, when it is that simple.
+    A component fills `level, option, message, fix, edit`; the core adds where it stands.
+    """
+
+    level: Level
+    option: str = ""
+    message: str
+    fix: str = ""
+    edit: Mapping[str, Any] = field(default_factory=dict)
+    table: str = ""
+    file: Path | None = None
+    line: int | None = None
+    column: int | None = None
 
 
 class FtstudioError(Exception):

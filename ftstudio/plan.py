@@ -19,7 +19,6 @@ from typing import Any
 from ftstudio.api import Facts, Plan, Problem
 from ftstudio.errors import FtstudioError, OptionError
 from ftstudio.files import plural, size_text
-from ftstudio.plugins import Offer
 from ftstudio.project import Part, Project
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -157,7 +156,8 @@ def _core_checks(project: Project, facts: Facts, plan: Plan | None) -> Iterator[
     yield from _space(project, plan)
     if not project.prompts:
         yield Problem(
-            level="note", table="generator", option="prompts", message="There are no prompts: nothing is sampled at the end.",
+            level="note", table="generator", option="prompts",
+            message="There are no prompts: nothing is sampled at the end.",
             fix='Add prompts = ["..."].',
         )  # fmt: skip
     for name in ("model", "tokenizer", "trainer"):
@@ -167,7 +167,7 @@ def _core_checks(project: Project, facts: Facts, plan: Plan | None) -> Iterator[
             heavy = ", ".join(part.offer.record.heavy)
             yield Problem(
                 level="note", table=name, option="use",
-                message=f"{part.offer.record.title} imports {heavy} while it describes itself, which slows every start.",
+                message=f"{part.offer.record.title} imports {heavy} while it describes itself: every start is slower.",
                 fix="Tell its author: targets are strings so that it need not.",
             )  # fmt: skip
 
@@ -191,12 +191,13 @@ def _shapes(project: Project, facts: Facts) -> Iterator[Problem]:
 
 def _secrets(project: Project) -> Iterator[Problem]:
     for label, part in _labelled(project):
-        offer: Offer | None = part.offer
-        for name in offer.component.secrets if offer else ():
+        offer = part.offer
+        assert offer is not None
+        for name in offer.component.secrets:
             if not os.environ.get(name):
                 yield Problem(
                     level="error", table=label, option="use",
-                    message=f"{offer.title if offer else label} needs the environment variable {name}, which is not set.",
+                    message=f"{offer.title} needs the environment variable {name}, which is not set.",
                     fix=f"Set it before the start: export {name}=...",
                 )  # fmt: skip
 

@@ -378,6 +378,14 @@ def unknown_option(key: str, options: type) -> Problem:
 # ------------------------------------------------------------------------------------- list, create, edit
 
 
+def default_root() -> Path:
+    """Where projects are looked for: $FTSTUDIO_PROJECTS, ./projects, ~/ftstudio."""
+    named = os.environ.get("FTSTUDIO_PROJECTS")
+    if named:
+        return Path(named).expanduser()
+    return Path("projects") if Path("projects").is_dir() else Path.home() / "ftstudio"
+
+
 def list_projects(root: Path) -> list[Path]:
     """The project folders in `root` (or `root` itself, when it is one), by name. Raises InputError."""
     if (root / FILE).is_file():

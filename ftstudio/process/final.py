@@ -13,7 +13,8 @@ from ftstudio.files import fsync_folder, quote, safe_text, write_atomic
 from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
-from ftstudio.runs.events import Series, read_events
+from ftstudio.runs.events import read_events
+from ftstudio.runs.summary import losses
 
 MODEL_FILES = ("config.json", "generation_config.json")
 
@@ -68,20 +69,9 @@ def _swap(staging: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def before_and_after(series: Series) -> tuple[str, float, float] | None:
-    """The name of the loss, its first and its last value: eval_loss where there is one, else the training loss."""
-    for name in ("eval_loss", "loss"):
-        values = series.values(name)
-        if len(values) >= 2:
-            return name, values[0][1], values[-1][1]
-    return None
-
-
 def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:
     """README.md of the model: what it is made of, how, and how good it is."""
-    series = Series()
-    series.add(read_events(run.folder.events))
-    losses = before_and_after(series)
+    loss = losses(read_events(run.folder.events))
     model, encoded = prepared.model, prepared.encoded
     data, trainer = project.parts["dataset"], project.parts["trainer"]
     rows_used = encoded.counts.get("rows", len(encoded.train))
@@ -100,8 +90,8 @@ def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: Wo
         ("seed", str(project.head.seed)),
         ("time", f"{seconds:.0f} s on {', '.join(run.devices)}"),
     ]
-    if losses:
-        rows.append((losses[0], f"{losses[1]:.4f} before, {losses[2]:.4f} after"))
+    if loss:
+        rows.append((loss[0], f"{loss[1]:.4f} before, {loss[2]:.4f} after"))
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- fine-tuned\n---\n\n"

@@ -38,10 +38,11 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
         project = frozen_project(folder)
         run = WorkerRun(
             folder,
+            folder.project,
             attempt=attempt,
             seed=project.head.seed,
             devices=(choose_device(device),),
-            secrets=_secrets(project),
+            secrets=secrets_of(project),
         )
     except FtstudioError as error:
         print(safe_text(error), file=sys.stderr)  # noqa: T201
@@ -55,7 +56,8 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
     return code[0]
 
 
-def _secrets(project: Project) -> dict[str, str]:
+def secrets_of(project: Project) -> dict[str, str]:
+    """The declared environment variables that are set."""
     names = [n for part in project.parts.values() if part.offer for n in part.offer.component.secrets]
     return {name: os.environ[name] for name in names if os.environ.get(name)}
 

@@ -74,14 +74,22 @@ class WorkerRun:
     """Implements `ftstudio.api.Run` over a run folder."""
 
     def __init__(
-        self, folder: RunFolder, *, attempt: int, seed: int, devices: tuple[str, ...], secrets: Mapping[str, str]
+        self,
+        folder: RunFolder,
+        project: Path,
+        *,
+        attempt: int,
+        seed: int,
+        devices: tuple[str, ...],
+        secrets: Mapping[str, str],
     ) -> None:
         self.folder = folder
-        self.info = RunInfo(project=folder.project.name, run=folder.name, attempt=attempt, host=socket.gethostname())
-        self.project, self.dir, self.cache = folder.project, folder.path, cache_dir()
+        self.info = RunInfo(project=project.name, run=folder.name, attempt=attempt, host=socket.gethostname())
+        self.project, self.dir, self.cache = project, folder.path, cache_dir()
         self.seed, self.devices = seed, devices
         self.resume_from: Checkpoint | None = None
-        self.requests = WorkerRequests(folder, attempt)
+        self.requests: WorkerRequests = WorkerRequests(folder, attempt)
+        self.logged: dict[str, float] = {}
         self.training = False
         self.trainer_title = "the trainer"
         self.tokenizer: Path | None = None
@@ -117,6 +125,7 @@ class WorkerRun:
 
     def log(self, step: int, **metrics: float) -> None:
         """Record metrics of a step."""
+        self.logged |= metrics
         self._events.write("metrics", step, metrics={k: float(v) for k, v in metrics.items()})
 
     def say(self, text: str) -> None:
@@ -132,6 +141,10 @@ class WorkerRun:
         asked_for = prompt if isinstance(prompt, str) else list(prompt)
         extra = {"model": model} if model else {}
         self._events.write("sample", step, prompt=asked_for, text=text, **extra)
+
+    def chunk(self, **data: object) -> None:
+        """A piece of text while it is being generated, for whoever watches an errand."""
+        self._events.write("chunk", None, **data)
 
     def state(self, state: str, reason: str = "", **data: object) -> None:
         """Record a change of the worker's own state."""

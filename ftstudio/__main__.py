@@ -1,0 +1,40 @@
+"""The roof: `ftstudio ...` and `python -m ftstudio ...`. Sends to the command line or to the studio."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Entry of the console script."""
+    arguments = sys.argv[1:]
+    sys.exit(_studio(arguments) if _means_studio(arguments) else _command(arguments))
+
+
+def _means_studio(arguments: list[str]) -> bool:
+    """No command at all, or a folder where a command would stand."""
+    words = [a for a in arguments if not a.startswith("-")]
+    if not words:
+        return not {"-h", "--help", "--version"} & set(arguments)
+    from ftstudio.cli.main import COMMANDS  # noqa: PLC0415 - the studio does not need it
+
+    return words[0] not in COMMANDS and Path(words[0]).expanduser().is_dir()
+
+
+def _studio(arguments: list[str]) -> int:
+    from ftstudio.project import default_root  # noqa: PLC0415 - `--version` needs none of this
+    from ftstudio.tui.app import open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
+
+    words = [a for a in arguments if not a.startswith("-")]
+    return open_studio(Path(words[0]).expanduser() if words else default_root())
+
+
+def _command(arguments: list[str]) -> int:
+    from ftstudio.cli.main import run  # noqa: PLC0415 - the studio does not need click
+
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    main()

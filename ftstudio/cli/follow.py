@@ -1,0 +1,125 @@
+"""Following a run from the command line: its events as lines of narration."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ftstudio.api import Event
+from ftstudio.cli import output
+from ftstudio.runs.control import ask
+from ftstudio.runs.events import EventReader
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import LIVE, StateFile, read_state
+
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Narrator:
+    """Turns events into lines; a progress line is redrawn in place where stderr is a terminal."""
+
+    live: bool = field(default_factory=sys.stderr.isatty)
+    _drawn: int = 0
+    _said: tuple[str, int] = ("", -1)
+
+    def event(self, event: Event) -> None:
+        """Say one event."""
+        data = event.data
+        match event.kind:
+            case "phase":
+                self.line(f"▸ {data.get('name')}")
+            case "progress":
+                self._progress(data)
+            case "metrics":
+                self.line(f"  step {event.step}  " + metrics_text(data.get("metrics", {})))
+            case "message":
+                self.line(f"  {data.get('text')}")
+            case "warning":
+                self.line(f"! {data.get('text')}")
+            case "checkpoint":
+                best = ", the best so far" if data.get("best") else ""
+                self.line(f"  checkpoint {event.step} committed{best}")
+            case "sample" if not data.get("model"):
+                self.line(f"  step {event.step}  {data.get('prompt')!r} → {data.get('text')!r}")
+
+    def line(self, text: str) -> None:
+        """A line of its own."""
+        self.clear()
+        output.say(text)
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        if self._drawn:
+            sys.stderr.write("\r" + " " * self._drawn + "\r")
+            self._drawn = 0
+
+    def _progress(self, data: object) -> None:
+        assert isinstance(data, dict)
+        done, total, unit = data.get("done"), data.get("total"), str(data.get("unit", ""))
+        text = f"  {done:,}/{total:,} {unit}s" if isinstance(total, int) else f"  {done:,} {unit}s"
+        text = text.replace("ss", "s") if unit.endswith("s") else text
+        if self.live:
+            self.clear()
+            text = text[: output.width() - 1]
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            self._drawn = len(text)
+        elif unit != "step" and isinstance(done, int) and isinstance(total, int) and total:
+            tenth = (unit, 10 * done // total)
+            if tenth != self._said:
+                self._said = tenth
+                output.say(text)
+
+
+def metrics_text(metrics: object) -> str:
+    """Metrics in one line, the loss first."""
+    if not isinstance(metrics, dict):
+        return ""
+    order = ["loss", "eval_loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second"]
+    names = sorted(metrics, key=lambda n: (order.index(n) if n in order else len(order), n))
+    return "  ".join(f"{name} {value_text(metrics[name])}" for name in names[:7])
+
+
+def value_text(value: object) -> str:
+    """A number in few characters."""
+    if not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000) or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def follow(run: RunFolder, attempt: int) -> StateFile | None:
+    """Say what happens until the run is over, and return its state.
+
+    The first Ctrl+C asks the run to stop; the second leaves it running and returns None.
+    """
+    reader, narrator = EventReader(run.events), Narrator()
+    asked = False
+    while True:
+        try:
+            state = _step(reader, narrator.event, run, attempt)
+            if state is not None:
+                narrator.clear()
+                return state
+        except KeyboardInterrupt:
+            narrator.clear()
+            if asked:
+                return None
+            asked = True
+            ask(run, "stop", attempt)
+            narrator.line("  Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
+
+
+def _step(reader: EventReader, on_event: Callable[[Event], None], run: RunFolder, attempt: int) -> StateFile | None:
+    state = read_state(run)
+    for event in reader.read():
+        if event.attempt == attempt:
+            on_event(event)
+    if state.state not in LIVE:
+        return state
+    time.sleep(POLL_SECONDS)
+    return None

@@ -1,0 +1,89 @@
+"""The group of all commands. Commands live in the modules beside this one and are imported when called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+from typing import Any
+
+import click
+
+from ftstudio import __version__
+from ftstudio.cli import output
+from ftstudio.errors import FtstudioError
+from ftstudio.options import nearest
+
+COMMANDS = {
+    "new": "ftstudio.cli.projects",
+    "check": "ftstudio.cli.projects",
+    "show": "ftstudio.cli.projects",
+    "data": "ftstudio.cli.projects",
+    "run": "ftstudio.cli.runs",
+    "status": "ftstudio.cli.runs",
+    "stop": "ftstudio.cli.runs",
+    "kill": "ftstudio.cli.runs",
+    "checkpoint": "ftstudio.cli.runs",
+    "attach": "ftstudio.cli.runs",
+    "logs": "ftstudio.cli.runs",
+    "sample": "ftstudio.cli.sample",
+    "plugins": "ftstudio.cli.plugins",
+}
+
+
+class _Commands(click.Group):
+    """Looks a command's module up when it is called, and says the nearest name when there is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            near = nearest(args[0], COMMANDS)
+            hint = f"Did you mean {near}?" if near else f"Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"{args[0]!r} is neither a command nor a folder. {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ftstudio")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Fine-tune language models in a terminal.
+
+    Without a command, or with a folder, this opens the studio: ftstudio [ROOT].
+    """
+    if debug:
+        os.environ["FTSTUDIO_DEBUG"] = "1"
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        code: Any = cli.main(arguments, prog_name="ftstudio", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as mistake:
+        output.say(f"✗ {mistake.format_message()}")
+        return 2
+    except FtstudioError as failure:
+        output.error(failure)
+        if os.environ.get("FTSTUDIO_DEBUG"):
+            traceback.print_exc()
+        return failure.exit_code
+    except BrokenPipeError:
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return code if isinstance(code, int) else 0

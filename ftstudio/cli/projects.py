@@ -1,0 +1,220 @@
+"""ftstudio new, check, show, data: making a project and looking at it before it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ftstudio import plan
+from ftstudio.api import Event
+from ftstudio.cli import output
+from ftstudio.cli.follow import Narrator, value_text
+from ftstudio.errors import InputError, UnknownNameError
+from ftstudio.files import check_name, plural, quote, size_text, toml_text
+from ftstudio.process.devices import choose_device
+from ftstudio.process.errand import run_errand
+from ftstudio.process.token_view import lines, summary
+from ftstudio.project import FILE, FORMAT, Project, create, default_root, example_files, list_projects, load
+from ftstudio.runs import measured
+from ftstudio.runs.record import find_run, frozen_project
+from ftstudio.sniff import sniff
+
+SETTINGS = click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting for this once.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
+DEVICE = click.option("--device", default="auto", metavar="D", help="cpu, cuda, cuda:1, mps; the best there is.")
+
+
+def project_folder(text: str) -> Path:
+    """The project that a person names: a folder, or the name of one in the default root."""
+    path = Path(text).expanduser()
+    if path.name == FILE:
+        path = path.parent
+    if path.exists():
+        return path
+    root = default_root()
+    if "/" not in text and (root / text / FILE).exists():
+        return root / text
+    names = [p.name for p in list_projects(root)] if root.is_dir() else []
+    raise UnknownNameError(
+        f"There is no project {quote(text)} here or in {quote(root, 200)}.",
+        f"There are: {', '.join(names)}." if names else "Make one: ftstudio new NAME",
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Text, JSONL, JSON, CSV or Parquet.")
+@click.option("--model", default="starter", metavar="M", help="A Hub id, a folder, starter, or scratch.")
+@click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
+@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
+def new(name: str, data: Path | None, model: str, example: str | None, root: Path | None) -> None:
+    """Make a project."""
+    place = root or default_root()
+    check_name(name, "project")
+    if example is not None:
+        if data is not None:
+            raise InputError("--from and --data cannot be combined.", "Copy the example, then change its [dataset].")
+        text, files = example_files(example)
+        folder = create(place, name, text, files)
+    else:
+        dataset, says = ({"use": "inline", "texts": list(PLACEHOLDERS)}, "")
+        if data is not None:
+            dataset, says = sniff(data)
+            output.say(f"{data.name}: {says}")
+        folder = create(place, name, settings(name, dataset, model))
+    output.data(str(folder))
+    output.say(f"Look at it:  ftstudio check {folder}")
+    output.say(f"Start it:    ftstudio run {folder}")
+
+
+ROWS_TO_SPLIT = 20
+PLACEHOLDERS = (
+    "Replace these sentences by your own.",
+    "Each entry of this list is one text that the model is trained on.",
+    'A file is better for more than a few: use = "text" and path = "data.txt".',
+)
+
+
+def settings(name: str, dataset: dict[str, Any], model: str) -> dict[str, Any]:
+    """The tables of a new project."""
+    models = {"starter": {"use": "starter"}, "scratch": {"use": "scratch"}}
+    rows = dataset.pop("rows", None)
+    enough = dataset["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
+    if enough and "validation_path" not in dataset:
+        dataset = {**dataset, "validation_fraction": 0.1}
+    return {
+        "format": FORMAT,
+        "name": name,
+        "seed": 42,
+        "model": models.get(model, {"use": "hub", "name": model}),
+        "dataset": dataset,
+        "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
+        "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
+        "generator": {"use": "sample", "prompts": ["The"], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7},
+    }
+
+
+@click.command()
+@click.argument("path")
+@click.option("--deep", is_flag=True, help="Try everything once in a worker: data, longest batch, checkpoint, sample.")
+@SETTINGS
+@DEVICE
+@JSON
+def check(path: str, deep: bool, overrides: tuple[str, ...], device: str, as_json: bool) -> int:
+    """Say what a project's settings imply, and everything that would go wrong."""
+    where = choose_device(device)
+    project = load(project_folder(path), overrides)
+    outlook = plan.look_ahead(project, _recall(project, where))
+    report = None
+    if deep and not outlook.errors:
+        output.problems(outlook.problems)
+        report = run_errand(project, {"kind": "deep"}, Narrator().event, device=device)
+        outlook = plan.look_ahead(project, _recall(project, where))
+    if as_json:
+        output.as_json({**plan.as_json(outlook), "deep": report})
+    else:
+        if report is not None:
+            _show_report(report)
+        else:
+            output.problems(outlook.problems)
+        output.table(
+            [[what, figure, "" if how == "exact" else how] for what, figure, how in plan.outlook_lines(outlook)]
+        )
+        output.say(_verdict(outlook))
+    return 2 if outlook.errors else 0
+
+
+def _recall(project: Project, device: str) -> Any:
+    return None if project.errors else measured.recall(project, device)
+
+
+def _verdict(outlook: plan.Outlook) -> str:
+    counts = {level: sum(p.level == level for p in outlook.problems) for level in ("error", "warning")}
+    if counts["error"]:
+        return f"{plural(counts['error'], 'error')}: it cannot start."
+    warned = f", with {plural(counts['warning'], 'warning')}" if counts["warning"] else ""
+    return f"It can start{warned}."
+
+
+def _show_report(report: dict[str, Any]) -> None:
+    output.data(f"tokens      {summary(report['counts'])}")
+    for row in report["view"]:
+        output.data(f"row {row['row']}")
+        for line in lines(row, output.width() - 2)[:12]:
+            output.data(f"  {line}")
+    memory, speed = report["peak_memory_bytes"], report["tokens_per_second"]
+    batch = f"{plural(report['batch_rows'], 'row')} of up to {report['longest']:,} tokens"
+    output.data(f"longest     {batch}: forward, backward and step done, loss {value_text(report['loss'])}")
+    if memory and speed:
+        output.data(f"measured    {size_text(memory)} at most, {speed:,.0f} tokens/s on {report['device']}")
+    output.data(f"checkpoint  {size_text(report['checkpoint_bytes'])}, committed and read back")
+    prompt = report["sample"]["prompt"]
+    output.data(
+        f"sample      {prompt if isinstance(prompt, str) else prompt[-1]['content']!r} → {report['sample']['text']!r}"
+    )
+
+
+@click.command()
+@click.argument("path")
+@SETTINGS
+@JSON
+def show(path: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """The settings of a project, or the frozen ones of a run, with every default written out."""
+    resolved = _project_or_run(path, overrides).resolved()
+    if as_json:
+        output.as_json(resolved)
+    else:
+        output.data(toml_text(resolved).rstrip())
+
+
+def _project_or_run(path: str, overrides: tuple[str, ...]) -> Project:
+    if ":" in path or (Path(path) / "run.toml").is_file():
+        return frozen_project(find_run(path, default_root()))
+    return load(project_folder(path), overrides)
+
+
+@click.command("data")
+@click.argument("path")
+@click.option("--tokens", is_flag=True, help="The token view: what is trained, what is masked.")
+@click.option("--row", type=click.IntRange(1), default=1, metavar="N", help="The first row to show, from 1.")
+@click.option("--rows", "count", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many rows.")
+@SETTINGS
+@JSON
+def data(path: str, tokens: bool, row: int, count: int, overrides: tuple[str, ...], as_json: bool) -> None:
+    """The rows of a project, as text or as the tokens that the model will see."""
+    project = _project_or_run(path, overrides)
+    project.require()
+    job = {"kind": "rows" if tokens else "preview", "first": row - 1, "count": count}
+    report = run_errand(project, job, _quietly(Narrator()))
+    if as_json:
+        output.as_json(report)
+    elif tokens:
+        _show_tokens(report)
+    else:
+        for number, shown in enumerate(report["rows"], start=row):
+            output.data(f"row {number}")
+            for column, value in shown.items():
+                text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                for line in output.wrap(f"{column}: {text[:2000]}", output.width(), "  "):
+                    output.data(line)
+
+
+def _show_tokens(report: dict[str, Any]) -> None:
+    for shown in report["view"]:
+        counted = f"{len(shown['pieces']):,} tokens, {sum(shown['trained']):,} trained"
+        output.data(f"row {shown['row']} of {report['rows']:,}   {report['shape']}   {counted}")
+        for line in lines(shown, output.width() - 2):
+            output.data(f"  {line}")
+    output.data("= trained   . masked   | token boundary")
+    output.data(summary(report["counts"]))
+
+
+def _quietly(narrator: Narrator) -> Any:
+    def on_event(event: Event) -> None:
+        if event.kind in {"warning", "message", "progress"}:
+            narrator.event(event)
+
+    return on_event

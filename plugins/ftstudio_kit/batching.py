@@ -1,0 +1,247 @@
+"""Rows of token ids -> batches: what comes in which order, padding, and packing.
+
+The order is a pure function of (seed, epoch, index), so a resumed run needs no replay: batch 1,000 of epoch 3 is
+computed, not reached. Padding is on the right and masked by *length*, never by `== pad_token_id`: where the pad token
+is the end-of-text token, the end of a text is still learnt.
+
+Packing joins whole rows into bins of one length. Rows of a bin do not see each other: each begins again at
+position 0, and transformers builds the block-diagonal mask from these restarts, but only when no attention mask
+comes along (`transformers.masking_utils._preprocess_mask_arguments`). Hence a packed batch has `position_ids` and no
+`attention_mask`. `packing_is_exact` asks a model whether it honours this.
+"""
+
+from __future__ import annotations
+
+import bisect
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ftstudio.api import Table
+from ftstudio_kit.loss import IGNORE
+
+Ints = npt.NDArray[np.int64]
+Bin = Sequence[int]
+
+
+class Rows:
+    """All rows of a table in two flat arrays: 8 bytes a token, or 4 when every token is trained on."""
+
+    def __init__(self, ids: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], starts: Ints) -> None:
+        """Row i is `ids[starts[i]:starts[i + 1]]`."""
+        self.ids, self.labels, self.starts = ids, labels, starts
+        self.lengths: Ints = np.diff(starts)
+
+    @classmethod
+    def of(cls, table: Table) -> Rows:
+        """Read a table with the columns input_ids and labels. Rows without a token are left out."""
+        ids: list[npt.NDArray[np.int32]] = []
+        labels: list[npt.NDArray[np.int32]] = []
+        for row_ids, row_labels in _pairs(table):
+            if len(row_ids):
+                ids.append(np.asarray(row_ids, np.int32))
+                labels.append(np.asarray(row_labels, np.int32))
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
+        flat = np.concatenate(ids) if ids else np.empty(0, np.int32)
+        flat_labels = np.concatenate(labels) if labels else np.empty(0, np.int32)
+        return cls(flat, flat if np.array_equal(flat, flat_labels) else flat_labels, starts)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, 0 when there is none."""
+        return int(self.lengths.max(initial=0))
+
+    def row(self, index: int) -> slice:
+        """Where a row lies in the flat arrays."""
+        return slice(int(self.starts[index]), int(self.starts[index + 1]))
+
+
+def _pairs(table: Table) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    batches = getattr(table, "iter", None)  # datasets.Dataset reads a thousand rows in the time of thirty single ones
+    if batches is None:
+        yield from ((row["input_ids"], row["labels"]) for row in table)
+    else:
+        for batch in batches(batch_size=1000):
+            yield from zip(batch["input_ids"], batch["labels"], strict=True)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors (B, T) on one device. `tokens` counts real ones, `trained` those that the loss is a sum over."""
+
+    input_ids: Tensor
+    labels: Tensor
+    attention_mask: Tensor | None
+    position_ids: Tensor | None
+    tokens: int
+    trained: int
+
+    def to(self, device: str) -> Batch:
+        """The same on another device, without waiting for the copy where the device allows it."""
+        if device == "cpu":
+            return self
+        moved = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
+        mask, positions = moved.get("attention_mask"), moved.get("position_ids")
+        return Batch(moved["input_ids"], moved["labels"], mask, positions, self.tokens, self.trained)
+
+    def inputs(self) -> dict[str, Tensor]:
+        """What a model's forward takes, labels left out."""
+        return {name: value for name, value in self.tensors().items() if name != "labels"}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that are there, by name."""
+        named = {
+            "input_ids": self.input_ids,
+            "labels": self.labels,
+            "attention_mask": self.attention_mask,
+            "position_ids": self.position_ids,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def collate(rows: Rows, bins: Sequence[Bin], pad_token_id: int, *, packed: bool = False) -> Batch:
+    """One batch whose rows are the joined rows of each bin, padded on the right to the longest.
+
+    A bin's rows begin with label -100 each: the last token of one is not trained to predict the first of the next.
+    The padding of a packed row is one more document of it, so that it disturbs no mask.
+    """
+    lengths = [int(rows.lengths[list(indices)].sum()) for indices in bins]
+    shape = len(bins), max(lengths)
+    ids = np.full(shape, pad_token_id, np.int64)
+    labels = np.full(shape, IGNORE, np.int64)
+    positions = np.zeros(shape, np.int64)
+    for at, indices in enumerate(bins):
+        end = 0
+        for index in indices:
+            part, begin = rows.row(index), end
+            end += part.stop - part.start
+            ids[at, begin:end] = rows.ids[part]
+            labels[at, begin + 1 : end] = rows.labels[part][1:]
+            positions[at, begin:end] = np.arange(end - begin)
+        positions[at, end:] = np.arange(shape[1] - end)
+    even = min(lengths) == shape[1]
+    mask = None if packed or even else np.arange(shape[1])[None, :] < np.array(lengths)[:, None]
+    return Batch(
+        torch.from_numpy(ids),
+        torch.from_numpy(labels),
+        None if mask is None else torch.from_numpy(mask.astype(np.int64)),
+        torch.from_numpy(positions) if packed else None,
+        tokens=sum(lengths),
+        trained=int((labels != IGNORE).sum()),
+    )
+
+
+# -------------------------------------------------------------------------------------------------- order
+
+
+def order(count: int, seed: int, epoch: int, strategy: str, lengths: Ints, group: int) -> Ints:
+    """The order of `count` examples in an epoch: a pure function of its arguments.
+
+    `strategy` is "random", "sequential" or "group_by_length": the last sorts spans of 50 batches of `group` examples
+    by length, the longest span first so that memory runs out at the start if at all.
+    """
+    if strategy == "sequential":
+        return np.arange(count)
+    shuffled = np.random.default_rng([seed, epoch]).permutation(count)
+    if strategy != "group_by_length":
+        return shuffled
+    span = group * max(1, min(50, count // (group * 4)))
+    spans = [part[np.argsort(-lengths[part], kind="stable")] for part in _split(shuffled, span)]
+    longest = max(range(len(spans)), key=lambda i: int(lengths[spans[i][0]]))
+    spans.insert(0, spans.pop(longest))
+    batches = [part for one in spans for part in _split(one, group)]
+    tail = [batches.pop(i) for i, part in enumerate(batches[:-1]) if len(part) < group][:1]
+    return np.concatenate(batches + tail)
+
+
+def _split(values: Ints, size: int) -> list[Ints]:
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a training run, addressed by (epoch, optimizer step of that epoch)."""
+
+    rows: Rows
+    bins: Sequence[Bin]
+    batch_size: int
+    accumulation: int
+    pad_token_id: int
+    seed: int
+    strategy: str = "random"
+    packed: bool = False
+
+    def epoch(self, epoch: int, skip: int = 0) -> Iterator[list[Batch]]:
+        """For each optimizer step of an epoch after the first `skip`, its batches (the last step may have fewer)."""
+        lengths = np.array([int(self.rows.lengths[list(one)].sum()) for one in self.bins])
+        indices = order(len(self.bins), self.seed, epoch, self.strategy, lengths, self.batch_size)
+        size = self.batch_size * self.accumulation
+        for start in range(skip * size, len(indices), size):
+            step = indices[start : start + size]
+            yield [
+                collate(self.rows, [self.bins[i] for i in part], self.pad_token_id, packed=self.packed)
+                for part in _split(step, self.batch_size)
+            ]
+
+
+# ------------------------------------------------------------------------------------------------ packing
+
+
+def pack(lengths: Ints, capacity: int, seed: int = 0) -> list[list[int]]:
+    """Whole rows into as few bins of `capacity` tokens as best-fit decreasing finds (at most 11/9 of the optimum).
+
+    The same arguments give the same bins. Rows of one length come in an order drawn from `seed`, so that neighbours
+    in a file do not share a bin. A row longer than `capacity` has a bin of its own.
+    """
+    shuffled = np.random.default_rng([seed]).permutation(len(lengths))
+    bins: list[list[int]] = []
+    by_space: dict[int, list[int]] = {}  # free tokens -> bins with just that many
+    spaces: list[int] = []  # the keys of by_space, sorted
+    for index in shuffled[np.argsort(-lengths[shuffled], kind="stable")]:
+        length = int(lengths[index])
+        at = bisect.bisect_left(spaces, length)
+        if at == len(spaces):
+            number, space = len(bins), capacity
+            bins.append([])
+        else:
+            space = spaces[at]
+            number = by_space[space].pop()
+            if not by_space[space]:
+                del by_space[space], spaces[at]
+        bins[number].append(int(index))
+        left = space - length
+        if left > 0:
+            if left not in by_space:
+                bisect.insort(spaces, left)
+                by_space[left] = []
+            by_space[left].append(number)
+    return bins
+
+
+@torch.no_grad()
+def packing_is_exact(model: Any, tolerance: float = 1e-3) -> bool:
+    """True when two rows joined in one bin give the logits that they give apart; costs three tiny forward passes.
+
+    Models that ignore `position_ids`, or carry a state from token to token, fail this.
+    """
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    training, device = model.training, next(model.parameters()).device
+    vocabulary = model.get_input_embeddings().num_embeddings
+    ids = torch.arange(7, 15, device=device).remainder(vocabulary)[None, :]  # (1, 8): rows of 5 and of 3
+    positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2]], device=device)
+    model.eval()
+    joined = model(input_ids=ids, position_ids=positions, use_cache=False).logits
+    apart = [model(input_ids=part, use_cache=False).logits for part in (ids[:, :5], ids[:, 5:])]
+    model.train(training)
+    reference = torch.cat(apart, dim=1)
+    return bool((joined - reference).abs().max() <= tolerance * max(1.0, float(reference.abs().max())))

@@ -1,0 +1,160 @@
+"""Models from folders, safely: safetensors only, no code from a folder is run, float32 masters."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as hf_logging
+
+from ftstudio.api import Checkpoint, ComponentError, ModelRef
+from ftstudio_kit import lora
+from ftstudio_kit.safe import check_model_folder
+
+
+def quiet() -> None:
+    """transformers writes bars and hints to the terminal; a component's words go through its run instead."""
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns on stderr at every fork
+
+
+def load_model(
+    source: ModelRef | Checkpoint,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    dropout: float | None = None,
+    vocab_size: int | None = None,
+) -> PreTrainedModel:
+    """A causal language model in eval mode; an adapter checkpoint is laid over its base (a PeftModel).
+
+    A `ModelRef` without weights is initialised from `seed`, with `vocab_size` rows of embeddings when given: there
+    are no weights to lose. Embeddings with weights are never resized here. `dropout` replaces every dropout
+    probability of the config. Raises ComponentError when the folder is not a model that can be opened safely.
+    """
+    quiet()
+    if isinstance(source, Checkpoint) and lora.is_adapter(source.path):
+        if source.base is None:
+            raise ComponentError(
+                f"The adapter in {source.path.name} does not say which model it belongs to.", "Its base model is needed."
+            )
+        base = load_model(source.base, dtype=dtype, seed=seed, dropout=dropout, vocab_size=vocab_size)
+        return cast(PreTrainedModel, lora.open_adapter(base, source.path).to(device))
+    with_weights = source.weights if isinstance(source, ModelRef) else True
+    check_model_folder(source.path, weights=with_weights)
+    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, local_files_only=True)
+    if dropout is not None:
+        set_dropout(config, dropout)
+    if with_weights:
+        model = _open(source.path, config, dtype)
+    else:
+        if vocab_size is not None:
+            config.vocab_size = vocab_size
+        model = _fresh(config, dtype, seed)
+    return cast(PreTrainedModel, model.to(device).eval())
+
+
+def _open(path: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    arguments: dict[str, Any] = {
+        "config": config, "dtype": dtype, "trust_remote_code": False, "use_safetensors": True, "local_files_only": True,
+    }  # fmt: skip
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
+    except ValueError as error:
+        if "attention" not in str(error):  # an architecture without SDPA runs in its own way
+            raise ComponentError(f"The model in {path.name} could not be opened: {str(error)[:200]}") from error
+        model = AutoModelForCausalLM.from_pretrained(path, **arguments)
+    return cast(PreTrainedModel, model)
+
+
+def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    try:
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False, attn_implementation="sdpa")
+    except ValueError as error:
+        if "attention" not in str(error):
+            raise ComponentError(f"No model can be made from this config: {str(error)[:200]}") from error
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+    return cast(PreTrainedModel, model)
+
+
+def set_dropout(config: PretrainedConfig, value: float) -> int:
+    """Set every dropout probability that a config has (attn_pdrop, attention_dropout, ...); returns how many."""
+    names = [
+        name
+        for name, old in config.to_dict().items()
+        if ("dropout" in name or name.endswith("pdrop")) and isinstance(old, (int, float)) and not isinstance(old, bool)
+    ]
+    for name in names:
+        setattr(config, name, value)
+    return len(names)
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """Positions that the model has, None when its config does not say."""
+    config = getattr(model, "config", None)
+    value = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    return int(value) if isinstance(value, int) and value > 0 else None
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Token ids that the model has embeddings for."""
+    return int(cast(Any, model.get_input_embeddings()).num_embeddings)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a folder. Raises ComponentError when there is none that opens."""
+    quiet()
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise ComponentError(
+            f"The tokenizer in {folder.name} could not be opened: {str(error)[:200]}", "It is what AutoTokenizer reads."
+        ) from error
+
+
+def align_special_tokens(model: PreTrainedModel, tokenizer: Any, pad_token_id: int | None = None) -> None:
+    """Let config and generation config name the tokenizer's own end, begin and pad tokens.
+
+    GPT-2's weights with another tokenizer would else never stop: their config ends texts with token 50256. An end that
+    is a list holding the tokenizer's (chat models) stays.
+    """
+    for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
+        value = getattr(tokenizer, name, None)
+        if name == "pad_token_id" and value is None:
+            value = pad_token_id
+        for config in (model.config, model.generation_config):
+            old = getattr(config, name, None)
+            if value is not None and old != value and not (isinstance(old, (list, tuple)) and value in old):
+                setattr(config, name, value)
+
+
+def save_model(model: PreTrainedModel, folder: Path) -> None:
+    """config.json, generation_config.json and one model.safetensors (tied weights once)."""
+    model.save_pretrained(folder, max_shard_size="1TB")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link where the file system allows it (0.5 GB saved for GPT-2), else a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises ComponentError naming the file when it is none."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ComponentError(f"{path.name} could not be read: {str(error)[:120]}") from error
+    if not isinstance(table, dict):
+        raise ComponentError(f"{path.name} holds no JSON object.")
+    return table

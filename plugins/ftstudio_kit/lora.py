@@ -1,0 +1,127 @@
+"""Low-rank adapters in peft's format: which layers, attaching, saving, loading, merging."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from ftstudio.api import ComponentError
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """rank r, alpha and dropout of Hu et al. 2021 (arXiv:2106.09685): W + (alpha / r) B A."""
+
+    rank: int
+    alpha: float = 16
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = ()
+
+
+def is_adapter(folder: Path) -> bool:
+    """True for a folder in peft's format."""
+    return (folder / CONFIG).is_file()
+
+
+def linear_modules(model: PreTrainedModel) -> list[str]:
+    """Full names of all linear layers inside the model's blocks: attention and MLP, not the output head."""
+    head = model.get_output_embeddings()
+    layers = model.named_modules()
+    return [name for name, layer in layers if isinstance(layer, (nn.Linear, Conv1D)) and layer is not head]
+
+
+def find_targets(model: PreTrainedModel, wanted: Sequence[str] = ()) -> list[str]:
+    """Last name parts of the layers to adapt; all linear ones when none is wanted.
+
+    Raises ComponentError for a name that no linear layer has, naming those that there are.
+    """
+    there = sorted({name.rpartition(".")[2] for name in linear_modules(model)})
+    if not wanted:
+        return there
+    full = linear_modules(model)
+    for name in wanted:
+        if not any(one == name or one.endswith(f".{name}") for one in full):
+            raise ComponentError(
+                f"lora_target_modules names {name[:60]!r}, but {type(model).__name__} has no such linear layer.",
+                f"It has {', '.join(there)}; leave the option empty to adapt all of them.",
+            )
+    return list(wanted)
+
+
+def attach(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
+    """Freeze the model and lay trainable adapters over it; draws from torch's generator."""
+    targets = find_targets(model, settings.target_modules)
+    by_name = dict(model.named_modules())
+    adapted = [by_name[n] for n in linear_modules(model) if any(n == t or n.endswith(f".{t}") for t in targets)]
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        fan_in_fan_out=all(isinstance(layer, Conv1D) for layer in adapted),
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=model.name_or_path or None,
+    )
+    return cast(PeftModel, get_peft_model(model, config))
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Write adapter_config.json and adapter_model.safetensors.
+
+    Not `PeftModel.save_pretrained`: that asks the Hub for the base model's vocabulary and adds a README.
+    """
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    save_file({name: _plain(value) for name, value in weights.items()}, folder / WEIGHTS, metadata={"format": "pt"})
+    model.peft_config["default"].save_pretrained(str(folder))
+
+
+def load_adapter(model: PeftModel, folder: Path) -> None:
+    """Put the weights of an adapter folder into the adapters that are attached. Raises ComponentError if they differ."""
+    weights = load_file(folder / WEIGHTS)
+    have = get_peft_model_state_dict(model, save_embedding_layers=False)
+    if weights.keys() != have.keys() or any(weights[name].shape != have[name].shape for name in have):
+        raise ComponentError(
+            f"The adapter in {folder.name} does not fit the lora options of this run.",
+            "Resume with the lora_rank and lora_target_modules that it was trained with.",
+        )
+    set_peft_model_state_dict(model, weights)
+
+
+def open_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """A model with the adapter of a folder over it, for inference. Raises ComponentError when it is not LoRA."""
+    table: Mapping[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if table.get("peft_type") != "LORA":
+        raise ComponentError(
+            f"The adapter in {folder.name} is of type {str(table.get('peft_type'))[:60]!r}.", "Only LORA is read here."
+        )
+    settings = LoraSettings(
+        rank=int(table["r"]),
+        alpha=float(table["lora_alpha"]),
+        target_modules=tuple(sorted(table["target_modules"])),
+    )
+    adapted = attach(model, settings)
+    load_adapter(adapted, folder)
+    return cast(PeftModel, adapted.eval())
+
+
+def merge(model: PeftModel) -> PreTrainedModel:
+    """The plain model with the adapters added into its weights."""
+    with torch.no_grad():
+        return cast(PreTrainedModel, model.merge_and_unload())
+
+
+def _plain(value: Tensor) -> Tensor:
+    return value.detach().contiguous().cpu()
