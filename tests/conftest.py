@@ -1,0 +1,110 @@
+"""What all tests share: folders of their own, no network, a stranger's plugin, and a way to run the program."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+FAKE_PLUGIN = Path(__file__).parent / "fake_plugin"
+FAKE_PROJECT = {
+    "format": 1,
+    "model": {"use": "fake-model"},
+    "dataset": {"use": "fake-data"},
+    "tokenizer": {"use": "fake-bytes"},
+    "trainer": {"use": "fake-walk"},
+    "generator": {"use": "fake-echo", "prompts": ["Hello"]},
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--examples", type=int, default=20_000, help="inputs that hypothesis makes, in all")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """Settings, state, caches and the Hub's cache of each test are its own; the network is off."""
+    root = tmp_path_factory.mktemp("home")
+    for name in ("CONFIG", "STATE", "CACHE", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(root / name.lower()))
+    monkeypatch.setenv("HF_HOME", str(root / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("FTSTUDIO_PROJECTS", str(root / "projects"))
+    for name in ("FTSTUDIO_DISABLE_PLUGINS", "FTSTUDIO_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return root
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """The stranger's plugin of tests/fake_plugin, installed for this test here and in child processes."""
+    monkeypatch.syspath_prepend(str(FAKE_PLUGIN))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_PLUGIN), os.environ.get("PYTHONPATH", "")])))
+    from ftstudio.plugins import registry
+
+    importlib.invalidate_caches()
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+@pytest.fixture
+def fresh_registry():
+    """Forget what was discovered, before and after."""
+    from ftstudio.plugins import registry
+
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def ftstudio(tmp_path):
+    """Run the command line in a process of its own: `ftstudio("check", path)`."""
+
+    def run(*arguments, cwd=tmp_path, timeout=300, env=None):
+        done = subprocess.run(
+            [sys.executable, "-m", "ftstudio", *map(str, arguments)],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def make_project(tmp_path):
+    """Write a project folder from tables: `make_project(trainer={"max_steps": 3})`, over the fake project."""
+    from ftstudio.files import toml_text
+
+    def make(name="lab", base=FAKE_PROJECT, **tables):
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+        for key, value in tables.items():
+            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
+        (folder / "project.toml").write_text(toml_text(merged))
+        return folder
+
+    return make

@@ -1,0 +1,244 @@
+"""A stranger's plugin for the tests: one torch-free component of each kind, on the same API as everybody's."""
+
+import json
+import os
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftstudio.api import (
+    Checkpoint,
+    Chunk,
+    Component,
+    ComponentError,
+    Encoded,
+    Facts,
+    ModelRef,
+    Plan,
+    Problem,
+    TrainingError,
+    hookimpl,
+    option,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    context: int = option(16, help="Positions.", ge=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    texts: tuple[str, ...] = option(("one", "two", "three", "four"), help="The texts.")
+    behaviour: str = option("good", help="What load() does.", choices=("good", "raise", "bad-type", "empty", "component-error"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerOptions:
+    masked: bool = option(False, help="Mask every label.")
+    max_length: int | None = option(None, help="Tokens a row.", ge=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerOptions:
+    max_steps: int = option(10, help="Steps.", ge=1, unit="steps")
+    save_steps: int = option(4, help="Steps between checkpoints.", ge=1, unit="steps")
+    save_total_limit: int = option(2, help="Checkpoints kept.", ge=1)
+    step_seconds: float = option(0.0, help="Seconds a step.", ge=0, unit="s")
+    ending: str = option("good", help="How it ends.", choices=("good", "exit", "nan", "raise", "no-weights", "kill", "full"))
+    note: str = option("", help="A text that is printed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorOptions:
+    shout: bool = option(False, help="In capitals.")
+
+
+def write_safetensors(path: Path, values: list[float]) -> None:
+    header = json.dumps({"weights": {"dtype": "F64", "shape": [len(values)], "data_offsets": [0, 8 * len(values)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(values)}d", *values))
+
+
+class FakeModel:
+    def __init__(self, options):
+        self.options = options
+
+    def fetch(self, run):
+        folder = run.dir / "model"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"model_type": "fake", "n_positions": self.options.context}))
+        write_safetensors(folder / "model.safetensors", [0.0, 0.0])
+        return ModelRef(folder, weights=True, name="fake-model", revision="r1")
+
+
+class Rows:
+    def __init__(self, column_names, rows):
+        self.column_names, self.rows = column_names, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+class FakeData:
+    def __init__(self, options):
+        self.options = options
+
+    def load(self, run):
+        match self.options.behaviour:
+            case "raise":
+                raise ZeroDivisionError("a bug in the plugin")
+            case "component-error":
+                raise ComponentError("Line 3 of data.jsonl is not JSON.", "Mend that line.")
+            case "bad-type":
+                return [1, 2, 3]
+            case "empty":
+                return {"train": Rows(["text"], [])}
+        return {"train": Rows(["text"], [{"text": t} for t in self.options.texts])}
+
+
+class FakeTokenizer:
+    def __init__(self, options):
+        self.options = options
+
+    def encode(self, data, model, run):
+        folder = run.dir / "tokenizer"
+        folder.mkdir(exist_ok=True)
+        (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER_JSON))
+        encoded = {name: self._table(table) for name, table in data.items()}
+        tokens = sum(len(r["input_ids"]) for r in encoded["train"])
+        counts = {"documents": len(encoded["train"]), "rows": len(encoded["train"]), "tokens": tokens, "trained_tokens": tokens}
+        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts)
+
+    def _table(self, table):
+        rows = []
+        for row in table:
+            ids = list(row["text"].encode())
+            rows.append({"input_ids": ids, "labels": [-100] * len(ids) if self.options.masked else ids})
+        return Rows(["input_ids", "labels"], rows)
+
+
+TOKENIZER_JSON = {
+    "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+    "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
+    "post_processor": None, "decoder": None,
+    "model": {"type": "WordLevel", "vocab": {chr(i) if i else "?": i for i in range(128)}, "unk_token": "?"},
+}  # fmt: skip
+
+
+class FakeTrainer:
+    """Walks step by step; its weights are a pure function of the step, so a resume must end at the same ones."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def train(self, data, model, run):
+        o = self.options
+        if o.note:
+            print(o.note, flush=True)
+        position, total = 0.0, 0
+        if run.resume_from is not None:
+            state = json.loads((run.resume_from.path / "state.json").read_text())
+            position, total = state["position"], state["step"]
+        last = None
+        for step in range(total + 1, o.max_steps + 1):
+            position = position * 0.9 + step * 0.1 + run.seed
+            time.sleep(o.step_seconds)
+            run.progress(step, o.max_steps)
+            run.log(step, loss=10.0 / step, tokens_per_second=100.0, peak_memory_bytes=1e6)
+            self._misbehave(step)
+            stop = run.requests.stop
+            if step % o.save_steps == 0 or step == o.max_steps or stop or run.requests.checkpoint:
+                last = self._commit(run, step, position)
+            if stop:
+                break
+        return last
+
+    def _commit(self, run, step, position):
+        with run.checkpoint(step, metrics={"loss": 10.0 / step}) as draft:
+            (draft.path / "config.json").write_text("{}")
+            (draft.path / "state.json").write_text(json.dumps({"position": position, "step": step}))
+            if self.options.ending != "no-weights":
+                write_safetensors(draft.path / "model.safetensors", [position, float(step)])
+        return draft.checkpoint
+
+    def _misbehave(self, step):
+        if step != 6:
+            return
+        match self.options.ending:
+            case "exit":
+                os._exit(0)
+            case "nan":
+                raise TrainingError("The loss is nan at step 6.", "Lower learning_rate.")
+            case "raise":
+                raise ZeroDivisionError("a bug in the trainer")
+            case "kill":
+                os.kill(os.getpid(), 9)
+            case "full":
+                raise OSError(28, "No space left on device", "/somewhere/file")
+
+
+class FakeGenerator:
+    def __init__(self, options):
+        self.options = options
+
+    def generate(self, checkpoint, prompts, run):
+        for index, prompt in enumerate(prompts):
+            text = f" step {checkpoint.step}"
+            yield Chunk(index, text.upper() if self.options.shout else text)
+            yield Chunk(index, "", done=True, finish_reason="eos")
+
+    def close(self):
+        pass
+
+
+def data_facts(options, folder):
+    return Facts(shape="text", rows=len(options.texts), characters=sum(map(len, options.texts)), longest_characters=max(map(len, options.texts), default=0))
+
+
+def model_facts(options, folder):
+    return Facts(context=options.context, parameters=2, weights_bytes=16)
+
+
+def trainer_plan(options, facts):
+    steps = options.max_steps
+    return Plan(total_steps=steps, steps_per_epoch=steps, curve=((1, 1.0), (steps, 0.0)), checkpoints=tuple(range(options.save_steps, steps + 1, options.save_steps)), peak_bytes=1000, kept_bytes=500)
+
+
+def trainer_check(options, project, facts):
+    if options.save_steps > options.max_steps:
+        yield Problem(level="warning", option="save_steps", message="save_steps never fires.", fix="Lower it.", edit={"save_steps": 1})
+
+
+@hookimpl
+def ftstudio_models():
+    yield Component(name="fake-model", summary="two numbers", target="ftstudio_fakes:FakeModel", options=ModelOptions, facts="ftstudio_fakes:model_facts")
+
+
+@hookimpl
+def ftstudio_dataset_sources():
+    yield Component(name="fake-data", summary="a list", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("text",), facts="ftstudio_fakes:data_facts")
+    yield Component(name="fake-pairs", summary="pairs", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("preference",))
+    yield Component(name="fake-secret", summary="needs a secret", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("text",), secrets=("FAKE_TOKEN",))
+    yield Component(name="fake-missing", summary="a target that does not import", target="not_installed_at_all:X", options=DataOptions, install_hint="pip install not-installed-at-all")
+
+
+@hookimpl
+def ftstudio_tokenizers():
+    yield Component(name="fake-bytes", summary="bytes", target="ftstudio_fakes:FakeTokenizer", options=TokenizerOptions, takes=("text",))
+
+
+@hookimpl
+def ftstudio_trainers():
+    yield Component(name="fake-walk", summary="a walk", target="ftstudio_fakes:FakeTrainer", options=TrainerOptions, takes=("text",), plan="ftstudio_fakes:trainer_plan", check="ftstudio_fakes:trainer_check")
+
+
+@hookimpl
+def ftstudio_generators():
+    yield Component(name="fake-echo", summary="an echo", target="ftstudio_fakes:FakeGenerator", options=GeneratorOptions)

@@ -1,0 +1,152 @@
+"""The whole pipeline in real processes, on a stranger's torch-free plugin."""
+
+import json
+
+import pytest
+
+from ftstudio.runs.events import read_events
+from ftstudio.runs.folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def test_a_run_goes_from_project_to_final_model_and_samples(ftstudio, make_project):
+    folder = make_project()
+    done = ftstudio("run", folder, "--json")
+    assert done.code == 0, done.err
+    result = done.json
+    assert result["state"] == "finished"
+    assert result["metrics"]["loss"] == pytest.approx(1.0)
+    assert [s["model"] for s in result["samples"]] == ["base", "final"]
+    run = RunFolder(folder / "runs" / "0001")
+    assert result["run"] == str(run.path)
+    assert {p.name for p in run.final.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["000008", "000010"]
+    assert json.loads((run.checkpoints / "000010" / "MANIFEST.json").read_text())["step"] == 10
+
+
+def test_stdout_is_data_and_stderr_is_narration(ftstudio, make_project):
+    done = ftstudio("run", make_project())
+    assert done.code == 0, done.err
+    assert "training" in done.err
+    assert "model:  " in done.out
+    assert "before (base model" in done.out
+
+
+@pytest.mark.parametrize(
+    ("tables", "code", "state", "sentence"),
+    [
+        ({"trainer": {"ending": "exit"}}, 1, "failed", "exited without finishing"),
+        ({"trainer": {"ending": "nan"}}, 1, "failed", "The loss is nan at step 6."),
+        ({"trainer": {"ending": "raise"}}, 1, "failed", "trainer fake-walk of ftstudio-fakes 1.0 failed in train()"),
+        ({"trainer": {"ending": "no-weights"}}, 1, "failed", "wrote a checkpoint without model.safetensors"),
+        ({"trainer": {"ending": "kill"}}, 3, "interrupted", "ended by signal 9 (SIGKILL)"),
+        ({"trainer": {"ending": "full"}}, 3, "interrupted", "The disk is full"),
+        ({"dataset": {"behaviour": "raise"}}, 1, "failed", "dataset fake-data of ftstudio-fakes 1.0 failed in load()"),
+        ({"dataset": {"behaviour": "component-error"}}, 2, "failed", "Line 3 of data.jsonl is not JSON. Mend that line."),
+        ({"dataset": {"behaviour": "bad-type"}}, 1, "failed", "load() returned list; expected a mapping with 'train'"),
+        ({"dataset": {"behaviour": "empty"}}, 2, "failed", "gave no rows to train on"),
+        ({"tokenizer": {"masked": True}}, 1, "failed", "every label of train is -100"),
+    ],
+)
+def test_each_bad_end_has_its_state_its_sentence_and_its_exit_code(ftstudio, make_project, tables, code, state, sentence):
+    folder = make_project(**tables)
+    done = ftstudio("run", folder)
+    assert done.code == code, done.err
+    assert state in done.err
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+    status = ftstudio("status", folder, "--json").json[0]
+    assert status["state"] == state
+    assert sentence in status["reason"]
+
+
+def test_settings_from_the_command_line_hold_for_one_run_and_are_recorded(ftstudio, make_project):
+    folder = make_project()
+    before = (folder / "project.toml").read_bytes()
+    done = ftstudio("run", folder, "--json", "--set", "trainer.max_steps=3", "--set", "name=other")
+    assert done.code == 0, done.err
+    assert (folder / "project.toml").read_bytes() == before
+    record = (folder / "runs" / "0001" / "run.toml").read_text()
+    assert '"trainer.max_steps" = 3' in record
+    assert "max_steps = 3" in record
+    assert ftstudio("show", folder / "runs" / "0001", "--json").json["trainer"]["max_steps"] == 3
+
+
+def test_an_inline_run_ends_in_the_same_files(ftstudio, make_project):
+    folder = make_project()
+    done = ftstudio("run", folder, "--inline", "--json")
+    assert done.code == 0, done.err
+    assert done.json["state"] == "finished"
+    assert "nothing survives this terminal" in done.err
+
+
+def test_a_detached_run_is_followed_by_attach(ftstudio, make_project):
+    folder = make_project(trainer={"step_seconds": 0.05})
+    done = ftstudio("run", folder, "--detach", "--json")
+    assert done.code == 0, done.err
+    assert done.json["state"] in {"starting", "running"}
+    attached = ftstudio("attach", folder)
+    assert attached.code == 0, attached.err
+    assert "model:  " in attached.out
+
+
+def test_a_stop_commits_a_checkpoint_and_says_stopped(ftstudio, make_project):
+    folder = make_project(trainer={"step_seconds": 0.2, "max_steps": 500, "save_steps": 400})
+    assert ftstudio("run", folder, "--detach").code == 0
+    run = RunFolder(folder / "runs" / "0001")
+    while not any(e.kind == "metrics" for e in read_events(run.events)):
+        pass
+    assert ftstudio("stop", folder).code == 0
+    attached = ftstudio("attach", folder)
+    assert attached.code == 3
+    assert "stopped: Stopped at step" in attached.err
+    assert len(list(run.checkpoints.iterdir())) == 1
+
+
+def test_a_killed_run_is_interrupted_on_request(ftstudio, make_project):
+    folder = make_project(trainer={"step_seconds": 0.2, "max_steps": 500})
+    assert ftstudio("run", folder, "--detach").code == 0
+    assert ftstudio("kill", folder).code == 0
+    attached = ftstudio("attach", folder)
+    assert attached.code == 3
+    assert "Killed on request" in attached.err
+
+
+def test_a_deep_check_tries_everything_once_and_remembers_the_speed(ftstudio, make_project):
+    folder = make_project()
+    before = ftstudio("check", folder)
+    assert before.code == 0
+    assert "tokens/s" not in before.out
+    deep = ftstudio("check", folder, "--deep", "--json")
+    assert deep.code == 0, deep.err
+    report = deep.json["deep"]
+    assert report["tokens_per_second"] == 100.0
+    assert report["checkpoint_bytes"] > 0
+    assert report["sample"]["text"].startswith(" step")
+    assert report["view"][0]["pieces"][:3] == ["o", "n", "e"]
+    assert "100 tokens/s" in ftstudio("check", folder).out
+    assert not (folder / "runs").exists()
+
+
+def test_the_token_view_marks_what_is_trained(ftstudio, make_project):
+    done = ftstudio("data", make_project(), "--tokens", "--rows", "1")
+    assert done.code == 0, done.err
+    assert "o|n|e|" in done.out
+    assert "= = =" in done.out
+
+
+def test_rows_are_shown_as_the_source_gives_them(ftstudio, make_project):
+    done = ftstudio("data", make_project(), "--row", "2", "--rows", "1")
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == ["row 2", "  text: two"]
+
+
+def test_sampling_a_run_and_its_base(ftstudio, make_project):
+    folder = make_project()
+    assert ftstudio("sample", folder).code == 2
+    assert ftstudio("run", folder).code == 0
+    assert "Hi step" in ftstudio("sample", folder, "--prompt", "Hi").out
+    assert ftstudio("sample", folder, "--checkpoint", "8", "--json").json["texts"] == [" step 8"]
+    assert "It has: 8, 10." in ftstudio("sample", folder, "--checkpoint", "7").err
+    assert ftstudio("sample", folder, "--base").code == 0
