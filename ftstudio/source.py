@@ -46,7 +46,7 @@ class Source:
     def line_of(self, table: str, key: str = "") -> int | None:
         """The line of a key, else that of its table, else None."""
         dotted = f"{table}.{key}" if table and key else table or key
-        return self.lines.get(dotted) or self.lines.get(table)
+        return self.lines.get(dotted) or self.lines.get(table) or self.lines.get(f"{table or key}[0]")
 
 
 class _NotReadableError(Exception):

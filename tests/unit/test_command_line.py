@@ -1,0 +1,129 @@
+"""The command line's manners: exit codes, streams, sentences."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["chek", "x"], "'chek' is neither a command nor a folder. Did you mean check?"),
+        (["zzzz"], "'zzzz' is neither a command nor a folder. Commands: new, check"),
+        (["check"], "Missing argument 'PATH'"),
+        (["check", "gone"], "There is no project 'gone' here"),
+        (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
+        (["run", "lab", "--device", "gpu"], "'gpu' is no device. Write cpu, cuda, cuda:0 ... or mps."),
+        (["run", "lab", "--nonsense"], "No such option"),
+        (["new", "../x"], "'../x' is no project name."),
+        (["new", "a/b"], "'a/b' is no project name."),
+        (["new", "a\x1bb"], "'a\\x1bb' is no project name."),
+        (["new", "ok", "--from", "quickstrt"], "There is no example 'quickstrt'. Did you mean quickstart?"),
+        (["new", "ok", "--data", "gone.txt"], "There is no '"),
+        (["status", "gone"], "There is no project 'gone' here"),
+        (["attach", "gone"], "There is no run or project 'gone'"),
+        (["status", "lab:0009"], "'lab' has no run '0009'"),
+        (["stop", "lab"], "'lab' has no run yet"),
+        (["plugins", "show", "fake-modl"], "There is no plugin or component 'fake-modl'. Did you mean fake-model?"),
+        (["sample", "lab"], "has no run with a model yet"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(ftstudio, make_project, arguments, sentence):
+    folder = make_project()
+    done = ftstudio(*arguments, env={"FTSTUDIO_PROJECTS": str(folder.parent)})
+    assert done.code == 2, (done.out, done.err)
+    assert sentence in done.err
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert not (folder / "runs").exists()
+
+
+def test_debug_shows_the_traceback(ftstudio):
+    done = ftstudio("--debug", "check", "gone")
+    assert done.code == 2
+    assert "Traceback" in done.err
+
+
+def test_check_says_problems_with_file_and_line_and_starts_nothing(ftstudio, make_project):
+    folder = make_project(trainer={"max_stepz": 3})
+    done = ftstudio("check", folder)
+    assert done.code == 2
+    assert "✗ error: lab/project.toml:14 [trainer]: 'max_stepz' is not an option" in done.err
+    assert "Did you mean max_steps?" in done.err
+    done = ftstudio("run", folder)
+    assert done.code == 2
+    assert not (folder / "runs").exists()
+
+
+def test_check_json_is_one_value(ftstudio, make_project):
+    done = ftstudio("check", make_project(), "--json")
+    assert done.code == 0
+    assert done.json["plan"]["total_steps"] == 10
+
+
+def test_a_warning_is_said_and_recorded_and_the_run_starts(ftstudio, make_project):
+    folder = make_project(trainer={"max_steps": 2, "save_steps": 9})
+    done = ftstudio("run", folder)
+    assert done.code == 0, done.err
+    assert "! warning" in done.err
+    assert "save_steps never fires." in (folder / "runs" / "0001" / "run.toml").read_text()
+
+
+def test_a_run_is_found_by_path_by_name_and_by_project(ftstudio, make_project):
+    folder = make_project(trainer={"max_steps": 2})
+    env = {"FTSTUDIO_PROJECTS": str(folder.parent)}
+    for _ in range(2):
+        assert ftstudio("run", folder).code == 0
+    for text in ("lab:0001", "lab:1", folder / "runs" / "0001"):
+        assert ftstudio("status", text, "--json", env=env).json["run"] == "0001"
+    assert [s["run"] for s in ftstudio("status", "--json", env=env).json] == ["0002", "0001"]
+    assert ftstudio("show", "lab:2", "--json", env=env).json["trainer"]["max_steps"] == 2
+
+
+def test_status_without_any_run_says_the_next_step(ftstudio):
+    done = ftstudio("status")
+    assert done.code == 0
+    assert "No runs yet" in done.err
+    assert ftstudio("status", "--json").json == []
+
+
+def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_project):
+    folder = make_project(trainer={"max_steps": 2, "note": "hello \x1b]0;owned\x07 \u202e"})
+    assert ftstudio("run", folder).code == 0
+    done = ftstudio("logs", folder)
+    assert "hello \\x1b]0;owned\\x07 \\u202e" in done.out
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize("payload", ["\x1b]0;x\x07", "\x1b[6n", "\x9b31m", "\u202e", "[/red]", "\x1b]52;c;eA==\x07"])
+def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project, payload):
+    folder = make_project(description=payload, dataset={"texts": [payload, "b"]}, generator={"prompts": [payload + "x"]}, trainer={"note": payload})
+    outputs = [ftstudio(*a) for a in (("check", folder), ("run", folder), ("show", folder), ("data", folder), ("data", folder, "--tokens"), ("logs", folder), ("sample", folder))]
+    for done in outputs:
+        assert done.code == 0, done.err
+        for text in (done.out, done.err):
+            assert not any(c in text for c in "\x1b\x9b\x07\u202e")
+
+
+def test_a_secret_is_never_written(ftstudio, make_project):
+    folder = make_project(dataset={"use": "fake-secret", "texts": ["x sesame-open-1234 y"]}, generator={"prompts": ["sesame-open-1234"]})
+    done = ftstudio("run", folder, env={"FAKE_TOKEN": "sesame-open-1234"})
+    assert done.code == 0, done.err
+    events = (folder / "runs" / "0001" / "events.jsonl").read_text()
+    assert "sesame-open-1234" not in events
+    assert "<FAKE_TOKEN>" in events
+
+
+def test_an_ascii_terminal_gets_escapes_instead_of_an_error(ftstudio, make_project):
+    done = ftstudio("check", make_project(), env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0", "LC_ALL": "C"})
+    assert done.code == 0, done.err
+
+
+def test_plugins_list_json_has_the_promised_keys(ftstudio):
+    rows = ftstudio("plugins", "list", "--json").json
+    fake = next(r for r in rows if r["name"] == "fakes")
+    assert fake.keys() >= {"name", "status", "distribution", "version", "components", "reason"}
+    assert fake["distribution"] == "ftstudio-fakes"
+    assert json.dumps(rows)

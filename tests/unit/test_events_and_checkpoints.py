@@ -1,0 +1,175 @@
+"""The stream of events and the committed checkpoints: what a reader may believe."""
+
+import json
+
+import pytest
+
+from ftstudio.errors import ContractError
+from ftstudio.runs import checkpoints as commits
+from ftstudio.runs.events import EventReader, EventWriter, Series, parse_event, read_events
+
+
+def test_an_event_comes_back_as_it_was_written(tmp_path):
+    writer = EventWriter(tmp_path / "e", attempt=2)
+    writer.write("metrics", 7, metrics={"loss": 1.5, "bad": float("nan"), "worse": float("-inf")})
+    writer.close()
+    (event,) = read_events(tmp_path / "e")
+    assert (event.seq, event.attempt, event.kind, event.step) == (1, 2, "metrics", 7)
+    series = Series()
+    series.add([event])
+    assert series.last()["loss"] == 1.5
+    assert series.last()["bad"] != series.last()["bad"]
+    assert series.last()["worse"] == float("-inf")
+    assert "NaN" not in (tmp_path / "e").read_text()
+
+
+def test_a_stream_cut_at_every_byte_loses_only_the_torn_line(tmp_path):
+    path = tmp_path / "e"
+    writer = EventWriter(path, attempt=1)
+    for step in range(3):
+        writer.write("metrics", step, metrics={"loss": float(step)}, text="é\n[/")
+    writer.close()
+    whole = path.read_bytes()
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        events = read_events(path)
+        assert len(events) == whole[:cut].count(b"\n")
+        again = EventWriter(path, attempt=2)
+        again.write("message", text="after")
+        again.close()
+        reader = EventReader(path)
+        events = reader.read()
+        assert events[-1].data == {"text": "after"}
+        torn = whole[:cut].split(b"\n")[-1]
+        complete = torn != b"" and whole[cut : cut + 1] == b"\n"  # only its newline was lost: ending the line saves it
+        assert reader.skipped == (torn != b"" and not complete)
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b'{"t": 1}', b'{"t":"x","attempt":1,"kind":"a","step":1}', b'{"t":1,"attempt":1,"kind":3,"step":1}', b'{"t":1,"attempt":1,"kind":"a","step":"1"}', b"\xff\xfe", b"[" * 100_000])
+def test_garbage_is_no_event(line):
+    assert parse_event(line, 1) is None
+
+
+def test_a_half_written_line_is_left_for_the_next_look(tmp_path):
+    path = tmp_path / "e"
+    reader = EventReader(path)
+    assert reader.read() == []
+    path.write_bytes(b'{"t":1,"attempt":1,"kind":"a","step":null}\n{"t":2,"att')
+    assert [e.t for e in reader.read()] == [1.0]
+    with path.open("ab") as file:
+        file.write(b'empt":1,"kind":"a","step":null}\n')
+    assert [(e.seq, e.t) for e in reader.read()] == [(2, 2.0)]
+
+
+def test_the_highest_attempt_wins_and_a_resume_hides_what_came_after_its_step(tmp_path):
+    path = tmp_path / "e"
+    first = EventWriter(path, attempt=1)
+    for step in (1, 2, 3, 4):
+        first.write("metrics", step, metrics={"loss": 1.0})
+    second = EventWriter(path, attempt=2)
+    second.write("state", state="running", resumed_from=2)
+    second.write("metrics", 3, metrics={"loss": 2.0})
+    series = Series()
+    series.add(read_events(path))
+    assert series.values("loss") == [(1, 1.0), (2, 1.0), (3, 2.0)]
+
+
+def commit(root, step, *, best=False, content=b"weights"):
+    draft = commits.stage(root, step)
+    (draft.path / "config.json").write_text("{}")
+    (draft.path / "model.safetensors").write_bytes(content)
+    return commits.commit(draft, step, metrics={"loss": 1.0}, best=best, shape="text", base=None)
+
+
+def test_a_commit_verifies_and_leaves_no_staging(tmp_path):
+    committed = commit(tmp_path, 5)
+    assert committed.path.name == "000005"
+    assert commits.open_checkpoint(committed.path) == committed
+    assert [p.name for p in tmp_path.iterdir()] == ["000005"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "MANIFEST.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "halved", "flipped"])
+def test_every_damage_is_found_and_the_one_before_is_used(tmp_path, name, damage):
+    root, quarantine = tmp_path / "checkpoints", tmp_path / "quarantine"
+    good, bad = commit(root, 1), commit(root, 2, content=b"other weights")
+    file = bad.path / name
+    data = bytearray(file.read_bytes())
+    match damage:
+        case "missing":
+            file.unlink()
+        case "empty":
+            file.write_bytes(b"")
+        case "halved":
+            file.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            place = data.index(b'"sha256"') + 14 if name == "MANIFEST.json" else len(data) // 2
+            data[place] ^= 1
+            file.write_bytes(data)
+    found, said = commits.newest(root, quarantine)
+    assert found is not None
+    assert found.path == good.path
+    assert len(said) == 1
+    assert "Checkpoint 2 is damaged" in said[0]
+    assert len(list(quarantine.glob("000002-*/"))) >= 1
+    assert len(list(quarantine.glob("*.reason.txt"))) == 1
+
+
+def test_rotation_keeps_the_newest_and_the_best(tmp_path):
+    commit(tmp_path, 1, best=True)
+    for step in (2, 3, 4):
+        commit(tmp_path, step)
+        commits.rotate(tmp_path, 2)
+    assert [p.name for p in commits.list_checkpoints(tmp_path)] == ["000001", "000003", "000004"]
+    commit(tmp_path, 5, best=True)
+    commits.rotate(tmp_path, 2)
+    assert [p.name for p in commits.list_checkpoints(tmp_path)] == ["000004", "000005"]
+
+
+def test_a_failed_commit_leaves_the_old_ones_and_nothing_half_written(tmp_path, monkeypatch):
+    commit(tmp_path, 1)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    draft = commits.stage(tmp_path, 2)
+    (draft.path / "config.json").write_text("{}")
+    monkeypatch.setattr(commits, "write_atomic", full)
+    with pytest.raises(OSError, match="No space"):
+        commits.commit(draft, 2, metrics={}, best=False, shape="text", base=None)
+    assert [p.name for p in tmp_path.iterdir()] == ["000001"]
+
+
+def test_the_same_step_may_be_committed_again(tmp_path):
+    commit(tmp_path, 1, content=b"first")
+    again = commit(tmp_path, 1, content=b"second")
+    assert (again.path / "model.safetensors").read_bytes() == b"second"
+    assert [p.name for p in tmp_path.iterdir()] == ["000001"]
+
+
+def test_what_a_crash_left_is_cleaned_and_a_displaced_commit_returns(tmp_path):
+    commit(tmp_path, 1)
+    (tmp_path / ".000002.1-a.staging").mkdir()
+    (tmp_path / "000001").rename(tmp_path / ".000001.abc.replaced")
+    commits.clean(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["000001"]
+
+
+def test_a_checkpoint_without_weights_or_config_breaks_the_contract(tmp_path):
+    draft = commits.stage(tmp_path, 1)
+    (draft.path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(ContractError, match="without config.json"):
+        commits.check_content(draft.path, "trainer x")
+    (draft.path / "model.safetensors").rename(draft.path / "config.json")
+    with pytest.raises(ContractError, match=r"without model.safetensors or adapter_model.safetensors; it holds config.json"):
+        commits.check_content(draft.path, "trainer x")
+    with pytest.raises(ContractError, match="before the checkpoint was committed"):
+        _ = draft.checkpoint
+
+
+def test_a_manifest_of_an_unknown_format_is_not_believed(tmp_path):
+    committed = commit(tmp_path, 1)
+    manifest = json.loads((committed.path / "MANIFEST.json").read_text())
+    (committed.path / "MANIFEST.json").write_text(json.dumps({**manifest, "format": 99}))
+    with pytest.raises(ValueError, match="format 99 is unknown"):
+        commits.open_checkpoint(committed.path)

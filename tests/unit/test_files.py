@@ -1,0 +1,131 @@
+"""Writes are whole or not at all, names and texts are safe, locks tell who holds them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ftstudio.errors import InputError
+from ftstudio.files import (
+    LineAppender, RecordLock, explain, is_safe_name, lock_holder, quote, refuse_symlinks, safe_text, size_text,
+    tail_bytes, toml_text, write_atomic,
+)  # fmt: skip
+
+HOSTILE = [
+    "\x1b]0;title\x07", "\x1b[31m", "\x1bP1$r", "\x1b_x", "\x1bc", "\x1b[6n", "\x9b31m", "\x90", "\x9d0;x\x9c",
+    "\u202egnp.exe", "\u2066x\u2069", "\ud800", "a\rb", "\x00", "\x7f", "\x08\x08", "\u2028", "\ufeff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_steers_a_terminal_is_left(text):
+    shown = safe_text(text)
+    shown.encode()
+    assert not any(ord(c) < 32 or 0x7F <= ord(c) <= 0x9F or ord(c) in {0x202E, 0x2066, 0x2069, 0x2028, 0xFEFF} for c in shown)
+
+
+def test_ordinary_text_stays():
+    text = "Grüße,\n\tπ ≈ 3 😀 漢字 [bold] [/"
+    assert safe_text(text) == text
+    assert safe_text("a\nb\tc", one_line=True) == "a\\nb\\tc"
+    assert quote("x" * 100) == "'" + "x" * 59 + "…'"
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\nb", "a b", "", "x" * 65, "a\n", "\u202ea", "-x", "é"])
+def test_odd_names_are_refused(name):
+    assert not is_safe_name(name)
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o640)
+    write_atomic(path, "new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_when_a_call_fails_the_old_file_is_untouched_and_nothing_is_left_behind(tmp_path, monkeypatch, call):
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_appending_first_ends_a_torn_line(tmp_path):
+    path = tmp_path / "log"
+    path.write_text('{"whole": 1}\n{"to')
+    lines = LineAppender(path)
+    lines.append('{"next": 2}')
+    lines.close()
+    assert path.read_text().splitlines() == ['{"whole": 1}', '{"to', '{"next": 2}']
+
+
+def test_the_tail_starts_at_a_line(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("first line\nsecond line\nthird\n")
+    assert tail_bytes(path, 10) == b"third\n"
+    assert tail_bytes(path, 1000) == path.read_bytes()
+    assert tail_bytes(tmp_path / "none", 10) == b""
+
+
+def test_a_lock_tells_who_holds_it_and_probing_takes_nothing(tmp_path):
+    path = tmp_path / "lock"
+    assert lock_holder(path) is None
+    code = (
+        "import sys; from pathlib import Path; from ftstudio.files import RecordLock\n"
+        f"lock = RecordLock(Path({str(path)!r})); print(lock.acquire(), flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "True\n"
+    for _ in range(100):
+        assert lock_holder(path) == child.pid
+    mine = RecordLock(path)
+    assert not mine.acquire()
+    child.communicate("")
+    assert lock_holder(path) is None
+    assert mine.acquire()
+    mine.release()
+
+
+def test_nothing_is_written_through_a_symlink_or_outside(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    refuse_symlinks(tmp_path / "real" / "x", tmp_path)
+    with pytest.raises(InputError, match="symbolic link"):
+        refuse_symlinks(tmp_path / "link" / "x", tmp_path)
+    with pytest.raises(InputError, match="outside"):
+        refuse_symlinks(tmp_path.parent, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(28, "disk is full"), (122, "disk is full"), (30, "read-only"), (13, "No permission"), (40, "loop of symbolic links"), (36, "too long"), (24, "No more files"), (2, "There is no"), (5, "Input/output error")],
+)
+def test_errors_of_the_file_system_are_sentences(number, words, tmp_path):
+    said = str(explain(OSError(number, os.strerror(number)), tmp_path / "a"))
+    assert words in said
+    assert "a'" in said
+
+
+def test_permission_errors_name_the_mode(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("")
+    path.chmod(0o400)
+    assert "mode 0400" in str(explain(OSError(13, "x"), path))
+
+
+def test_toml_has_no_null_and_sizes_are_for_people():
+    assert toml_text({"a": None, "b": [1, None], "c": {"d": None}}) == "b = [\n    1,\n]\n\n[c]\n"
+    assert [size_text(n) for n in (0, 999, 1500, 512_000_000, 4.5e9)] == ["0 B", "999 B", "1.5 kB", "512 MB", "4.5 GB"]

@@ -1,0 +1,190 @@
+"""Discovery: what works is offered, what does not is a row with a reason, and nobody harms anybody."""
+
+import importlib
+import textwrap
+
+import pytest
+
+from ftstudio.errors import PluginError, UnknownNameError
+from ftstudio.plugins import OWN, Described, Record, Registry, registry
+from ftstudio.project import interpret
+from ftstudio.source import Source
+
+GOOD = """
+    from dataclasses import dataclass
+    from ftstudio.api import Component, hookimpl, option
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        size: int = option(1, help="A size.")
+
+    @hookimpl
+    def ftstudio_models():
+        yield Component(name="{name}", summary="x", target="{module}:Model", options=Options)
+
+    class Model:
+        def __init__(self, options):
+            self.options = options
+"""
+OPTIONS = "from dataclasses import dataclass\nfrom ftstudio.api import *\nfrom ftstudio.api import hookimpl\n"
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch, fresh_registry):
+    """Install packages as a stranger would: a module and its dist-info on sys.path."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+    def put(module, code, *, dist=None, version="1.0"):
+        (site / f"{module}.py").write_text(textwrap.dedent(code))
+        dist = dist or f"dist-{module.replace('_', '-')}"
+        info = site / f"{dist.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[ftstudio]\n{module} = {module}\n")
+        importlib.invalidate_caches()
+        registry.cache_clear()
+        return site / f"{module}.py"
+
+    return put
+
+
+def record_of(name):
+    return next(r for r in registry().records if r.name == name)
+
+
+def test_a_strangers_component_is_found_by_both_names_and_built(install):
+    install("plug_good", GOOD.format(name="mine", module="plug_good"))
+    offer = registry().find("model", "mine")
+    assert registry().find("model", "dist-plug-good/mine").component is offer.component
+    assert offer.title == "model mine of dist-plug-good 1.0"
+    built = offer.build(offer.component.options(size=3))
+    assert built.options.size == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+        ("raise OSError('no such library')", "OSError: no such library"),
+        ("raise SystemExit(3)", "It called sys.exit(3) while it was loaded."),
+        ("import os\nos._exit(7)", "Its process ended with exit code 7 while it was loaded."),
+        ("import os\nos.kill(os.getpid(), 11)", "Its process ended with exit code -11"),
+        ("x = 1", "It has no function marked @hookimpl"),
+        ("def ftstudio_models():\n    yield 1", "Its ftstudio_models is not marked. Put @hookimpl above it."),
+        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_modelz():\n    yield 1", "It implements 'ftstudio_modelz', which is no hook"),
+        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    yield 1", "ftstudio_models yielded 'int'; it must yield Component objects."),
+        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    return 1", "ftstudio_models returned 'int'"),
+        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    yield from ()\n    raise KeyError('halfway')", "KeyError: 'halfway'"),
+        (OPTIONS + "@dataclass(frozen=True)\nclass O:\n    use: str = option('', help='x')\n@hookimpl\ndef ftstudio_models():\n    yield Component(name='a', summary='', target='a:b', options=O)", "a name that the core owns"),
+        (OPTIONS + "@dataclass(frozen=True)\nclass O:\n    x: set = option(None, help='x')\n@hookimpl\ndef ftstudio_models():\n    yield Component(name='a', summary='', target='a:b', options=O)", "a type that no form has"),
+        ("import os\nos.chdir('/')\n" + OPTIONS + "@hookimpl\ndef ftstudio_models():\n    yield from ()", "It changed the working directory"),
+        ("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + OPTIONS + "@hookimpl\ndef ftstudio_models():\n    yield from ()", "It changed the working directory or a signal handler"),
+    ],
+)  # fmt: skip
+def test_a_broken_plugin_is_a_row_with_its_reason_and_the_others_work(install, code, reason):
+    install("plug_good", GOOD.format(name="mine", module="plug_good"))
+    install("plug_bad", code)
+    record = record_of("plug_bad")
+    assert record.status == "failed"
+    assert reason in record.reason
+    assert registry().find("model", "mine")
+
+
+def test_a_plugin_that_hangs_is_given_up(install, own_folders):
+    settings = own_folders / "config" / "ftstudio" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("probe_seconds = 1.0\n")
+    install("plug_hangs", "import time\ntime.sleep(60)")
+    assert record_of("plug_hangs").reason == "It did not finish describing itself within 1 s."
+
+
+def test_what_a_plugin_prints_does_not_reach_stdout(install, ftstudio):
+    install("plug_loud", "print('garbage \\x1b[31m')\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_loud")))
+    done = ftstudio("plugins", "list", "--json")
+    assert {r["name"]: r["status"] for r in done.json}["plug_loud"] == "active"
+    shown = ftstudio("plugins", "show", "mine")
+    assert shown.code == 0
+    assert "garbage" not in shown.out
+
+
+def test_importing_something_heavy_while_describing_is_noted(install):
+    install("plug_heavy", "import textual\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_heavy")))
+    assert record_of("plug_heavy").heavy == ("textual",)
+
+
+def test_the_probe_runs_once_until_a_file_changes(install, tmp_path):
+    log = tmp_path / "probed"
+    noisy = f"open({str(log)!r}, 'a').write('x')\n"
+    path = install("plug_cached", noisy + textwrap.dedent(GOOD.format(name="mine", module="plug_cached")))
+    for _ in range(3):
+        registry.cache_clear()
+        assert record_of("plug_cached").status == "active"
+    assert log.read_text() == "x"
+    path.write_text(path.read_text() + "\n# changed\n")
+    registry.cache_clear()
+    assert record_of("plug_cached").status == "active"
+    assert log.read_text() == "xx"
+
+
+def test_a_failure_is_not_cached_so_that_a_mended_environment_works_at_once(install, tmp_path):
+    path = install("plug_needs", "import helper_mod\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_needs")))
+    assert record_of("plug_needs").status == "failed"
+    (path.parent / "helper_mod.py").write_text("")
+    registry.cache_clear()
+    importlib.invalidate_caches()
+    assert record_of("plug_needs").status == "active"
+
+
+@pytest.mark.parametrize("name", ["plug_good", "dist-plug-good"])
+def test_a_blocked_plugin_is_never_imported(install, monkeypatch, tmp_path, name):
+    log = tmp_path / "imported"
+    install("plug_good", f"open({str(log)!r}, 'w')\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_good")))
+    monkeypatch.setenv("FTSTUDIO_DISABLE_PLUGINS", f"other,{name}")
+    assert record_of("plug_good").status == "disabled"
+    with pytest.raises(UnknownNameError):
+        registry().find("model", "mine")
+    assert not log.exists()
+
+
+def test_two_strangers_with_one_name_both_work_by_their_full_names(install):
+    install("plug_one", GOOD.format(name="same", module="plug_one"))
+    install("plug_two", GOOD.format(name="same", module="plug_two"))
+    with pytest.raises(UnknownNameError, match="'dist-plug-one/same' and 'dist-plug-two/same'"):
+        registry().find("model", "same")
+    assert registry().find("model", "dist-plug-one/same").record.name == "plug_one"
+    assert registry().find("model", "dist-plug-two/same").record.name == "plug_two"
+
+
+def test_a_built_ins_bare_name_cannot_be_taken(install):
+    install("plug_thief", GOOD.format(name="starter", module="plug_thief"))
+    assert registry().find("model", "starter").record.distribution == OWN
+    assert registry().find("model", "dist-plug-thief/starter").record.name == "plug_thief"
+
+
+def test_an_unknown_name_gets_the_nearest(fresh_registry):
+    with pytest.raises(UnknownNameError, match="Did you mean native"):
+        registry().find("trainer", "nativ")
+
+
+def test_a_target_that_does_not_import_says_the_install_hint(fakes):
+    offer = registry().find("dataset", "fake-missing")
+    with pytest.raises(PluginError, match="pip install not-installed-at-all"):
+        offer.build(offer.component.options())
+
+
+def test_a_project_with_a_missing_plugin_opens_and_says_what_is_missing(tmp_path, fakes):
+    table = {"format": 1, "model": {"use": "fake-modell", "context": 3}}
+    project = interpret(tmp_path, Source(tmp_path / "project.toml", "", table), [], registry())
+    said = [p.message + p.fix for p in project.problems if p.table == "model"]
+    assert "There is no model 'fake-modell'" in said[0]
+    assert "Did you mean fake-model?" in said[0]
+    assert project.parts["model"].table == {"use": "fake-modell", "context": 3}
+
+
+def test_a_plugin_whose_light_function_raises_is_named():
+    offer = Registry((Record(name="p", value="x", distribution="d", version="1", status="active", components=(Described(kind="model", name="m", summary=""),)),))
+    with pytest.raises(PluginError, match="plugin p"):
+        offer.find("model", "m")
