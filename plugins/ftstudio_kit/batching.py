@@ -233,7 +233,8 @@ def packing_is_exact(model: Any, tolerance: float = 1e-3) -> bool:
 
     Models that ignore `position_ids`, or carry a state from token to token, fail this.
     """
-    if "position_ids" not in inspect.signature(model.forward).parameters:
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # beneath peft's wrapper
+    if "position_ids" not in inspect.signature(inner.forward).parameters:
         return False
     training, device = model.training, next(model.parameters()).device
     vocabulary = model.get_input_embeddings().num_embeddings

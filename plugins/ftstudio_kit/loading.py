@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +17,7 @@ from ftstudio_kit.safe import check_model_folder
 
 
 def quiet() -> None:
-    """transformers writes bars and hints to the terminal; a component's words go through its run instead."""
+    """No bars and hints of transformers on the terminal: a component speaks through its run."""
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else tokenizers warns on stderr at every fork
@@ -43,10 +42,11 @@ def load_model(
     if isinstance(source, Checkpoint) and lora.is_adapter(source.path):
         if source.base is None:
             raise ComponentError(
-                f"The adapter in {source.path.name} does not say which model it belongs to.", "Its base model is needed."
+                f"The adapter in {source.path.name} does not say which model it belongs to.",
+                "Its base model is needed.",
             )
         base = load_model(source.base, dtype=dtype, seed=seed, dropout=dropout, vocab_size=vocab_size)
-        return cast(PreTrainedModel, lora.open_adapter(base, source.path).to(device))
+        return cast("PreTrainedModel", lora.open_adapter(base, source.path).to(device))
     with_weights = source.weights if isinstance(source, ModelRef) else True
     check_model_folder(source.path, weights=with_weights)
     config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, local_files_only=True)
@@ -58,7 +58,7 @@ def load_model(
         if vocab_size is not None:
             config.vocab_size = vocab_size
         model = _fresh(config, dtype, seed)
-    return cast(PreTrainedModel, model.to(device).eval())
+    return cast("PreTrainedModel", model.to(device).eval())
 
 
 def _open(path: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
@@ -71,18 +71,20 @@ def _open(path: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTraine
         if "attention" not in str(error):  # an architecture without SDPA runs in its own way
             raise ComponentError(f"The model in {path.name} could not be opened: {str(error)[:200]}") from error
         model = AutoModelForCausalLM.from_pretrained(path, **arguments)
-    return cast(PreTrainedModel, model)
+    return cast("PreTrainedModel", model)
 
 
 def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTrainedModel:
     torch.manual_seed(seed)
     try:
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=False, attn_implementation="sdpa"
+        )
     except ValueError as error:
         if "attention" not in str(error):
             raise ComponentError(f"No model can be made from this config: {str(error)[:200]}") from error
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
-    return cast(PreTrainedModel, model)
+    return cast("PreTrainedModel", model)
 
 
 def set_dropout(config: PretrainedConfig, value: float) -> int:
@@ -97,6 +99,14 @@ def set_dropout(config: PretrainedConfig, value: float) -> int:
     return len(names)
 
 
+def recompute_activations(model: Any) -> None:
+    """Gradient checkpointing, under the name that this transformers has for it (5.23 renamed it)."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
 def context_of(model: PreTrainedModel) -> int | None:
     """Positions that the model has, None when its config does not say."""
     config = getattr(model, "config", None)
@@ -106,7 +116,7 @@ def context_of(model: PreTrainedModel) -> int | None:
 
 def embedding_rows(model: PreTrainedModel) -> int:
     """Token ids that the model has embeddings for."""
-    return int(cast(Any, model.get_input_embeddings()).num_embeddings)
+    return int(cast("Any", model.get_input_embeddings()).num_embeddings)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -147,14 +157,3 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises ComponentError naming the file when it is none."""
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ComponentError(f"{path.name} could not be read: {str(error)[:120]}") from error
-    if not isinstance(table, dict):
-        raise ComponentError(f"{path.name} holds no JSON object.")
-    return table

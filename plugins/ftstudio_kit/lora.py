@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,10 @@ def attach(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
         task_type="CAUSAL_LM",
         base_model_name_or_path=model.name_or_path or None,
     )
-    return cast(PeftModel, get_peft_model(model, config))
+    with warnings.catch_warnings():
+        # peft 0.21 still asks for a property that transformers 5.23 has renamed
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing. is deprecated", FutureWarning)
+        return cast("PeftModel", get_peft_model(model, config))
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
@@ -89,7 +93,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def load_adapter(model: PeftModel, folder: Path) -> None:
-    """Put the weights of an adapter folder into the adapters that are attached. Raises ComponentError if they differ."""
+    """Put the weights of an adapter folder into the adapters that are attached. Raises ComponentError if unlike."""
     weights = load_file(folder / WEIGHTS)
     have = get_peft_model_state_dict(model, save_embedding_layers=False)
     if weights.keys() != have.keys() or any(weights[name].shape != have[name].shape for name in have):
@@ -114,13 +118,13 @@ def open_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     )
     adapted = attach(model, settings)
     load_adapter(adapted, folder)
-    return cast(PeftModel, adapted.eval())
+    return cast("PeftModel", adapted.eval())
 
 
 def merge(model: PeftModel) -> PreTrainedModel:
     """The plain model with the adapters added into its weights."""
     with torch.no_grad():
-        return cast(PreTrainedModel, model.merge_and_unload())
+        return cast("PreTrainedModel", model.merge_and_unload())
 
 
 def _plain(value: Tensor) -> Tensor:

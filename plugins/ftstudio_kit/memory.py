@@ -42,7 +42,8 @@ def out_of_memory(step: int, rows: int, length: int, batch_size: int, accumulati
     if batch_size > 1:
         smaller = batch_size // 2
         more = -(-batch_size * accumulation // smaller)
-        hint = f"Set per_device_train_batch_size = {smaller} and gradient_accumulation_steps = {more}: the same step, in smaller parts."
+        settings = f"per_device_train_batch_size = {smaller} and gradient_accumulation_steps = {more}"
+        hint = f"Set {settings}: the same step, in smaller parts."
     else:
         hint = "Set gradient_checkpointing = true, train with lora_rank = 8, or lower the tokenizer's max_length."
     return TrainingError(message, hint)

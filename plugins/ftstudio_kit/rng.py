@@ -17,14 +17,14 @@ from torch import Tensor
 def seed_all(seed: int) -> None:
     """Seed python's, numpy's and torch's generators on every device."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries that we call draw from the global generator
+    np.random.seed(seed % 2**32)  # the libraries beneath us draw from the global generator
     torch.manual_seed(seed)
 
 
 def capture() -> dict[str, Tensor]:
     """The state of python's, numpy's and torch's generators (CPU, each CUDA device in use, MPS)."""
     version, words, gauss = random.getstate()
-    _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    _, keys, position, has_gauss, cached = np.random.get_state()
     state = {
         "python": torch.tensor([version, *words], dtype=torch.int64),
         "python.gauss": torch.tensor([] if gauss is None else [gauss], dtype=torch.float64),
@@ -33,7 +33,7 @@ def capture() -> dict[str, Tensor]:
         "numpy.gauss": torch.tensor([float(cached)], dtype=torch.float64),
         "torch.cpu": torch.get_rng_state(),
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         state |= {f"torch.cuda.{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
     if torch.backends.mps.is_available():
         state["torch.mps"] = torch.mps.get_rng_state()
@@ -47,7 +47,7 @@ def restore(state: Mapping[str, Tensor]) -> None:
     random.setstate((version, tuple(words), gauss[0] if gauss else None))
     position, has_gauss = state["numpy.position"].tolist()
     keys = state["numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, position, has_gauss, state["numpy.gauss"].item()))  # noqa: NPY002
+    np.random.set_state(("MT19937", keys, position, has_gauss, state["numpy.gauss"].item()))
     torch.set_rng_state(state["torch.cpu"].cpu())
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):

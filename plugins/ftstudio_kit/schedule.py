@@ -137,8 +137,3 @@ def total_steps(per_epoch: int, epochs: float, max_steps: int) -> int:
 def warmup_count(warmup_steps: float, total: int) -> int:
     """Steps of warm-up: a number of steps, or below 1 a share of the total, rounded up."""
     return int(warmup_steps) if warmup_steps >= 1 else math.ceil(total * warmup_steps)
-
-
-def every(interval: int, total: int) -> tuple[int, ...]:
-    """The steps at which something happens that is done every `interval` steps and at the end; 0 is never."""
-    return tuple(sorted({*range(interval, total + 1, interval), total})) if interval > 0 else ()

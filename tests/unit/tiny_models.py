@@ -21,6 +21,8 @@ from transformers import AutoModelForCausalLM as Auto
 
 from ftstudio.api import Encoded, ModelRef
 
+torch.set_num_threads(1)  # tiny matrices on several threads wait for one another a hundred times longer
+
 VOCAB = 257
 """256 bytes and the end-of-text token."""
 CONTEXT = 64

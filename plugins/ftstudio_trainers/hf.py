@@ -1,0 +1,296 @@
+"""The trainer `hf`: transformers.Trainer, fed with our rows and heard by our run.
+
+It promises the same options, metrics, checkpoints and evaluation as `native`, and with the same order of rows, no
+dropout and float32 the same loss at each step. Trainer writes nothing itself: it saves without a rename and loads
+pickles, so checkpoints are committed through the run, and its state goes into safetensors.
+
+A resume is best effort: weights, moments, schedule, generators and position in the data come back, but the logged
+loss of the interval around a stop covers only the steps after it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run
+from ftstudio_kit import memory, rng, state
+from ftstudio_kit.batching import Batches, collate
+from ftstudio_kit.schedule import Schedule
+from ftstudio_trainers import common
+from ftstudio_trainers.clock import Clock
+from ftstudio_trainers.options import RENAMED, CommonOptions, HfOptions
+from ftstudio_trainers.recorder import Recorder
+from ftstudio_trainers.timing import Timing, schedule, timing
+
+RUN_STATE = "run_state.json"  # ours; Trainer's own trainer_state.json lies beside it
+# fmt: off
+OWNED = frozenset({
+    "accelerator_config", "auto_find_batch_size", "data_seed", "ddp_backend", "ddp_broadcast_buffers",
+    "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout", "deepspeed",
+    "disable_tqdm", "do_eval", "do_predict", "do_train", "enable_jit_checkpoint", "eval_delay", "eval_on_start",
+    "fp16", "fsdp", "fsdp_config", "hub_always_push", "hub_model_id", "hub_private_repo", "hub_revision",
+    "hub_strategy", "hub_token", "ignore_data_skip", "label_names", "local_rank", "log_level",
+    "log_level_replica", "log_on_each_node", "logging_nan_inf_filter", "logging_strategy", "output_dir",
+    "parallelism_config", "project", "push_to_hub", "remove_unused_columns", "report_to",
+    "restore_callback_states_from_checkpoint", "resume_from_checkpoint", "run_name", "save_on_each_node",
+    "save_only_model", "seed", "trackio_bucket_id", "trackio_space_id", "trackio_static_space_id", "use_cpu",
+})
+# fmt: on
+"""Fields of TrainingArguments that the studio decides: where it writes, what it reports to, which device and seed."""
+
+
+class Hf:
+    """Built once a run."""
+
+    def __init__(self, options: HfOptions) -> None:
+        self.options = options
+        self.base: ModelRef | None = None
+
+    def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:
+        """Train until done, stopped early, or asked to stop; a checkpoint is committed in each case.
+
+        Raises ComponentError for data and options that do not fit, TrainingError when a loss is not finite or memory
+        runs out.
+        """
+        self.base = model
+        run.phase("loading the model")
+        extra = checked_arguments(self.options)
+        setup = common.prepare(self.options, data, model, run)
+        when = timing(self.options, len(setup.batches.bins), setup.validation is not None)
+        record = Recorder("hf", self.options, setup, when, run, RUN_STATE)
+        rates = schedule(self.options, when.total)
+        arguments = _arguments(self.options, run, record.bf16, extra)
+        trainer = _Trainer(arguments, setup, rates, self.options)
+        if run.resume_from is not None:
+            record.resume(run.resume_from)
+            if record.at.step >= when.total or record.patience_is_over():
+                return record.result()
+        trainer.add_callback(_Feed(trainer, record, when, data.shape, run))
+        run.phase("training")
+        trainer.train(resume_from_checkpoint=str(run.resume_from.path) if run.resume_from else None)
+        return record.result()
+
+    def export(self, checkpoint: Checkpoint, folder: Path, run: Run) -> None:
+        """Write the checkpoint's model, merged if it is an adapter; `from_pretrained(folder)` opens it alone."""
+        run.phase("writing the model")
+        common.export_model(checkpoint, self.base, folder)
+
+
+def checked_arguments(options: HfOptions) -> dict[str, Any]:
+    """`training_arguments`, when each is a field that is not decided elsewhere. Raises ComponentError."""
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
+    declared = {field.name for field in dataclasses.fields(HfOptions)}
+    for name in options.training_arguments:
+        if name in declared:
+            raise ComponentError(f"training_arguments.{name} is an option of its own.", f"Write {name} in [trainer].")
+        if name in OWNED:
+            raise ComponentError(f"training_arguments.{name} is decided by the studio.", "Leave it out.")
+        if name in RENAMED:
+            raise ComponentError(f"training_arguments.{name} is an old name.", f"Its name is now {RENAMED[name]}.")
+        if name not in known:
+            near = difflib.get_close_matches(name, known - OWNED, n=1, cutoff=0)
+            raise ComponentError(
+                f"TrainingArguments has no field {name[:60]!r}.", f"The nearest is {near[0]}." if near else ""
+            )
+    return dict(options.training_arguments)
+
+
+def _arguments(options: HfOptions, run: Run, bf16: bool, extra: Mapping[str, Any]) -> TrainingArguments:
+    device = torch.device(run.devices[0])
+    same = (
+        "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps learning_rate weight_decay "
+        "adam_beta1 adam_beta2 adam_epsilon max_grad_norm train_sampling_strategy torch_compile optim "
+        "label_smoothing_factor neftune_noise_alpha num_train_epochs logging_steps logging_first_step"
+    )
+    ours: dict[str, Any] = {
+        **{name: getattr(options, name) for name in same.split()},
+        "output_dir": str(run.dir / "trainer"),
+        "max_steps": options.max_steps if options.max_steps > 0 else -1,
+        "bf16": bf16,
+        "dataloader_pin_memory": device.type == "cuda",  # elsewhere torch warns of it at each epoch
+        "disable_tqdm": True,
+        "eval_strategy": "no",  # evaluated by our callback, weighted by tokens
+        "logging_nan_inf_filter": False,  # it would show the mean of earlier losses in place of a NaN
+        "logging_strategy": "no",
+        "remove_unused_columns": False,
+        "report_to": "none",
+        "save_strategy": "no",
+        "seed": run.seed,
+        "use_cpu": device.type == "cpu",
+    }
+    try:
+        arguments = TrainingArguments(**(ours | dict(extra)))
+    except (ValueError, TypeError, ImportError) as error:
+        raise ComponentError(f"TrainingArguments refuses these settings: {str(error)[:200]}") from error
+    arguments._n_gpu = min(1, arguments.n_gpu)  # one run, one device: no DataParallel over the others
+    return arguments
+
+
+class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
+    """Numbers of bins; `input_ids` is there for Trainer's length-grouped sampler, which measures it."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches.bins)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        length = int(self.batches.rows.lengths[list(self.batches.bins[index])].sum())
+        return {"bin": self.batches.bins[index], "input_ids": range(length)}
+
+
+class _Trainer(Trainer):  # type: ignore[misc]
+    """Trainer with our batches and schedule; it reads our state instead of pickles, and explains what goes wrong."""
+
+    def __init__(
+        self, arguments: TrainingArguments, setup: common.Setup, rates: Schedule, options: CommonOptions
+    ) -> None:
+        self.setup, self.rates, self.options = setup, rates, options
+        self.tokens = torch.zeros((), dtype=torch.int64, device=setup.device)
+        super().__init__(
+            model=setup.model,
+            args=arguments,
+            train_dataset=_Examples(setup.batches),
+            data_collator=self._collate,
+        )
+        self.remove_callback(PrinterCallback)  # it prints each log to stdout
+
+    def _collate(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
+        batches = self.setup.batches
+        bins = [example["bin"] for example in examples]
+        batch = collate(batches.rows, bins, batches.pad_token_id, packed=batches.packed)
+        return {**batch.tensors(), "tokens": torch.tensor(batch.tokens)}
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """One batch; counts its tokens and explains a lack of memory."""
+        self.tokens += inputs.pop("tokens").to(self.tokens.device)
+        rows, length = inputs["input_ids"].shape
+        try:
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            o = self.options
+            sizes = o.per_device_train_batch_size, o.gradient_accumulation_steps
+            raise memory.out_of_memory(self.state.global_step + 1, rows, length, *sizes) from error
+        return loss
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        """The schedule that was drawn before the run."""
+        self.lr_scheduler = LambdaLR(self.plain_optimizer(), self.rates.multiplier)
+        return self.lr_scheduler
+
+    def plain_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer without accelerate's wrapper."""
+        wrapped: Any = self.optimizer
+        return cast("torch.optim.Optimizer", getattr(wrapped, "optimizer", wrapped))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Nothing: the recorder has loaded the weights."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        step = self.state.global_step
+        optimizer = self.plain_optimizer()
+        state.load_optimizer(Path(checkpoint) / state.OPTIMIZER, optimizer, self.setup.model)
+        self.lr_scheduler.last_epoch = step
+        for group in optimizer.param_groups:
+            group["lr"] = self.rates.at(step + 1)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            rng.restore(state.read_tensors(Path(checkpoint) / state.RNG))
+
+
+class _Feed(TrainerCallback):  # type: ignore[misc]
+    """Trainer's events -> the run; the run's requests -> Trainer's control."""
+
+    def __init__(self, trainer: _Trainer, record: Recorder, when: Timing, shape: str, run: Run) -> None:
+        self.trainer, self.record, self.when, self.shape, self.run = trainer, record, when, shape, run
+        self.clock = Clock()
+        self.counted = record.at.tokens
+        self.ended = False
+        self.pending: tuple[bool, bool] = (False, False)  # save, and as the best
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Evaluate what training starts from."""
+        self.trainer.tokens.fill_(self.record.at.tokens)
+        memory.reset_peak(self.trainer.setup.device)
+        if state.global_step == 0 and self.when.evaluates(0):
+            self.record.evaluate()
+        self.trainer.model.train()
+        self.clock = Clock()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Evaluate, sample and answer requests; saving waits until the step is logged."""
+        record, run, step = self.record, self.run, state.global_step
+        record.at.step = step
+        run.progress(step, self.when.total, "step")
+        stop, save = run.requests.stop, run.requests.checkpoint or self.when.saves(step)
+        with self.clock.paused():
+            improved = self.when.evaluates(step) and (not stop or step == self.when.total) and record.evaluate()
+            over = self.when.evaluates(step) and record.patience_is_over()
+            self.ended = stop or over or step == self.when.total
+            if self.when.samples(step) or (self.ended and not stop):
+                common.sample(self.trainer.setup, record.options, self.shape, step, run)
+        control.should_training_stop = control.should_training_stop or self.ended
+        control.should_log = self.ended or self.when.logs(step)
+        self.pending = (self.ended or save or (improved and record.keeps_the_best), improved)
+        if self.pending[0] and not control.should_log:
+            self._save()
+        return control
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        """Record what Trainer reports, by our names; a loss that is no number ends the run."""
+        if not logs or "loss" not in logs:
+            return
+        loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
+        with self.clock.paused():
+            tokens = int(self.trainer.tokens.item())
+            self.clock.tokens = tokens - self.counted
+            self.counted = self.record.at.tokens = tokens
+            self.record.metrics["loss"] = loss
+            self.run.log(
+                state.global_step,
+                loss=loss,
+                grad_norm=norm,
+                learning_rate=float(logs["learning_rate"]),
+                epoch=state.global_step / self.when.per_epoch,
+                tokens=tokens,
+                tokens_per_second=self.clock.rate(),
+                peak_memory_bytes=memory.peak_bytes(self.trainer.setup.device),
+            )
+            if not math.isfinite(loss + norm):
+                raise self._not_finite()
+            if self.pending[0]:
+                self._save()
+
+    def _save(self) -> None:
+        """Commit, unless a weight is no number: Trainer reports a gradient's norm only where it logs."""
+        self.record.at.tokens = int(self.trainer.tokens.item())
+        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
+            raise self._not_finite()
+
+        def trainers_own(folder: Path) -> None:
+            self.trainer.state.save_to_json(str(folder / state.STATE))
+
+        self.record.save(self.trainer.plain_optimizer(), best=self.pending[1], more=trainers_own)
+        self.pending = (False, False)
+
+    def _not_finite(self) -> Exception:
+        return common.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)

@@ -1,0 +1,206 @@
+"""What the trainers' settings imply and what would go wrong, without torch. Shared by `native` and `hf`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from ftstudio.api import Facts, Plan, Problem, ProjectInfo
+from ftstudio_trainers.options import CommonOptions
+from ftstudio_trainers.timing import Timing, bins_of, multiples, schedule, timing
+
+WEIGHT_BYTES = 4  # float32 masters
+MOMENT_BYTES = 8  # AdamW's two moments, float32
+
+
+def plan(options: CommonOptions, facts: Facts) -> Plan:
+    """Steps, learning rates, checkpoints and disk. Exact where the facts are, and marked where they are guesses."""
+    examples, guessed = _examples(options, facts)
+    if not examples:
+        return _without_rows(options, facts)
+    when = timing(options, examples, validation=facts.validation_rows != 0)
+    steps = {"total_steps", "steps_per_epoch", "curve", "checkpoints", "evaluations", "tokens"} if guessed else set()
+    kept, peak, guessed_bytes = _bytes(options, facts, when)
+    tokens = _tokens(facts, when)
+    estimated = steps | ({"kept_bytes", "peak_bytes"} if guessed or guessed_bytes else set())
+    if "tokens" in facts.estimated:
+        estimated.add("tokens")
+    return Plan(
+        total_steps=when.total,
+        steps_per_epoch=when.per_epoch,
+        epochs=when.total / when.per_epoch,
+        curve=schedule(options, when.total).curve(),
+        checkpoints=_saves(when),
+        evaluations=_evaluations(when),
+        tokens=tokens,
+        kept_bytes=kept,
+        peak_bytes=peak,
+        estimated=frozenset(estimated),
+    )
+
+
+def _examples(options: CommonOptions, facts: Facts) -> tuple[int | None, bool]:
+    """Rows (or packed rows) of an epoch, and whether that is a guess."""
+    if options.packing:
+        capacity = options.packing_length or facts.longest or facts.max_length
+        return (bins_of(facts.tokens, capacity), True) if facts.tokens and capacity else (None, True)
+    if facts.examples is not None:
+        return facts.examples, "examples" in facts.estimated
+    return facts.rows, True
+
+
+def _without_rows(options: CommonOptions, facts: Facts) -> Plan:
+    """With max_steps the number of steps and the curve are known even when the rows are not."""
+    if options.max_steps < 1:
+        return Plan()
+    total = options.max_steps
+    saves = (*multiples(options.save_steps, total - 1), total) if options.save_strategy == "steps" else (total,)
+    return Plan(total_steps=total, curve=schedule(options, total).curve(), checkpoints=saves)
+
+
+def _saves(when: Timing) -> tuple[int, ...]:
+    return (*multiples(when.save_every, when.total - 1), when.total)
+
+
+def _evaluations(when: Timing) -> tuple[int, ...]:
+    return (0, *multiples(when.evaluate_every, when.total - 1), when.total) if when.evaluate_every else ()
+
+
+def _tokens(facts: Facts, when: Timing) -> int | None:
+    return None if facts.tokens is None else round(facts.tokens * when.total / when.per_epoch)
+
+
+def _bytes(options: CommonOptions, facts: Facts, when: Timing) -> tuple[int | None, int | None, bool]:
+    """Disk held at the end, the most held at one time, and whether a part of it is unknown.
+
+    A checkpoint holds weights and moments. An adapter's own size depends on shapes that are not known here, so with
+    LoRA only the merged model counts; with `freeze` the moments are fewer than counted.
+    """
+    if facts.parameters is None:
+        return None, None, False
+    guessed = bool(options.lora_rank or options.freeze or "parameters" in facts.estimated)
+    final = facts.parameters * WEIGHT_BYTES
+    one = 0 if options.lora_rank else facts.parameters * (WEIGHT_BYTES + MOMENT_BYTES)
+    best = 1 if when.evaluate_every and (options.load_best_model_at_end or options.early_stopping_patience) else 0
+    count = min(len(_saves(when)), options.save_total_limit) + best
+    return count * one + final, (count + 1) * one + final, guessed
+
+
+# --------------------------------------------------------------------------------------------------- check
+
+
+def check(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterable[Problem]:
+    """What would go wrong or never happen."""
+    yield from _check_validation(options, project)
+    yield from _check_lora(options)
+    yield from _check_packing(options, facts)
+    total = plan(options, facts).total_steps
+    if total is not None:
+        yield from _check_steps(options, total)
+
+
+def _check_validation(options: CommonOptions, project: ProjectInfo) -> Iterator[Problem]:
+    if project.validation:
+        return
+    asked = {
+        "eval_strategy": options.eval_strategy not in {None, "no"},
+        "eval_steps": options.eval_steps is not None and options.eval_strategy != "no",
+        "load_best_model_at_end": options.load_best_model_at_end,
+        "early_stopping_patience": options.early_stopping_patience > 0,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            yield Problem(
+                level="error",
+                option=name,
+                message=f"{name} needs a validation split, and there is none.",
+                fix="Set validation_fraction = 0.1 in [dataset], or leave this option out.",
+            )
+
+
+def _check_lora(options: CommonOptions) -> Iterator[Problem]:
+    if options.lora_rank:
+        return
+    for name, is_set in {
+        "lora_target_modules": bool(options.lora_target_modules),
+        "lora_dropout": options.lora_dropout > 0,
+        "lora_alpha": options.lora_alpha != 16,
+    }.items():
+        if is_set:
+            yield Problem(
+                level="error",
+                option=name,
+                message=f"{name} is set, but lora_rank is 0, so there are no adapters.",
+                fix="Set lora_rank = 8, or leave this option out.",
+                edit={"lora_rank": 8},
+            )
+
+
+def _check_packing(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
+    if options.packing_length and not options.packing:
+        yield Problem(
+            level="warning",
+            option="packing_length",
+            message="packing_length is set, but packing is off.",
+            fix="Set packing = true.",
+            edit={"packing": True},
+        )
+    if options.packing and options.packing_length and facts.context and options.packing_length > facts.context:
+        yield Problem(
+            level="error",
+            option="packing_length",
+            message=f"packing_length is {options.packing_length}, but the model has {facts.context} positions.",
+            fix=f"Set packing_length = {facts.context} or less.",
+            edit={"packing_length": facts.context},
+        )
+    if options.eval_strategy != "no" and (options.load_best_model_at_end or options.early_stopping_patience):
+        return
+    if options.load_best_model_at_end or options.early_stopping_patience:
+        name = "load_best_model_at_end" if options.load_best_model_at_end else "early_stopping_patience"
+        yield Problem(
+            level="error",
+            option=name,
+            message=f'{name} needs evaluations, and eval_strategy is "no".',
+            fix='Set eval_strategy = "epoch".',
+            edit={"eval_strategy": "epoch"},
+        )
+
+
+def _check_steps(options: CommonOptions, total: int) -> Iterator[Problem]:
+    warmup = schedule(options, total).warmup_steps
+    if warmup >= total and options.lr_scheduler_type != "constant":
+        better = math.ceil(total * 0.05) if total > 1 else 0
+        yield Problem(
+            level="warning",
+            option="warmup_steps",
+            message=f"The warm-up takes {warmup} of {total} steps, so the learning rate never reaches its peak.",
+            fix=f"Set warmup_steps = {better}, 5 % of the steps.",
+            edit={"warmup_steps": better},
+        )
+    if options.lr_scheduler_type == "constant" and options.warmup_steps:
+        yield Problem(
+            level="warning",
+            option="warmup_steps",
+            message='The schedule "constant" has no warm-up: warmup_steps does nothing.',
+            fix='Set lr_scheduler_type = "constant_with_warmup".',
+            edit={"lr_scheduler_type": "constant_with_warmup"},
+        )
+    if options.save_strategy == "steps" and options.save_steps > total:
+        yield _never("save_steps", options.save_steps, total, "the only checkpoint is the one at the end")
+    if options.eval_steps is not None and options.eval_strategy in {None, "steps"} and options.eval_steps > total:
+        yield _never(
+            "eval_steps", options.eval_steps, total, "there is an evaluation before the run and one at the end"
+        )
+    if options.sample_steps is not None and options.sample_prompts and options.sample_steps > total:
+        yield _never("sample_steps", options.sample_steps, total, "prompts are continued only at the end")
+
+
+def _never(option: str, value: int, total: int, so: str) -> Problem:
+    better = max(1, total // 4)
+    return Problem(
+        level="warning",
+        option=option,
+        message=f"{option} is {value} and the run has {total} steps, so it never comes: {so}.",
+        fix=f"Set {option} = {better}.",
+        edit={option: better},
+    )

@@ -1,0 +1,180 @@
+"""The trainer `native`: one loop, top to bottom.
+
+It promises: the same seed gives the same run; a run that was stopped and resumed on a CPU with the same number of
+threads ends with the same bits as one that was not; the loss is a mean over trained tokens however they fell into
+batches; a loss that is no number ends the run, and nothing is saved after it. It uses one device.
+
+Weights are float32; with bf16 the matrix products run in bfloat16 (autocast). What is drawn at random comes from
+`run.seed` alone, and evaluation and sampling put every generator back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ftstudio.api import Checkpoint, Encoded, ModelRef, Run
+from ftstudio_kit import memory, state
+from ftstudio_kit.batching import Batch
+from ftstudio_kit.loss import summed_loss
+from ftstudio_kit.precision import autocast
+from ftstudio_trainers import common
+from ftstudio_trainers.clock import Clock
+from ftstudio_trainers.options import NativeOptions
+from ftstudio_trainers.recorder import Recorder
+from ftstudio_trainers.timing import schedule, timing
+
+
+class Native:
+    """Built once a run. What a checkpoint has to remember of the loop is `self.record.at`."""
+
+    def __init__(self, options: NativeOptions) -> None:
+        self.options = options
+        self.base: ModelRef | None = None
+
+    def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:  # noqa: PLR0915
+        """Train until done, stopped early, or asked to stop; a checkpoint is committed in each case.
+
+        Raises ComponentError for data and options that do not fit the model, TrainingError when a loss is not finite
+        or memory runs out.
+        """
+        o = self.options
+        self._begin(data, model, run)
+        when, net, device = self.when, self.setup.model, self.setup.device
+        record, at = self.record, self.record.at
+        rates = schedule(o, when.total)
+        forward: Any = torch.compile(net) if o.torch_compile else net
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        loss_sum = torch.tensor(at.loss_sum, device=device)  # over the trained tokens since the last log
+        bad_step = torch.tensor(when.total + 1, device=device)  # the first step that was not finite
+        clock = Clock()
+
+        run.phase("training")
+        if at.step == 0 and when.evaluates(0):
+            record.evaluate()
+        net.train()
+        ended = at.step >= when.total or record.patience_is_over()
+        for epoch, skip in when.epochs(at.step):
+            if ended:
+                break
+            for batches in self.setup.batches.epoch(epoch, skip):
+                step = at.step + 1
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rates.at(step)
+
+                trained = sum(batch.trained for batch in batches)  # each token of the step weighs the same
+                for batch in batches:
+                    with self._memory_explained(step, batch):
+                        loss = self._loss(forward, batch.to(device))  # a sum over the batch's trained tokens
+                        (loss / max(1, trained)).backward()  # type: ignore[no-untyped-call]
+                    loss_sum += loss.detach()
+                norm = self._clip(parameters)
+                bad_step = torch.where(torch.isfinite(norm + loss_sum), bad_step, bad_step.clamp(max=step))
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+
+                at.step = step
+                at.loss_tokens += trained
+                at.tokens += sum(batch.tokens for batch in batches)
+                clock.tokens += sum(batch.tokens for batch in batches)
+                run.progress(step, when.total, "step")
+
+                stop, save = run.requests.stop, run.requests.checkpoint or when.saves(step)
+                evaluate = when.evaluates(step) and (not stop or step == when.total)
+                # .item() waits for a GPU, so that one is asked only where a figure is needed anyway
+                if device == "cpu" or stop or save or evaluate or when.logs(step):
+                    self._check_finite(int(bad_step.item()), loss_sum, norm)
+                with clock.paused():
+                    improved = evaluate and record.evaluate()
+                    ended = stop or step == when.total or (evaluate and record.patience_is_over())
+                    if when.samples(step) or (ended and not stop):
+                        common.sample(self.setup, o, data.shape, step, run)
+                    if ended or when.logs(step):
+                        at.loss_sum = loss_sum.item()
+                        self._log(norm, rates.at(step), clock)
+                    if when.logs(step):  # a stop in between keeps the sums: the resumed run logs the whole interval
+                        at.loss_sum, at.loss_tokens = 0.0, 0
+                        loss_sum.zero_()
+                    if ended or save or (improved and record.keeps_the_best):
+                        at.loss_sum = loss_sum.item()
+                        record.save(self.optimizer, best=improved)
+                if ended:
+                    break
+        return record.result()
+
+    def export(self, checkpoint: Checkpoint, folder: Path, run: Run) -> None:
+        """Write the checkpoint's model, merged if it is an adapter; `from_pretrained(folder)` opens it."""
+        run.phase("writing the model")
+        common.export_model(checkpoint, self.base, folder)
+
+    # ------------------------------------------------------------------------------------ before the loop
+
+    def _begin(self, data: Encoded, model: ModelRef, run: Run) -> None:
+        o = self.options
+        self.run, self.base = run, model
+        run.phase("loading the model")
+        self.setup = setup = common.prepare(o, data, model, run)
+        self.when = timing(o, len(setup.batches.bins), setup.validation is not None)
+        self.record = Recorder("native", o, setup, self.when, run)
+        self.optimizer = torch.optim.AdamW(
+            common.decay_groups(setup.model, o.weight_decay),
+            lr=o.learning_rate,
+            betas=(o.adam_beta1, o.adam_beta2),
+            eps=o.adam_epsilon,
+            fused=torch.device(setup.device).type in {"cpu", "cuda", "mps"},
+        )
+        memory.reset_peak(setup.device)
+        if run.resume_from is not None:
+            self.record.resume(run.resume_from)
+            state.restore(run.resume_from.path, self.optimizer, setup.model)
+
+    # ---------------------------------------------------------------------------------------- one step
+
+    def _loss(self, forward: Any, batch: Batch) -> Tensor:
+        with autocast(self.setup.device, self.record.bf16):
+            logits = forward(**batch.inputs(), use_cache=False).logits  # (B, T, V)
+        return summed_loss(logits, batch.labels)
+
+    def _clip(self, parameters: Sequence[torch.nn.Parameter]) -> Tensor:
+        """The norm of all gradients together, before they were clipped to `max_grad_norm`."""
+        return torch.nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm or float("inf"))
+
+    @contextmanager
+    def _memory_explained(self, step: int, batch: Batch) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            rows, length = batch.input_ids.shape
+            o = self.options
+            sizes = o.per_device_train_batch_size, o.gradient_accumulation_steps
+            raise memory.out_of_memory(step, rows, length, *sizes) from error
+
+    def _check_finite(self, bad_step: int, loss_sum: Tensor, norm: Tensor) -> None:
+        at = self.record.at
+        if bad_step <= at.step:
+            loss = loss_sum.item() / max(1, at.loss_tokens)
+            self.run.log(at.step, loss=loss, grad_norm=norm.item())
+            raise common.not_finite(bad_step, self.record.last.step if self.record.last else None)
+
+    # ------------------------------------------------------------------------------- what is recorded
+
+    def _log(self, norm: Tensor, rate: float, clock: Clock) -> None:
+        at = self.record.at
+        self.record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
+        self.run.log(
+            at.step,
+            loss=self.record.metrics["loss"],
+            grad_norm=norm.item(),
+            learning_rate=rate,
+            epoch=at.step / self.when.per_epoch,
+            tokens=at.tokens,
+            tokens_per_second=clock.rate(),
+            peak_memory_bytes=memory.peak_bytes(self.setup.device),
+        )

@@ -1,0 +1,156 @@
+"""Order, padding and packing: nothing is lost, nothing leaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from tiny_models import ListTable, config_of, toy_rows
+from transformers import AutoModelForCausalLM
+
+from ftstudio_kit.batching import Batches, Rows, collate, order, pack, packing_is_exact
+from ftstudio_kit.loss import summed_loss
+
+END = 256
+
+
+def model_of(family: str) -> Any:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config_of(family), attn_implementation="sdpa").eval()
+
+
+def test_rows_of_a_dataset_are_those_of_a_list() -> None:
+    table = toy_rows(7, masked=2)
+    dataset = datasets.Dataset.from_list(table.rows)
+    one, other = Rows.of(table), Rows.of(dataset)
+    assert np.array_equal(one.ids, other.ids)
+    assert np.array_equal(one.labels, other.labels)
+    assert one.lengths.tolist() == [len(row["input_ids"]) for row in table.rows]
+
+
+def test_a_row_without_tokens_is_left_out() -> None:
+    assert len(Rows.of(ListTable([{"input_ids": [], "labels": []}, {"input_ids": [1, 2], "labels": [1, 2]}]))) == 1
+
+
+def test_padding_is_masked_by_length_so_an_end_of_text_is_learnt_where_pad_is_the_same_token() -> None:
+    rows = Rows.of(toy_rows(2, longest=9, seed=3))
+    batch = collate(rows, [(0,), (1,)], pad_token_id=END)
+    assert batch.attention_mask is not None
+    for at in range(2):
+        length = int(rows.lengths[at])
+        assert batch.attention_mask[at].tolist() == [1] * length + [0] * (batch.input_ids.shape[1] - length)
+        assert batch.labels[at, length - 1] == END  # trained on
+        assert (batch.labels[at, length:] == -100).all()  # padding is not
+    assert batch.tokens == int(rows.lengths.sum())
+
+
+def test_rows_of_one_length_need_no_mask() -> None:
+    rows = Rows.of(ListTable([{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 2))
+    assert collate(rows, [(0,), (1,)], 0).attention_mask is None
+
+
+@pytest.mark.parametrize("strategy", ["random", "sequential", "group_by_length"])
+@pytest.mark.parametrize("count", [1, 7, 64, 501])
+def test_an_order_holds_each_row_once_and_depends_on_nothing_else(strategy: str, count: int) -> None:
+    lengths = np.random.default_rng(0).integers(1, 50, count)
+    first = order(count, 5, 2, strategy, lengths, 4)
+    np.random.default_rng(1).random(10)
+    assert sorted(first) == list(range(count))
+    assert np.array_equal(first, order(count, 5, 2, strategy, lengths, 4))
+
+
+def test_epochs_and_seeds_are_shuffled_differently() -> None:
+    lengths = np.ones(100, np.int64)
+    orders = {tuple(order(100, seed, epoch, "random", lengths, 4)) for seed in (1, 2) for epoch in (0, 1)}
+    assert len(orders) == 4
+
+
+def test_grouping_by_length_saves_padding_and_begins_with_the_longest() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 640)
+
+    def padded(indices: Any) -> int:
+        return sum(int(lengths[indices[i : i + 8]].max()) * 8 for i in range(0, 640, 8))
+
+    grouped = order(640, 0, 0, "group_by_length", lengths, 8)
+    assert padded(grouped) < 0.7 * padded(order(640, 0, 0, "random", lengths, 8))
+    assert lengths[grouped[0]] == lengths.max()
+
+
+def test_batches_after_a_skip_are_those_of_the_whole_epoch() -> None:
+    rows = Rows.of(toy_rows(23))
+    batches = Batches(rows, [(i,) for i in range(23)], 3, 2, END, seed=1)
+    whole = list(batches.epoch(4))
+    assert len(whole) == 4
+    assert [len(step) for step in whole] == [2, 2, 2, 2]
+    for step, again in zip(whole[2:], batches.epoch(4, skip=2), strict=True):
+        assert all(torch.equal(a.input_ids, b.input_ids) for a, b in zip(step, again, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_packing_keeps_every_row_once_in_bins_that_fit(seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 60, 400)
+    bins = pack(lengths, 64, seed)
+    assert sorted(i for one in bins for i in one) == list(range(400))
+    assert all(lengths[one].sum() <= 64 for one in bins)
+    assert len(bins) <= 11 / 9 * np.ceil(lengths.sum() / 64) + 1
+    assert bins == pack(lengths, 64, seed)
+    assert bins != pack(lengths, 64, seed + 1)
+
+
+def test_a_row_longer_than_the_bins_has_one_of_its_own() -> None:
+    assert [0] in pack(np.array([100, 3, 4]), 10)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_packed_rows_have_the_loss_and_gradient_that_they_have_apart(family: str) -> None:
+    model = model_of(family)
+    rows = Rows.of(toy_rows(11, masked=1))
+    bins = pack(rows.lengths, 40)
+    assert len(bins) < 11
+    losses, gradients = [], []
+    for one in ([(i,) for i in range(11)], bins):
+        batch = collate(rows, one, END, packed=one is bins)
+        model.zero_grad()
+        loss = summed_loss(model(**batch.inputs(), use_cache=False).logits, batch.labels) / batch.trained
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_the_tested_families_keep_packed_rows_apart(family: str) -> None:
+    assert packing_is_exact(model_of(family))
+
+
+def test_a_model_that_ignores_positions_is_found_out() -> None:
+    model = model_of("gpt2")
+
+    class Leaking(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def get_input_embeddings(self) -> Any:
+            return self.inner.get_input_embeddings()
+
+        def forward(self, input_ids: Any, position_ids: Any = None, use_cache: bool = False) -> Any:
+            return SimpleNamespace(logits=self.inner(input_ids=input_ids).logits)
+
+    assert not packing_is_exact(Leaking())
+
+
+def test_a_model_without_positions_is_found_out(tmp_path: Path) -> None:
+    class Without(torch.nn.Module):
+        def forward(self, input_ids: Any) -> Any:
+            raise AssertionError("not asked")
+
+    model = Without()
+    model.weight = torch.nn.Parameter(torch.zeros(1))
+    assert not packing_is_exact(model)

@@ -1,0 +1,193 @@
+"""transformers.Trainer behind our contract: the same losses, metrics, checkpoints and requests."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_trainers_native import QUICK, PromptedRun, last, seen, steady, weights_hash
+from test_trainers_native import SEEN as SEEN_BY_NATIVE
+from tiny_models import save_model, toy_data
+from transformers import AutoModelForCausalLM
+
+from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, TrainingError
+from ftstudio.testing import FakeRun
+from ftstudio_trainers import hf
+from ftstudio_trainers.hf import Hf, checked_arguments
+from ftstudio_trainers.native import Native
+from ftstudio_trainers.options import CommonOptions, HfOptions, NativeOptions
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> ModelRef:
+    return save_model(tmp_path / "gpt2")
+
+
+def train(run: FakeRun, model: ModelRef, data: Encoded, **options: Any) -> Checkpoint:
+    return Hf(HfOptions(**(QUICK | options))).train(data, model, run)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("gpt2", {}),
+        ("gpt2", {"gradient_accumulation_steps": 2, "weight_decay": 0.1, "warmup_steps": 0.5}),
+        ("gpt2", {"packing": True, "packing_length": 48, "lr_scheduler_type": "cosine_with_min_lr"}),
+        ("llama", {"lr_scheduler_type": "inverse_sqrt", "max_grad_norm": 0.1, "eval_steps": 2}),
+        ("qwen2", {"lora_rank": 4, "weight_decay": 0.1}),
+    ],
+)
+def test_it_has_the_losses_of_the_native_loop(tmp_path: Path, family: str, options: dict[str, Any]) -> None:
+    model, data = save_model(tmp_path / "m", family, dropout=0.0), toy_data(tmp_path, 14, validation=4, masked=1)
+    same = QUICK | {"logging_steps": 1, "train_sampling_strategy": "sequential"} | options
+    ours, theirs = FakeRun(tmp_path / "ours"), FakeRun(tmp_path / "theirs")
+    Native(NativeOptions(**same)).train(data, model, ours)
+    Hf(HfOptions(**same)).train(data, model, theirs)
+    assert [step for step, _ in steady(ours)] == [step for step, _ in steady(theirs)]
+    for (step, one), (_, other) in zip(steady(ours), steady(theirs), strict=True):
+        assert one == pytest.approx(other, abs=1e-3), step
+
+
+@pytest.mark.parametrize("options", [{}, {"lora_rank": 4}, {"gradient_accumulation_steps": 2, "logging_steps": 1}])
+def test_a_resumed_run_ends_with_the_weights_of_one_that_never_stopped(
+    tmp_path: Path, gpt2: ModelRef, options: dict[str, Any]
+) -> None:
+    data = toy_data(tmp_path, 18)
+    straight = FakeRun(tmp_path / "straight")
+    expected = train(straight, gpt2, data, **options)
+    stopped = train(PromptedRun(tmp_path / "first", stop_at=3), gpt2, data, **options)
+    assert stopped.step == 3
+    second = FakeRun(tmp_path / "second", resume_from=stopped)
+    result = train(second, gpt2, data, **options)
+    assert weights_hash(result) == weights_hash(expected)
+    assert last(second, "tokens") == last(straight, "tokens")
+    assert train(FakeRun(tmp_path / "third", resume_from=result), gpt2, data, **options) == result
+
+
+def test_requests_best_and_early_stopping_work_as_in_native(tmp_path: Path) -> None:
+    model, data = save_model(tmp_path / "m", dropout=0.0), toy_data(tmp_path, 8, validation=4)
+    asked = PromptedRun(tmp_path / "asked", checkpoint_at=3)
+    train(asked, model, data)
+    assert [c.step for c in asked.checkpoints] == [3, 6]
+    early = FakeRun(tmp_path / "early")
+    options = {"max_steps": 40, "eval_steps": 1, "early_stopping_patience": 2, "learning_rate": 1e-30}
+    result = train(early, model, data, **options)
+    assert result.step < 40
+    assert any(message.startswith("Stopped early") for message in early.messages)
+    best = FakeRun(tmp_path / "best")
+    result = train(best, model, data, eval_steps=1, load_best_model_at_end=True)
+    assert result == best.best
+
+
+def test_nothing_of_trainers_own_is_written_or_printed(
+    tmp_path: Path, gpt2: ModelRef, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = FakeRun(tmp_path)
+    result = train(run, gpt2, toy_data(tmp_path), lora_rank=0)
+    assert {p.name for p in result.path.iterdir()} == {
+        "config.json", "generation_config.json", "model.safetensors", "optimizer.safetensors", "rng.safetensors",
+        "trainer_state.json", "run_state.json",
+    }  # fmt: skip
+    assert not [*run.dir.rglob("*.pt"), *run.dir.rglob("*.bin"), *run.dir.rglob("checkpoint-*")]
+    assert capsys.readouterr().out == ""
+
+
+def test_an_exported_adapter_is_merged(tmp_path: Path, gpt2: ModelRef) -> None:
+    trainer, run = Hf(HfOptions(**QUICK, lora_rank=4)), FakeRun(tmp_path)
+    trainer.export(trainer.train(toy_data(tmp_path), gpt2, run), tmp_path / "final", run)
+    AutoModelForCausalLM.from_pretrained(tmp_path / "final")
+    assert not (tmp_path / "final" / "adapter_config.json").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(TrainingError, match=r"not finite in step \d+"):
+        train(run, gpt2, toy_data(tmp_path), learning_rate=1e18, save_steps=1, max_grad_norm=0.0, max_steps=50)
+    for checkpoint in run.checkpoints:
+        good = AutoModelForCausalLM.from_pretrained(checkpoint.path)
+        assert all(torch.isfinite(p).all() for p in good.parameters())
+
+
+def test_memory_that_runs_out_is_explained(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(hf.Trainer, "training_step", full)
+    with pytest.raises(TrainingError, match=r"Memory ran out in step 1, on a batch of 4 rows"):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
+
+
+# ------------------------------------------------------------------------------------ training_arguments
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("evaluation_strategy", "evaluation_strategy is an old name. Its name is now eval_strategy."),
+        ("warmup_ratio", "warmup_ratio is an old name. Its name is now warmup_steps"),
+        ("no_cuda", "no_cuda is an old name."),
+        ("group_by_length", 'Its name is now train_sampling_strategy = "group_by_length".'),
+        ("output_dir", "training_arguments.output_dir is decided by the studio."),
+        ("push_to_hub", "training_arguments.push_to_hub is decided by the studio."),
+        ("learning_rate", "training_arguments.learning_rate is an option of its own. Write learning_rate in"),
+        ("dataloader_num_worker", "The nearest is dataloader_num_workers."),
+    ],
+)
+def test_a_training_argument_that_cannot_be_passed_on_says_why(name: str, message: str) -> None:
+    with pytest.raises(ComponentError) as caught:
+        checked_arguments(HfOptions(training_arguments={name: 1}))
+    assert message in str(caught.value)
+
+
+def test_a_training_argument_reaches_trainer(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    plain, seeded = FakeRun(tmp_path / "a"), FakeRun(tmp_path / "b")
+    train(plain, gpt2, data, max_steps=2)
+    train(seeded, gpt2, data, max_steps=2, training_arguments={"optim_args": "eps=0.01"})
+    assert steady(plain) != steady(seeded)
+    with pytest.raises(ComponentError, match="TrainingArguments refuses these settings"):
+        train(FakeRun(tmp_path / "c"), gpt2, data, training_arguments={"bf16_full_eval": True, "fp16_full_eval": True})
+
+
+# ------------------------------------------------------------------------------------ each option is read
+
+TRAINED = {
+    "warmup_steps", "lora_rank", "max_steps", "lr_scheduler_type", "packing", "eval_steps", "save_steps",
+}  # fmt: skip
+ARGUMENTS: dict[str, Any] = {
+    "num_train_epochs": 1.5, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "bf16": True,
+    "learning_rate": 1e-4, "weight_decay": 0.5, "adam_beta1": 0.5, "adam_beta2": 0.5, "adam_epsilon": 1e-2,
+    "max_grad_norm": 0.01, "torch_compile": True, "train_sampling_strategy": "group_by_length",
+    "label_smoothing_factor": 0.3, "neftune_noise_alpha": 5.0, "optim": "adafactor",
+    "per_device_eval_batch_size": 3,
+}  # fmt: skip
+SHARED_CODE = {  # read by common.py, recorder.py and timing.py, which test_trainers_native.py tries option by option
+    "dropout", "freeze", "packing_length", "lora_alpha", "lora_dropout", "lora_target_modules", "sample_prompts",
+    "sample_steps", "sample_max_new_tokens", "eval_strategy", "gradient_checkpointing", "save_strategy",
+    "save_total_limit", "lr_scheduler_kwargs", "early_stopping_patience", "load_best_model_at_end", "logging_steps",
+    "logging_first_step",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(HfOptions)])
+def test_every_option_is_read(field: str, tmp_path: Path, gpt2: ModelRef) -> None:
+    if field in SHARED_CODE:
+        assert field in {f.name for f in dataclasses.fields(CommonOptions)}
+        assert field in {f.name for f in dataclasses.fields(NativeOptions)}
+    elif field in ARGUMENTS:
+        options = HfOptions(**{field: ARGUMENTS[field]})
+        arguments = hf._arguments(options, FakeRun(tmp_path), bool(options.bf16), {})
+        assert getattr(arguments, field) == ARGUMENTS[field]
+    elif field == "training_arguments":
+        test_a_training_argument_reaches_trainer(tmp_path, gpt2)
+    else:
+        assert field in TRAINED
+        wanted = dict(SEEN_BY_NATIVE[field])
+        value, data = wanted.pop("set"), toy_data(tmp_path, 12, validation=4)
+        runs = FakeRun(tmp_path / "without"), FakeRun(tmp_path / "with")
+        one = train(runs[0], gpt2, data, **wanted)
+        other = train(runs[1], gpt2, data, **(wanted | {field: value}))
+        assert seen(runs[0], one) != seen(runs[1], other)

@@ -1,0 +1,480 @@
+"""The native trainer: exact resume, every option read, every failure one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import CONTEXT, VOCAB, ListTable, save_model, toy_data, toy_rows
+from transformers import AutoModelForCausalLM
+
+from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
+from ftstudio.testing import FakeRun
+from ftstudio_kit import lora
+from ftstudio_trainers import native
+from ftstudio_trainers.native import Native
+from ftstudio_trainers.options import NativeOptions
+
+QUICK: dict[str, Any] = {
+    "max_steps": 6, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "logging_steps": 2, "bf16": False,
+}  # fmt: skip
+VOLATILE = {"tokens_per_second", "peak_memory_bytes"}
+
+
+@dataclass
+class PromptedRun(FakeRun):
+    """A run of which something is asked at certain steps."""
+
+    stop_at: int = 0
+    checkpoint_at: int = 0
+
+    def progress(self, done: int, total: int | None = None, unit: str = "step") -> None:
+        super().progress(done, total, unit)
+        self.requests.stop |= done == self.stop_at
+        self.requests.checkpoint |= done == self.checkpoint_at
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> ModelRef:
+    return save_model(tmp_path / "gpt2")
+
+
+def train(run: FakeRun, model: ModelRef, data: Encoded, **options: Any) -> Checkpoint:
+    return Native(NativeOptions(**(QUICK | options))).train(data, model, run)
+
+
+def weights_hash(checkpoint: Checkpoint) -> str:
+    files = sorted(checkpoint.path.glob("*model.safetensors"))
+    assert files
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+
+
+def steady(run: FakeRun, without_step: int | None = None) -> list[tuple[int, dict[str, float]]]:
+    """Logged metrics without timing, and without what a stop logged in between."""
+    kept = [(step, {k: v for k, v in m.items() if k not in VOLATILE}) for step, m in run.metrics]
+    return [(step, m) for step, m in kept if step != without_step]
+
+
+def last(run: FakeRun, name: str) -> float:
+    return [m[name] for _, m in run.metrics if name in m][-1]
+
+
+# ------------------------------------------------------------------------------------------ exact resume
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "stop_at"),
+    [
+        ("gpt2", {}, 3),
+        ("gpt2", {"gradient_accumulation_steps": 2, "max_steps": 8}, 5),
+        ("gpt2", {"bf16": True}, 3),
+        ("gpt2", {"packing": True, "packing_length": 48}, 3),
+        ("gpt2", {"lora_rank": 4, "lora_dropout": 0.1}, 3),
+        ("gpt2", {"train_sampling_strategy": "group_by_length", "weight_decay": 0.1, "eval_steps": 2}, 3),
+        ("gpt2", {"gradient_checkpointing": True, "sample_prompts": ("ab",), "sample_steps": 2}, 3),
+        ("llama", {"lora_rank": 4, "packing": True, "gradient_accumulation_steps": 2, "bf16": True}, 5),
+        ("qwen2", {"freeze": ("*embed_tokens*",), "lr_scheduler_type": "cosine", "warmup_steps": 0.5}, 4),
+    ],
+)
+def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(
+    tmp_path: Path, family: str, options: dict[str, Any], stop_at: int
+) -> None:
+    model, data = save_model(tmp_path / "model", family), toy_data(tmp_path, 18, validation=4)
+    straight = FakeRun(tmp_path / "straight")
+    expected = train(straight, model, data, **options)
+
+    first = PromptedRun(tmp_path / "first", stop_at=stop_at)
+    stopped = train(first, model, data, **options)
+    assert stopped.step == stop_at
+    torch.rand(5)  # what happened in between does not matter
+    second = FakeRun(tmp_path / "second", resume_from=stopped)
+    result = train(second, model, data, **options)
+
+    assert result.step == expected.step
+    assert weights_hash(result) == weights_hash(expected)
+    extra = None if any(step == stop_at for step, _ in straight.metrics) else stop_at
+    assert steady(first, extra) + steady(second) == steady(straight)
+    assert not second.warnings
+
+
+def test_resuming_a_finished_run_gives_its_checkpoint_back(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    done = train(FakeRun(tmp_path / "a"), gpt2, data)
+    again = FakeRun(tmp_path / "b", resume_from=done)
+    assert train(again, gpt2, data) == done
+    assert not again.metrics
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    hashes = [weights_hash(train(FakeRun(tmp_path / str(n), seed=s), gpt2, data)) for n, s in enumerate((1, 1, 2))]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_evaluation_and_sampling_change_nothing_of_the_training(tmp_path: Path, gpt2: ModelRef) -> None:
+    plain = train(FakeRun(tmp_path / "a"), gpt2, toy_data(tmp_path))
+    watched = train(
+        FakeRun(tmp_path / "b"), gpt2, toy_data(tmp_path, validation=5), eval_steps=1, sample_prompts=("ab",), sample_steps=1
+    )
+    assert weights_hash(plain) == weights_hash(watched)
+
+
+@pytest.mark.parametrize("name", ["optimizer.safetensors", "rng.safetensors", "trainer_state.json"])
+def test_a_missing_state_file_is_named(tmp_path: Path, gpt2: ModelRef, name: str) -> None:
+    data = toy_data(tmp_path)
+    stopped = train(PromptedRun(tmp_path / "a", stop_at=2), gpt2, data)
+    (stopped.path / name).unlink()
+    with pytest.raises(ComponentError, match=f"Checkpoint 000002 has no {name}, so the run cannot go on as it was."):
+        train(FakeRun(tmp_path / "b", resume_from=stopped), gpt2, data)
+
+
+def test_a_state_of_another_trainer_is_refused(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    stopped = train(PromptedRun(tmp_path / "a", stop_at=2), gpt2, data)
+    (stopped.path / "trainer_state.json").write_text('{"format": 1, "trainer": "other"}')
+    with pytest.raises(ComponentError, match="written by trainer 'other', not by 'native'"):
+        train(FakeRun(tmp_path / "b", resume_from=stopped), gpt2, data)
+
+
+def test_a_resume_with_other_adapters_is_refused(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    stopped = train(PromptedRun(tmp_path / "a", stop_at=2), gpt2, data, lora_rank=4)
+    with pytest.raises(ComponentError, match="does not fit the lora options"):
+        train(FakeRun(tmp_path / "b", resume_from=stopped), gpt2, data, lora_rank=8)
+    with pytest.raises(ComponentError, match="holds an adapter: lora_rank = 0 does not fit"):
+        train(FakeRun(tmp_path / "c", resume_from=stopped), gpt2, data)
+
+
+def test_a_resume_on_another_number_of_threads_says_so(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    stopped = train(PromptedRun(tmp_path / "a", stop_at=2), gpt2, data)
+    file = stopped.path / "trainer_state.json"
+    table = json.loads(file.read_text())
+    table["about"]["threads"] = 99
+    file.write_text(json.dumps(table))
+    run = FakeRun(tmp_path / "b", resume_from=stopped)
+    train(run, gpt2, data)
+    assert run.warnings == ["Resumed, but not to the same bits: threads 99 -> 1."]
+
+
+# ---------------------------------------------------------------------------------------------- the loop
+
+
+def test_it_logs_the_standard_metrics(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path)
+    result = train(run, gpt2, toy_data(tmp_path, 20, validation=4), eval_steps=3, max_steps=-1, num_train_epochs=1.0)
+    assert [step for step, m in run.metrics if "eval_loss" in m] == [0, 3, 5]
+    assert [step for step, m in run.metrics if "loss" in m] == [1, 2, 4, 5]
+    final = run.metrics[-1][1]
+    assert set(final) == {
+        "loss", "grad_norm", "learning_rate", "epoch", "tokens", "tokens_per_second", "peak_memory_bytes",
+    }  # fmt: skip
+    assert final["epoch"] == 1
+    assert final["tokens"] == sum(len(row["input_ids"]) for row in toy_rows(20).rows)
+    assert final["peak_memory_bytes"] > 1e6
+    assert last(run, "perplexity") == pytest.approx(math.exp(last(run, "eval_loss")))
+    assert run.progressed[-1] == (5, 5, "step")
+    assert set(result.metrics) == {"loss", "eval_loss"}
+
+
+def test_the_loss_is_a_mean_over_trained_tokens_however_they_are_batched(tmp_path: Path) -> None:
+    model, data = save_model(tmp_path / "m", dropout=0.0), toy_data(tmp_path, 16, masked=2)
+    losses = []
+    for n, (rows, accumulation) in enumerate([(8, 1), (2, 4), (3, 3)]):
+        run = FakeRun(tmp_path / str(n))
+        train(
+            run, model, data, max_steps=2, train_sampling_strategy="sequential",
+            per_device_train_batch_size=rows, gradient_accumulation_steps=accumulation, logging_steps=1,
+        )  # fmt: skip
+        losses.append([m["loss"] for _, m in run.metrics])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != pytest.approx(losses[2], abs=1e-5)  # nine rows a step are other rows
+
+
+def test_a_stop_is_answered_after_the_step_with_a_checkpoint(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = PromptedRun(tmp_path, stop_at=3)
+    result = train(run, gpt2, toy_data(tmp_path, validation=3))
+    assert (result.step, result) == (3, run.checkpoints[-1])
+    assert run.metrics[-1][0] == 3
+    assert "loss" in run.metrics[-1][1]
+
+
+def test_a_request_for_a_checkpoint_commits_and_goes_on(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = PromptedRun(tmp_path, checkpoint_at=2)
+    train(run, gpt2, toy_data(tmp_path))
+    assert [c.step for c in run.checkpoints] == [2, 6]
+
+
+def test_a_checkpoint_holds_all_that_is_promised(tmp_path: Path, gpt2: ModelRef) -> None:
+    whole = train(FakeRun(tmp_path / "a"), gpt2, toy_data(tmp_path))
+    adapter = train(FakeRun(tmp_path / "b"), gpt2, toy_data(tmp_path), lora_rank=2)
+    state = {"optimizer.safetensors", "rng.safetensors", "trainer_state.json"}
+    model = {"config.json", "generation_config.json", "model.safetensors"}
+    assert {p.name for p in whole.path.iterdir()} == state | model
+    assert {p.name for p in adapter.path.iterdir()} == state | {"adapter_config.json", "adapter_model.safetensors"}
+
+
+def test_the_best_checkpoint_is_the_result_when_asked_for(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "m", dropout=0.0)
+    data = toy_data(tmp_path, 6, validation=6)
+    noise = [{"input_ids": [3, 200, 9, 77, 140], "labels": [3, 200, 9, 77, 140]}] * 6
+    data = dataclasses.replace(data, validation=ListTable(noise))  # what is learnt makes this worse at last
+    run = FakeRun(tmp_path / "r")
+    options = {"eval_steps": 1, "max_steps": 12, "learning_rate": 3e-2, "load_best_model_at_end": True}
+    result = train(run, model, data, **options)
+    scores = {step: m["eval_loss"] for step, m in run.metrics if "eval_loss" in m and step}
+    assert result.step == min(scores, key=lambda step: scores[step]) < 12
+    assert result == run.best
+
+    stopped = train(PromptedRun(tmp_path / "s", stop_at=result.step + 1), model, data, **options)
+    resumed = FakeRun(tmp_path / "s", resume_from=run.checkpoints[-1])
+    assert train(resumed, model, data, **options).step == result.step
+    assert stopped.step == result.step  # the best of those before the stop
+
+
+def test_early_stopping_ends_the_run_and_says_so(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "m", dropout=0.0)
+    data = toy_data(tmp_path, 6, validation=4)
+    run = FakeRun(tmp_path / "r")
+    result = train(
+        run, model, data, max_steps=50, eval_steps=1, early_stopping_patience=2, learning_rate=1e-30, logging_steps=100
+    )
+    assert result.step < 50
+    assert f"Stopped early at step {result.step}: no lower eval_loss in 2 evaluations." in run.messages
+    assert run.metrics[-1][0] == result.step
+    assert run.checkpoints[-1].step == result.step
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_is_saved_after_it(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(TrainingError, match=r"not finite in step \d+\. The checkpoint of step \d+ is the last good one"):
+        train(run, gpt2, toy_data(tmp_path), learning_rate=1e18, save_steps=1, max_grad_norm=0.0, max_steps=50)
+    bad = run.metrics[-1][0]
+    assert [c.step for c in run.checkpoints] == list(range(1, bad))
+    good = AutoModelForCausalLM.from_pretrained(run.checkpoints[0].path)
+    assert all(torch.isfinite(p).all() for p in good.parameters())
+
+
+def test_memory_that_runs_out_names_the_batch_and_proposes_a_smaller_one(
+    tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(native, "summed_loss", full)
+    with pytest.raises(TrainingError, match=r"Memory ran out in step 1, on a batch of 4 rows of \d+ tokens") as caught:
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), gradient_accumulation_steps=2)
+    assert "per_device_train_batch_size = 2 and gradient_accumulation_steps = 4" in caught.value.hint
+
+
+def test_another_runtime_error_stays_what_it_is(
+    tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(native, "summed_loss", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
+
+
+def test_a_run_from_scratch_takes_the_tokenizers_vocabulary(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = dataclasses.replace(toy_data(tmp_path), vocab_size=300)
+    result = train(FakeRun(tmp_path), ModelRef(gpt2.path, weights=False, name="scratch"), data)
+    assert json.loads((result.path / "config.json").read_text())["vocab_size"] == 300
+
+
+def test_embeddings_are_never_added_silently(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path)
+    train(run, gpt2, dataclasses.replace(toy_data(tmp_path), vocab_size=300))
+    assert run.warnings == [
+        f"The tokenizer has 300 tokens and tiny-gpt2 only {VOCAB}: 43 embeddings were added and start at random."
+    ]
+
+
+def test_a_float16_model_is_trained_in_float32(tmp_path: Path) -> None:
+    model = save_model(tmp_path / "half", dtype=torch.float16)
+    result = train(FakeRun(tmp_path / "r"), model, toy_data(tmp_path))
+    assert AutoModelForCausalLM.from_pretrained(result.path).dtype == torch.float32
+
+
+# --------------------------------------------------------------------------------------------- exporting
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+@pytest.mark.parametrize("rank", [0, 4])
+def test_an_exported_model_opens_alone_and_computes_the_same(tmp_path: Path, family: str, rank: int) -> None:
+    model, data, run = save_model(tmp_path / "m", family), toy_data(tmp_path), FakeRun(tmp_path / "r")
+    trainer = Native(NativeOptions(**QUICK, lora_rank=rank))
+    checkpoint = trainer.train(data, model, run)
+    trainer.export(checkpoint, tmp_path / "final", run)
+    assert {p.name for p in (tmp_path / "final").iterdir()} == set(
+        ("config.json", "generation_config.json", "model.safetensors")
+    )
+    opened = AutoModelForCausalLM.from_pretrained(tmp_path / "final").eval()
+    trained = trainer.setup.model.eval()
+    ids = torch.tensor([[97, 98, 99, 100]])
+    with torch.no_grad():
+        assert torch.allclose(opened(ids).logits, trained(ids).logits, atol=1e-4)
+        start = AutoModelForCausalLM.from_pretrained(model.path).eval()
+        assert not torch.allclose(opened(ids).logits, start(ids).logits, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21's call
+def test_an_adapter_opens_with_peft_itself(tmp_path: Path, gpt2: ModelRef) -> None:
+    from peft import PeftModel
+
+    checkpoint = train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), lora_rank=4)
+    base = AutoModelForCausalLM.from_pretrained(gpt2.path)
+    theirs = PeftModel.from_pretrained(base, checkpoint.path).eval()
+    ours = lora.open_adapter(AutoModelForCausalLM.from_pretrained(gpt2.path), checkpoint.path)
+    ids = torch.tensor([[97, 98, 99]])
+    with torch.no_grad():
+        assert torch.equal(theirs(ids).logits, ours(ids).logits)
+
+
+# -------------------------------------------------------------------------------------------- bad inputs
+
+
+def refused(tmp_path: Path, message: str, model: ModelRef, data: Encoded, **options: Any) -> None:
+    with pytest.raises(ComponentError, match=message):
+        train(FakeRun(tmp_path / "r"), model, data, **options)
+
+
+def test_inputs_that_cannot_be_trained_on_are_refused(tmp_path: Path, gpt2: ModelRef) -> None:
+    data = toy_data(tmp_path)
+    refused(tmp_path, "There are no rows to train on", gpt2, dataclasses.replace(data, train=ListTable([])))
+    long = dataclasses.replace(data, train=toy_rows(30, longest=200))
+    refused(tmp_path, rf"A row has \d+ tokens, but tiny-gpt2 has {CONTEXT} positions", gpt2, long)
+    refused(tmp_path, "A row has 99 tokens", gpt2, data, packing=True, packing_length=99)
+    refused(tmp_path, "freeze names 'nothing', which is no parameter", gpt2, data, freeze=("nothing",))
+    refused(tmp_path, "freeze leaves no parameter to train", gpt2, data, freeze=("*",))
+    refused(
+        tmp_path, "lora_target_modules names 'q_proj', but GPT2LMHeadModel has no", gpt2, data,
+        lora_rank=2, lora_target_modules=("q_proj",),
+    )  # fmt: skip
+    refused(tmp_path, "has no weights yet", ModelRef(gpt2.path, False, "scratch"), data, lora_rank=2)
+    for option in ({"eval_steps": 2}, {"load_best_model_at_end": True}, {"early_stopping_patience": 1}):
+        refused(tmp_path, f"{next(iter(option))} needs validation rows", gpt2, data, **option)
+    untrained = dataclasses.replace(data, validation=toy_rows(3, longest=5, masked=5))
+    refused(tmp_path, "No token of the validation rows is trained on", gpt2, untrained)
+
+
+def test_a_leaking_model_is_not_packed(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftstudio_trainers import common
+
+    monkeypatch.setattr(common, "packing_is_exact", lambda _: False)
+    refused(tmp_path, "lets packed rows see each other", gpt2, toy_data(tmp_path), packing=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"max_steps": 0}, "max_steps"),
+        ({"lr_scheduler_kwargs": {"power": 2}}, "lr_scheduler_kwargs"),
+        ({"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": "much"}}, "lr_scheduler_kwargs"),
+        ({"lora_rank": 4, "freeze": ("*",)}, "freeze"),
+    ],
+)
+def test_options_that_contradict_themselves_are_refused(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        NativeOptions(**options)
+    assert caught.value.field == field
+
+
+# ------------------------------------------------------------------------------- each option is read
+
+SEEN: dict[str, dict[str, Any]] = {
+    # option: other settings that it needs, and under "set" a value that makes a difference
+    "num_train_epochs": {"max_steps": -1, "set": 1.0},
+    "per_device_train_batch_size": {"set": 3},
+    "gradient_accumulation_steps": {"set": 2},
+    "learning_rate": {"set": 1e-4},
+    "warmup_steps": {"set": 3.0},
+    "lora_rank": {"set": 4},
+    "max_steps": {"set": 4},
+    "lr_scheduler_type": {"set": "cosine"},
+    "lr_scheduler_kwargs": {"lr_scheduler_type": "polynomial", "set": {"power": 2.0}},
+    "weight_decay": {"set": 0.5},
+    "adam_beta1": {"set": 0.5},
+    "adam_beta2": {"set": 0.5},
+    "adam_epsilon": {"set": 1e-2},
+    "max_grad_norm": {"set": 0.01, "adam_epsilon": 1e-2},
+    "bf16": {"set": True},
+    "packing": {"set": True},
+    "packing_length": {"packing": True, "set": 60},
+    "train_sampling_strategy": {"set": "sequential"},
+    "dropout": {"set": 0.0},
+    "freeze": {"set": ("*wte*",)},
+    "lora_alpha": {"lora_rank": 4, "set": 64.0},
+    "lora_dropout": {"lora_rank": 4, "set": 0.5},
+    "lora_target_modules": {"lora_rank": 4, "set": ("c_attn",)},
+    "logging_steps": {"set": 3},
+    "logging_first_step": {"set": False},
+    "per_device_eval_batch_size": {"set": 1},
+    "eval_strategy": {"set": "no"},
+    "eval_steps": {"set": 1},
+    "load_best_model_at_end": {"eval_steps": 1, "set": True},
+    "early_stopping_patience": {"eval_steps": 1, "set": 1},
+    "save_strategy": {"set": "epoch"},
+    "save_steps": {"set": 2},
+    "sample_prompts": {"set": ("ab",)},
+    "sample_steps": {"sample_prompts": ("ab",), "set": 1},
+    "sample_max_new_tokens": {"sample_prompts": ("ab",), "set": 3},
+}
+ELSEWHERE = {
+    "gradient_checkpointing": "test_gradient_checkpointing_recomputes_activations",
+    "torch_compile": "test_torch_compile_compiles_the_model",
+    "save_total_limit": "test_trainers_light.py: the kept bytes of a plan; rotation is the core's",
+}
+
+
+def seen(run: FakeRun, result: Checkpoint) -> object:
+    steps = [(c.step, c == run.best) for c in run.checkpoints]
+    return steady(run), steps, weights_hash(result), run.samples
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(NativeOptions)])
+def test_every_option_is_read(field: str, tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    if field in ELSEWHERE:
+        return
+    wanted = dict(SEEN[field])
+    value, data = wanted.pop("set"), toy_data(tmp_path, 12, validation=4)
+    without, with_it = FakeRun(tmp_path / "without"), FakeRun(tmp_path / "with")
+    sizes: list[int] = []
+    if field == "per_device_eval_batch_size":
+        from ftstudio_trainers import common
+
+        real = common.collate
+        monkeypatch.setattr(common, "collate", lambda rows, bins, pad: sizes.append(len(bins)) or real(rows, bins, pad))
+        train(without, gpt2, data, **wanted, **{field: value})
+        assert set(sizes) == {value}
+        return
+    one = train(without, gpt2, data, **(wanted))
+    other = train(with_it, gpt2, data, **(wanted | {field: value}))
+    if field == "early_stopping_patience":  # here it never comes to an end, but keeps each best
+        assert [c.step for c in with_it.checkpoints] != [c.step for c in without.checkpoints]
+    assert seen(without, one) != seen(with_it, other)
+
+
+def test_gradient_checkpointing_recomputes_activations(tmp_path: Path, gpt2: ModelRef) -> None:
+    trainer = Native(NativeOptions(**QUICK, gradient_checkpointing=True))
+    trainer.train(toy_data(tmp_path), gpt2, FakeRun(tmp_path / "a"))
+    assert any(getattr(layer, "gradient_checkpointing", False) for layer in trainer.setup.model.modules())
+    plain = train(FakeRun(tmp_path / "b"), gpt2, toy_data(tmp_path))
+    assert trainer.record.last is not None
+    assert weights_hash(trainer.record.last) == weights_hash(plain)
+
+
+def test_torch_compile_compiles_the_model(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
+    train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), torch_compile=True)
+    assert len(compiled) == 1
