@@ -7,6 +7,7 @@ in ftstudio opens a file for writing. Text from outside reaches a terminal only 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import fcntl
 import os
@@ -17,7 +18,7 @@ import struct
 import sys
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def check_name(name: str, what: str) -> str:
     if not is_safe_name(name):
         raise InputError(f"{quote(name)} is no {what} name.", f"A name is {NAME_RULE}.")
     return name
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name most like `name`, or None when none is near."""
+    found = difflib.get_close_matches(name[:100], list(names), n=1, cutoff=0.6)
+    return found[0] if found else None
 
 
 # -------------------------------------------------------------------------------------------------- text

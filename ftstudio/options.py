@@ -8,7 +8,6 @@ raised, so that a person hears all of them at once.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -20,7 +19,7 @@ from typing import Any, Literal, cast
 
 from ftstudio.api import Problem
 from ftstudio.errors import ContractError, OptionError
-from ftstudio.files import quote
+from ftstudio.files import nearest, quote
 
 Base = Literal["bool", "int", "float", "str", "path", "choice", "tuple", "dict"]
 
@@ -159,12 +158,6 @@ def check_reserved(kind: str, options: type) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- parse
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like `name`, or None when none is near."""
-    found = difflib.get_close_matches(name[:100], list(names), n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 def parse(options: type, table: Mapping[str, Any]) -> tuple[Any | None, list[Problem]]:

@@ -248,8 +248,8 @@ def outlook_lines(outlook: Outlook) -> list[tuple[str, str, str]]:
         add("steps an epoch", count(plan.steps_per_epoch, "step"), "steps_per_epoch")
         add("in all", count(plan.total_steps, "step"), "total_steps")
         add("learning rate", curve_text(plan), "curve")
-        add("checkpoints", plural(len(plan.checkpoints), "checkpoint") if plan.total_steps else None, "total_steps")
-        add("evaluations", plural(len(plan.evaluations), "evaluation") if plan.evaluations else None, "total_steps")
+        add("checkpoints", f"{len(plan.checkpoints):,}" if plan.total_steps else None, "total_steps")
+        add("evaluations", f"{len(plan.evaluations):,}" if plan.evaluations else None, "total_steps")
         add("disk", f"{size_text(plan.kept_bytes)} kept" if plan.kept_bytes is not None else None, "kept_bytes")
     add("speed", f"{facts.tokens_per_second:,.0f} tokens/s" if facts.tokens_per_second else None, "tokens_per_second")
     memory = size_text(facts.peak_memory_bytes) if facts.peak_memory_bytes else None

@@ -29,8 +29,7 @@ from typing import Any, Literal
 
 from ftstudio.api import GROUP, Component
 from ftstudio.errors import ContractError, FtstudioError, PluginError, UnknownNameError
-from ftstudio.files import cache_dir, quote, write_atomic
-from ftstudio.options import nearest
+from ftstudio.files import cache_dir, nearest, quote, write_atomic
 from ftstudio.probe import collect, load, why
 from ftstudio.settings import disabled_plugins, read_settings
 

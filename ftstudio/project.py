@@ -20,8 +20,8 @@ from typing import Any, cast
 
 from ftstudio.api import KINDS, Message, Problem, ProjectInfo, Prompt, option
 from ftstudio.errors import FtstudioError, InputError, OptionError, ProblemsError, UnknownNameError
-from ftstudio.files import check_name, explained, is_safe_name, quote, toml_text, write_atomic
-from ftstudio.options import RESERVED, nearest, parse, to_table, unknown_key
+from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
+from ftstudio.options import RESERVED, parse, to_table, unknown_key
 from ftstudio.plugins import Offer, Registry, registry
 from ftstudio.source import Source, edit_source, parse_value, read_source
 

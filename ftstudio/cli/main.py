@@ -12,7 +12,7 @@ import click
 from ftstudio import __version__
 from ftstudio.cli import output
 from ftstudio.errors import FtstudioError
-from ftstudio.options import nearest
+from ftstudio.files import nearest
 
 COMMANDS = {
     "new": "ftstudio.cli.projects",

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftstudio.api import Problem
-from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.errors import FtstudioError, Problem, ProblemsError
 from ftstudio.files import safe_text
 
 MARKS: Mapping[str, str] = {"error": "✗ error", "warning": "! warning", "note": "· note"}

@@ -9,8 +9,8 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.errors import UnknownNameError
-from ftstudio.files import quote
-from ftstudio.options import Field, describe, nearest
+from ftstudio.files import nearest, quote
+from ftstudio.options import Field, describe
 from ftstudio.plugins import Offer, Record, registry
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}

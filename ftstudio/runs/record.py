@@ -14,8 +14,7 @@ from typing import Any
 from ftstudio import __version__
 from ftstudio.api import Problem
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explain, explained, quote, read_toml, refuse_symlinks, write_toml
-from ftstudio.options import nearest
+from ftstudio.files import explain, explained, nearest, quote, read_toml, refuse_symlinks, write_toml
 from ftstudio.project import FILE, Project, from_tables, list_projects
 from ftstudio.runs.folder import RunFolder
 

@@ -25,9 +25,11 @@ def test_the_traps_of_the_tutorial_are_said_before_the_start_each_with_its_fix(f
     assert ftstudio("new", "tutorial", "--from", "tutorial", "--root", tmp_path).code == 0
     done = ftstudio("check", tmp_path / "tutorial", env={"HF_HOME": str(gpt2_home)})
     assert done.code == 0, done.err
-    for key in ("warmup_steps", "save_steps", "eval_steps"):
-        (line,) = [line for line in done.err.splitlines() if line.startswith("! warning") and f" {key}" in line and f": {key}" in line.replace("]: ", ": ")]
-        assert "project.toml:" in line
+    warnings = [line for line in done.err.splitlines() if line.startswith("! warning")]
+    assert len(warnings) == 3
+    for line, fix in zip(warnings, ("warmup_steps = 1", "save_steps = 3", "eval_steps = 3"), strict=True):
+        assert "tutorial/project.toml:" in line
+        assert f"Set {fix}" in line
     assert "in all          12 steps" in done.out
     assert "124,439,808 parameters" in done.out
 
