@@ -141,8 +141,8 @@ def _other_encoding(said: str, encoding: str) -> DataError:
 
 
 def _binary(file: DataFile, head: bytes = b"") -> DataError:
-    ascii_pairs = head[1:2000:2].count(0) > 0.4 * len(head[1:2000:2]) and not head[:2000:2].count(0)
-    if ascii_pairs:
+    even, odd = head[:2000:2], head[1:2000:2]
+    if len(odd) > 3 and odd.count(0) > 0.4 * len(odd) and not even.count(0):  # Latin letters in pairs of bytes
         return _other_encoding(f"{file.name} looks like UTF-16 text.", "utf-16-le")
     where = f": byte {head.index(0):,} is zero" if head else ": it holds zero bytes"
     return DataError(f"{file.name} is not a text file{where}.", "Name a text file.")

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ def find_all(options: FileOptions, folder: Path) -> dict[str, list[DataFile]]:
 def _expand(pattern: str, folder: Path, option: str) -> list[Path]:
     if not pattern or "\0" in pattern:
         raise DataError(f"{quote(pattern)} is not a path.", "Name a file.", option)
-    path = folder / Path(pattern).expanduser()
-    if path.exists() or not glob.has_magic(pattern):
+    expanded = os.path.expanduser(pattern)  # noqa: PTH111 - Path.expanduser raises for a user that is not there
+    path = folder / expanded
+    if os.path.exists(path) or not glob.has_magic(pattern):  # noqa: PTH110 - Path.exists raises for a name too long
         return [path]
     # The project's folder is no part of the pattern: its name may hold brackets. glob, unlike Path.glob, leaves hidden
     # files out and takes absolute patterns.
-    expanded = str(Path(pattern).expanduser())
     files = [folder / match for match in sorted(glob.glob(expanded, root_dir=folder, recursive=True))]  # noqa: PTH207
     files = [file for file in files if file.is_file()]
     if not files:
@@ -113,7 +114,7 @@ def _stat(path: Path, folder: Path, option: str) -> DataFile:
 def _missing(path: Path, name: str, option: str) -> DataError:
     """There is no such file; the nearest name beside it may be what was meant."""
     try:
-        beside = sorted(entry.name for entry in os.scandir(path.parent))[:1000]
+        beside = [entry.name for entry in islice(os.scandir(path.parent), 1000)]
     except OSError:
         return DataError(
             f"There is no {name}: its folder does not exist.", "Relative paths start at the project.", option

@@ -32,10 +32,11 @@ from ftstudio.api import ComponentError, Run
 from ftstudio_datasets.arrow import Opened, cached_tables
 from ftstudio_datasets.columns import Choice, choose
 from ftstudio_datasets.decode import Tally
-from ftstudio_datasets.hub_cache import Cached, cached, is_offline, local_folder
+from ftstudio_datasets.hub_cache import Cached, cached, folder_of
 from ftstudio_datasets.options import HubOptions
 from ftstudio_datasets.rows import Row
 from ftstudio_datasets.words import DataError, did_you_mean, listed, quote
+from ftstudio_kit.hub_cache import is_offline
 
 ANSWER_SECONDS = 4.0
 """How long the Hub may take to say whether the dataset is there. Left alone, an unreachable one takes 23 s."""
@@ -101,7 +102,7 @@ class Hub:
         return self._splits
 
     def _find(self, run: Run, wanted: Mapping[str, str]) -> dict[str, datasets.Dataset]:
-        folder = local_folder(self.options, run.project)
+        folder = folder_of(self.options, run.project)
         if folder is not None:
             return {name: self._load(split, str(folder), None, run) for name, split in wanted.items()}
         known = cached(self.options)

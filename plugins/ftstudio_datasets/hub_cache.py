@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio_datasets.options import HubOptions
+from ftstudio_datasets.words import DataError, quote
+from ftstudio_kit.hub_cache import hub_cache, local_folder
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,23 @@ class Cached:
         return self.folder.name
 
 
-def is_offline() -> bool:
-    """Whether the person has shut off the network for the Hub's libraries."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def local_folder(options: HubOptions, project: Path) -> Path | None:
-    """The folder that `name` means, when there is one; else it is a name on the Hub."""
-    folder = project / Path(options.name).expanduser()
-    return folder if folder.is_dir() else None
+def folder_of(options: HubOptions, project: Path) -> Path | None:
+    """The local folder that `name` means, None for a name on the Hub. Raises DataError when there is no such folder."""
+    folder = local_folder(options.name, project)
+    if folder is not None and not folder.is_dir():
+        raise DataError(
+            f"There is no folder {quote(options.name)}, and no dataset of the Hub can have that name.",
+            "Name a folder of data files, or a dataset as org/name.",
+            "name",
+        )
+    return folder
 
 
 def cached(options: HubOptions) -> Cached | None:
     """The newest prepared copy of this dataset, configuration and revision, or None."""
     *organisation, name = options.name.strip("/").split("/")
-    root = _home() / "datasets" if not (own := os.environ.get("HF_DATASETS_CACHE")) else Path(own).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    root = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()
     folder = root / "___".join([*organisation, _snake(name)])
     commit = _commit(options)
     if commit is None and options.revision is not None:
@@ -63,19 +67,13 @@ def cached(options: HubOptions) -> Cached | None:
     return max(fitting, key=lambda c: c.folder.stat().st_mtime, default=None)
 
 
-def _home() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("HF_HOME") or Path(cache) / "huggingface").expanduser()
-
-
 def _commit(options: HubOptions) -> str | None:
     """The commit that the revision means, as far as this disk knows."""
     if options.revision is None or re.fullmatch("[0-9a-f]{40}", options.revision):
         return options.revision
-    hub = Path(os.environ.get("HF_HUB_CACHE") or _home() / "hub").expanduser()
     try:
         name = options.name.strip("/").replace("/", "--")
-        return (hub / f"datasets--{name}" / "refs" / options.revision).read_text("utf-8").strip()
+        return (hub_cache() / f"datasets--{name}" / "refs" / options.revision).read_text("utf-8").strip()
     except OSError:
         return None
 

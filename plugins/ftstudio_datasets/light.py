@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ftstudio.api import Facts, Problem, ProjectInfo
 from ftstudio_datasets.columns import choose
-from ftstudio_datasets.hub_cache import Cached, cached, is_offline, local_folder
+from ftstudio_datasets.hub_cache import Cached, cached, folder_of
 from ftstudio_datasets.look import look
 from ftstudio_datasets.options import FileOptions, HubOptions, InlineOptions
 from ftstudio_datasets.words import DataError, plural, quote
+from ftstudio_kit.hub_cache import is_offline
 
 # -------------------------------------------------------------------------------------------------- inline
 
@@ -72,7 +73,10 @@ def _problem(error: DataError) -> Problem:
 
 def hub_facts(options: HubOptions, project_folder: Path) -> Facts:
     """What the cache of an earlier download says; nothing is asked of the Hub."""
-    known = None if local_folder(options, project_folder) else cached(options)
+    try:
+        known = None if folder_of(options, project_folder) else cached(options)
+    except DataError:
+        known = None
     if known is None:
         return Facts()
     facts = Facts(
@@ -89,7 +93,11 @@ def hub_facts(options: HubOptions, project_folder: Path) -> Facts:
 def hub_check(options: HubOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
     """Columns that a cached copy lacks; a dataset that is not here while the network is shut off."""
     del facts
-    if local_folder(options, project.folder):
+    try:
+        if folder_of(options, project.folder):
+            return
+    except DataError as error:
+        yield _problem(error)
         return
     known = cached(options)
     if known is not None:

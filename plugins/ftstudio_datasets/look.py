@@ -97,7 +97,7 @@ def _facts(known: Facts, counted: Counted) -> Facts:
 def _counted(options: FileOptions, files: Sequence[DataFile], choice: Choice | None, option: str = "path") -> Counted:
     """Count all rows of a little data, or a sample's. Raises DataError for what a load would refuse, as far as seen."""
     if isinstance(options, TableOptions) and choice and format_of(files[0], options) == "parquet":
-        return _parquet(options, files, choice)
+        return _parquet(options, files, choice, option)
     total = sum(file.size for file in files)
     sampled = total > READ_WHOLE
     if sampled and isinstance(options, TextOptions) and options.split_by == "document":
@@ -141,7 +141,7 @@ def _documents(options: TextOptions, files: Sequence[DataFile]) -> Counted:
     return Counted(rows, sum(file.size for file in files), longest, sampled=True)
 
 
-def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice) -> Counted:
+def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, option: str) -> Counted:
     """Rows are in the footer, and so are the bytes of each column before compression."""
     rows = size = 0
     for file in files:
@@ -159,5 +159,5 @@ def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice) -
         return Counted(rows, size, 0, sampled=True)
     counted = _count(table_rows(files, options, choice, Tally()))
     if not counted.rows:
-        raise nothing_in(files, "record")
+        raise nothing_in(files, "record", option)
     return counted

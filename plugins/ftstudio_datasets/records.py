@@ -202,10 +202,13 @@ def _check_header(file: DataFile, header: list[str]) -> None:
 
 
 def _ragged(file: DataFile, line: int, cells: list[str], header: list[str], delimiter: str) -> DataError:
+    shown = quote(delimiter) if delimiter.strip() else "tab"
     found = f"Line {line:,} of {file.name} has {plural(len(cells), 'column')}"
     return DataError(
         f"{found}, the header has {len(header):,}: {listed(header)}.",
-        f"A cell that holds {quote(delimiter) if delimiter.strip() else 'a tab'} needs quotes around it.",
+        f"A cell that holds {shown} needs quotes around it."
+        if len(cells) > len(header)
+        else f"An empty cell still needs its {shown}.",
     )
 
 

@@ -147,14 +147,12 @@ class Sample:
             settings |= drawing | ({} if o.min_p is None else {"min_p": o.min_p})
         if o.num_beams > 1:
             settings |= {"length_penalty": o.length_penalty, "early_stopping": o.early_stopping}
-        if o.stop_strings:
-            settings["stop_strings"] = list(o.stop_strings)
         return GenerationConfig(**settings)
 
     # ------------------------------------------------------------------------------------------ generate
 
     def _continue(self, loaded: Loaded, index: int, ids: list[int], limit: int, run: Run) -> Iterator[Chunk]:
-        job = _Job(loaded, ids, self._config(loaded, limit), self.options, run)
+        job = _Job(loaded, ids, self._config(loaded, limit), run)
         job.start()
         sequences = [
             _Sequence(Pieces(loaded.tokenizer, ids, self.options.stop_strings), loaded.ends, limit)
@@ -166,6 +164,8 @@ class Sample:
                     text = "" if sequence.reason else sequence.put(token)
                     if text or sequence.just_ended():
                         yield Chunk(index, text, number, bool(sequence.reason), sequence.reason)
+                if all(sequence.reason for sequence in sequences):
+                    break  # by a stop string: generate()'s own criterion would also match across the prompt's end
         finally:
             job.cancel()
         for number, sequence in enumerate(sequences):
@@ -189,12 +189,12 @@ class _Sequence:
         if token in self.ends:
             self.reason = "eos"
             return self.pieces.end()
-        text = self.pieces.put(token)
+        last = self.count == self.limit
+        text = self.pieces.put(token) + (self.pieces.end() if last else "")
         if self.pieces.stopped:
             self.reason = "stop"
-        elif self.count == self.limit:
-            text += self.pieces.end()
-            self.reason = "stop" if self.pieces.stopped else "length"
+        elif last:
+            self.reason = "length"
         return text
 
     def just_ended(self) -> bool:
@@ -207,10 +207,8 @@ class _Sequence:
 class _Job(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
     """generate() in a thread: streamer and stopping criterion in one."""
 
-    def __init__(
-        self, loaded: Loaded, ids: list[int], config: GenerationConfig, options: SampleOptions, run: Run
-    ) -> None:
-        self.loaded, self.ids, self.config, self.options, self.run = loaded, ids, config, options, run
+    def __init__(self, loaded: Loaded, ids: list[int], config: GenerationConfig, run: Run) -> None:
+        self.loaded, self.ids, self.config, self.run = loaded, ids, config, run
         self.queue: queue.SimpleQueue[list[int] | BaseException | None] = queue.SimpleQueue()
         self.cancelled = threading.Event()
         self.prompt_seen = False
@@ -261,7 +259,6 @@ class _Job(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
             attention_mask=torch.ones_like(given),
             generation_config=self.config,
             stopping_criteria=StoppingCriteriaList([self]),
-            tokenizer=self.loaded.tokenizer if self.options.stop_strings else None,
             streamer=None if beams else self,
         )
         if beams:  # a beam may be dropped until the end, so nothing is final before it

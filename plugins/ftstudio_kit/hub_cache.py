@@ -1,6 +1,8 @@
-"""The Hub's cache on this disk, and folders named in place of a Hub id: read without any network or library.
+"""The Hub's cache on this disk, and folders named in place of a Hub id: read without a network or a library.
 
-HF_HUB_CACHE/models--org--name/refs/main  ->  a commit  ->  snapshots/COMMIT/config.json, model.safetensors, ...
+    HF_HUB_CACHE/models--org--name/refs/main  ->  a commit  ->  snapshots/COMMIT/config.json, model.safetensors, ...
+
+`huggingface_hub` takes half a second to import; a check of a project while somebody types does not have it.
 """
 
 from __future__ import annotations
@@ -10,44 +12,59 @@ import re
 from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?\Z")
+_ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?\Z", re.ASCII)
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model", "vocab.model")
+"""A tokenizer has at least one of these."""
 
 
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form "name" or "organisation/name"."""
-    return _ID.match(name) is not None and "--" not in name and ".." not in name
+    return _ID.match(name) is not None and "--" not in name and ".." not in name and not name.endswith((".", "-"))
+
+
+def is_offline() -> bool:
+    """Whether the person has shut off the network for the Hub's libraries."""
+    return any(
+        os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
 
 
 def local_folder(name: str, project: Path) -> Path | None:
     """The folder that a name means, its links resolved; None when it is meant as a Hub id.
 
-    A name is a folder when there is one, or when it is written as a path: "./x", "../x", "/x", "~/x".
+    A name is a folder when there is one, or when it is written as a path ("./x", "../x", "/x", "~/x", "x/") or could
+    be no id. The folder need not exist.
     """
-    path = project / Path(name).expanduser()
-    if path.is_dir():
-        return path.resolve()
+    try:
+        path = project / Path(name).expanduser()
+        if path.is_dir():
+            return path.resolve()
+    except (RuntimeError, OSError, ValueError):  # no such user, a name too long, a NUL
+        path = project / name[:200].replace("\0", "")
     written_as_path = name.startswith((".", "/", "~")) or name.endswith("/") or not is_hub_id(name)
     return path if written_as_path else None
 
 
 def hub_cache() -> Path:
-    """Where huggingface_hub keeps what it fetched."""
-    own = os.environ.get("HF_HUB_CACHE")
+    """Where huggingface_hub keeps what it fetched. Read anew each time: the library freezes it when it is imported."""
+    own = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(own or Path(home) / "hub").expanduser()
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:
-    """The snapshot of a model in the cache that has a config, or None."""
+    """The folder of a model in the cache, named by its commit, or None. It may be incomplete."""
     repo = hub_cache() / f"models--{name.replace('/', '--')}"
     wanted = revision or "main"
-    commit = wanted if _COMMIT.match(wanted) else None
-    if commit is None and ".." not in wanted:
-        try:
-            commit = (repo / "refs" / wanted).read_text("utf-8").strip()
-        except (OSError, ValueError):
-            return None
-    if not commit or not _COMMIT.match(commit):
+    try:
+        commit = wanted if _COMMIT.match(wanted) else (repo / "refs" / wanted).read_text("utf-8").strip()
+    except (OSError, ValueError):
         return None
     snapshot = repo / "snapshots" / commit
-    return snapshot if (snapshot / "config.json").exists() else None
+    return snapshot if _COMMIT.match(commit) and snapshot.is_dir() else None
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds the files of a tokenizer. Without them AutoTokenizer may make an empty one."""
+    return any((folder / name).exists() for name in TOKENIZER_FILES)

@@ -8,26 +8,30 @@ an HTML page or a Git LFS pointer are "header too large".
 from __future__ import annotations
 
 import json
+import math
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftstudio.api import ComponentError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "model*.bin")
-MAX_HEADER = 100_000_000  # the safetensors library's own limit, bytes
+PICKLES = ("pytorch_model*.bin", "model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+MAX_HEADER = 100_000_000
+"""The safetensors library's own limit, in bytes."""
+MAX_CONFIG = 16_000_000
+BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
+BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
+HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """What the headers of a model's weights say."""
+class Tensors(NamedTuple):
+    """What the headers of a model's weights say: numbers, the bytes that they take, and their types ("F32")."""
 
-    parameters: int = 0
-    bytes: int = 0
-    dtypes: frozenset[str] = field(default_factory=frozenset)
+    parameters: int
+    bytes: int
+    dtypes: frozenset[str]
 
 
 def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
@@ -42,41 +46,64 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
     if "auto_map" in config:
         raise ComponentError(
             f"The model in '{folder}' asks to run code of its own (auto_map in config.json).",
-            "ftstudio runs no code from a model's folder; choose an architecture that transformers knows.",
+            "No code from a model's folder is ever run here: choose an architecture that transformers has itself.",
         )
     if weights:
-        safetensors_of(folder)
+        safetensors_parameters(folder)
     return config
 
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()[:MAX_CONFIG]
     except FileNotFoundError:
         raise ComponentError(
             f"'{folder}' is no model: it has no config.json.", "Name the folder that save_pretrained() wrote."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ComponentError(f"'{path}' cannot be read: {error}.", "Get the file again.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
     try:
-        config = json.loads(text)
+        config = json.loads(data)
     except (ValueError, RecursionError):
-        what = _disguise(text.encode("utf-8", "replace")) or "no JSON"
-        raise ComponentError(f"'{path}' is {what}, not a config.", "Get the file again.") from None
+        raise ComponentError(
+            f"'{path}' is {disguise(data) or 'no JSON'}, not a config.", "Get the file again."
+        ) from None
     if not isinstance(config, dict):
         raise ComponentError(f"'{path}' holds no table of settings.", "Get the file again.")
     return config
 
 
-def _disguise(head: bytes) -> str | None:
-    """What a file really is that was downloaded in place of another."""
+def disguise(head: bytes) -> str | None:
+    """What a file really is that came in place of another, told from its first bytes; None when it looks like neither.
+
+    A clone without LFS leaves pointers of three lines, and a download through a proxy or a login wall leaves HTML.
+    """
     start = head[:200].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer"
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        return "an HTML page"
-    return None
+    return "an HTML page" if start.startswith(HTML) else None
+
+
+# ------------------------------------------------------------------------------------------------- config
+
+
+def context_of_config(config: Mapping[str, Any]) -> int | None:
+    """Positions that a model has, by its config; None when it does not say."""
+    return _number(config, "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+
+
+def vocabulary_of_config(config: Mapping[str, Any]) -> int | None:
+    """Rows of a model's embedding, by its config; None when it does not say."""
+    return _number(config, "vocab_size")
+
+
+def _number(config: Mapping[str, Any], *names: str) -> int | None:
+    """The first of these that is a positive int. Models of text and pictures keep the text's part in `text_config`."""
+    text = config.get("text_config")
+    inner = {**config, **text} if isinstance(text, dict) else config
+    found = (inner.get(name) for name in names)
+    return next((n for n in found if isinstance(n, int) and not isinstance(n, bool) and n > 0), None)
 
 
 # ------------------------------------------------------------------------------------------------ weights
@@ -95,8 +122,9 @@ def weights_files(folder: Path) -> tuple[Path, ...]:
     pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
     if pickles:
         raise ComponentError(
-            f"The weights in '{folder}' are pickles ({pickles[0]}), which run code when they are opened.",
-            "Convert them where you trust them: model.save_pretrained(folder), which writes model.safetensors.",
+            f"The weights in '{folder}' are pickles ({pickles[0]}), which can run code when they are opened.",
+            "Convert them to safetensors on a machine that may run that code: "
+            "from_pretrained(folder).save_pretrained(new_folder).",
         )
     raise ComponentError(
         f"The model in '{folder}' has no weights: there is no model.safetensors.", "Get the whole folder."
@@ -105,62 +133,86 @@ def weights_files(folder: Path) -> tuple[Path, ...]:
 
 def _shards(index: Path) -> Iterator[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        raise ComponentError(f"'{index}' is no index of weights.", "Get the file again.") from None
+        data = index.read_bytes()
+        names = sorted({str(name) for name in json.loads(data)["weight_map"].values()})
+    except OSError as error:
+        raise _unreadable(index, error) from error
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        what = disguise(data) or "no index of weights"
+        raise ComponentError(f"'{index}' is {what}.", "Get the file again.") from None
+    if not names:
+        raise ComponentError(f"'{index}' names no weights.", "Get the file again.")
     for name in names:
-        path = index.parent / str(name)
-        if Path(str(name)).name != name or not path.exists():
-            raise ComponentError(f"'{index.parent}' lacks the shard {str(name)[:80]!r}.", "Get the whole folder.")
+        path = index.parent / name
+        if Path(name).name != name or not path.exists():
+            raise ComponentError(f"'{index.parent}' lacks the shard '{name[:60]}'.", "Get the whole folder.")
         yield path
 
 
-def safetensors_of(folder: Path) -> Tensors:
-    """Parameters, bytes and dtypes of a model's weights, from their headers. Raises ComponentError when damaged."""
-    parameters = size = 0
-    dtypes: set[str] = set()
-    for path in weights_files(folder):
-        for tensor in _header(path).values():
-            count = 1
-            for extent in tensor["shape"]:
-                count *= extent
-            start, end = tensor["data_offsets"]
-            parameters, size = parameters + count, size + end - start
-            dtypes.add(str(tensor["dtype"]))
-    return Tensors(parameters, size, frozenset(dtypes))
+def safetensors_parameters(folder: Path) -> Tensors:
+    """Numbers, bytes and dtypes of a model's weights, from the headers of its files alone.
+
+    Raises ComponentError when they are missing, pickles, or damaged.
+    """
+    tensors = [tensor for path in weights_files(folder) for tensor in _header(path).values()]
+    return Tensors(
+        parameters=sum(math.prod(t["shape"]) for t in tensors),
+        bytes=sum(t["data_offsets"][1] - t["data_offsets"][0] for t in tensors),
+        dtypes=frozenset(str(t["dtype"]) for t in tensors),
+    )
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
-    """The tensors that a safetensors file announces, checked against its size."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(200)
-        if not head:
-            raise _damaged(path, "is empty")
-        disguise = _disguise(head)
-        if disguise:
-            hint = "Fetch the real file: git lfs pull." if "LFS" in disguise else "Download the file itself."
-            raise ComponentError(f"'{path}' is {disguise}, not weights.", hint)
-        length = struct.unpack("<Q", head[:8])[0] if len(head) >= 8 else 0
-        if not 0 < length <= min(MAX_HEADER, size - 8):
-            raise _damaged(path, "is truncated or no safetensors file: its header does not fit into it")
-        file.seek(8)
-        text = file.read(length)
+    """The tensors that a safetensors file announces, checked against its size.
+
+    The format: 8 bytes with the header's length (little-endian), the header (JSON), the tensors without gaps.
+    """
     try:
-        header: dict[str, Any] = json.loads(text)
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            head = file.read(200)
+            if not head:
+                raise _damaged(path, "is empty")
+            if (what := disguise(head)) is not None:
+                hint = "Fetch the real file: git lfs pull." if "LFS" in what else "Download the file itself."
+                raise ComponentError(f"'{path}' is {what}, not weights.", hint)
+            length = struct.unpack("<Q", head[:8])[0] if len(head) >= 8 else 0
+            if not 0 < length <= min(MAX_HEADER, size - 8):
+                raise _damaged(path, "is truncated, or no safetensors file: its header would be longer than the file")
+            file.seek(8)
+            text = file.read(length)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        header: dict[str, dict[str, Any]] = json.loads(text)
         header.pop("__metadata__", None)
-        announced = 0
-        for tensor in header.values():
-            start, end = tensor["data_offsets"]
-            if not (0 <= start <= end) or not all(isinstance(n, int) and n >= 0 for n in tensor["shape"]):
-                raise ValueError
-            announced = max(announced, end)
+        announced = _extent(header)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _damaged(path, "is no safetensors file: its header cannot be read") from None
-    if size != 8 + length + announced:
+        raise _damaged(path, "is no safetensors file, or damaged: its header makes no sense") from None
+    if size < 8 + length + announced:
         raise _damaged(path, f"is truncated: it has {size:,} bytes of {8 + length + announced:,}")
+    if size > 8 + length + announced:
+        raise _damaged(path, f"is damaged: it has {size:,} bytes where its header announces {8 + length + announced:,}")
     return header
+
+
+def _extent(header: Mapping[str, Mapping[str, Any]]) -> int:
+    """Bytes of all tensors. Raises ValueError for a gap, an overlap, or a size that does not fit shape and dtype."""
+    at = 0
+    for tensor in sorted(header.values(), key=lambda t: tuple(t["data_offsets"])):
+        start, end = tensor["data_offsets"]
+        shape, bits = tensor["shape"], BITS.get(tensor["dtype"])  # packed types (4 bits) are left to the library
+        if start != at or end < start or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise ValueError
+        if bits is not None and (end - start) * 8 != math.prod(shape) * bits:
+            raise ValueError
+        at = end
+    return at
 
 
 def _damaged(path: Path, what: str) -> ComponentError:
     return ComponentError(f"'{path}' {what}.", "Get the file again.")
+
+
+def _unreadable(path: Path, error: OSError) -> ComponentError:
+    return ComponentError(f"'{path}' cannot be read: {error.strerror or error}.", "Make it readable, or get it again.")

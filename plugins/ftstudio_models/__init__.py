@@ -25,6 +25,7 @@ def ftstudio_models() -> Iterator[Component]:
         target="ftstudio_models.starter:Starter",
         options=StarterOptions,
         facts="ftstudio_models.light:starter_facts",
+        check="ftstudio_models.light:starter_check",
     )
     yield Component(
         name="scratch",

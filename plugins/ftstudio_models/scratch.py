@@ -9,19 +9,20 @@ from typing import Any
 from ftstudio.api import ModelRef, Run
 from ftstudio_models.options import ScratchOptions
 
-VOCAB_SIZE = 50_257  # GPT2Config's own, until the tokenizer's size is known
-
 
 def config_of(options: ScratchOptions) -> dict[str, Any]:
-    """config.json of a GPT-2 with these sizes."""
-    config = {k: v for k, v in asdict(options).items() if v is not None}
+    """config.json of a GPT-2 with these sizes.
+
+    vocab_size stands in it only when it was asked for: otherwise the tokenizer decides. The ids of special tokens
+    are null, because GPT2Config would else name token 50256, which a small vocabulary lacks.
+    """
+    sizes = {name: value for name, value in asdict(options).items() if value is not None}
     return {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "vocab_size": VOCAB_SIZE,
         "bos_token_id": None,
         "eos_token_id": None,
-        **config,
+        **sizes,
     }
 
 
@@ -35,5 +36,5 @@ class Scratch:
         """A folder in the run with config.json alone."""
         folder = run.dir / "model"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(config_of(self.options), indent=2), "utf-8")
+        (folder / "config.json").write_text(json.dumps(config_of(self.options), indent=2) + "\n", "utf-8")
         return ModelRef(folder, weights=False, name="scratch")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from ftstudio.api import ModelRef, Run
 from ftstudio_kit.safe import check_model_folder
 from ftstudio_models.options import StarterOptions
 
-FOLDER = Path(__file__).resolve().parent / "starter_gpt2"
+FOLDER = Path(str(files("ftstudio_models") / "starter_gpt2"))
 
 
 class Starter:

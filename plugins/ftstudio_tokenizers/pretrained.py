@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ftstudio.api import Encoded, ModelRef, Run, Table
-from ftstudio_kit.hub import fetch_snapshot
-from ftstudio_kit.hub_cache import local_folder
+from ftstudio_kit.hub import TOKENIZER_PATTERNS, HubFolder
+from ftstudio_kit.hub_cache import has_tokenizer, local_folder
 from ftstudio_kit.loading import load_tokenizer
 from ftstudio_tokenizers.encode import encode
 from ftstudio_tokenizers.options import PretrainedOptions
@@ -30,4 +30,8 @@ class Pretrained:
         name = self.options.name
         if name is None:
             return model.path
-        return local_folder(name, run.project) or fetch_snapshot(name, None, run, needed="tokenizer*")
+        folder = local_folder(name, run.project)
+        if folder is not None:
+            return folder
+        ways_out = f"Put it into the cache where there is a network (hf download {name}), or name a folder that holds it."
+        return HubFolder(name, None, "tokenizer", TOKENIZER_PATTERNS, has_tokenizer, ways_out).fetch(run)

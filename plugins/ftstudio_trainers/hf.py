@@ -37,8 +37,9 @@ RUN_STATE = "run_state.json"  # ours; Trainer's own trainer_state.json lies besi
 # fmt: off
 OWNED = frozenset({
     "accelerator_config", "auto_find_batch_size", "data_seed", "ddp_backend", "ddp_broadcast_buffers",
-    "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout", "deepspeed",
-    "disable_tqdm", "do_eval", "do_predict", "do_train", "enable_jit_checkpoint", "eval_delay", "eval_on_start",
+    "dataloader_drop_last", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",
+    "deepspeed", "disable_tqdm", "do_eval", "do_predict", "do_train", "enable_jit_checkpoint", "eval_delay",
+    "eval_on_start",
     "fp16", "fsdp", "fsdp_config", "hub_always_push", "hub_model_id", "hub_private_repo", "hub_revision",
     "hub_strategy", "hub_token", "ignore_data_skip", "label_names", "local_rank", "log_level",
     "log_level_replica", "log_on_each_node", "logging_nan_inf_filter", "logging_strategy", "output_dir",

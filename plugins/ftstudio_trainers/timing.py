@@ -80,7 +80,7 @@ def schedule(options: CommonOptions, total: int) -> Schedule:
 
 def multiples(interval: int, total: int, most: int = 10_000) -> tuple[int, ...]:
     """The multiples of `interval` up to `total`, at most so many of them (a plan is drawn, not executed)."""
-    return tuple(range(interval, total + 1, interval))[:most] if interval > 0 else ()
+    return tuple(range(interval, total + 1, interval)[:most]) if interval > 0 else ()
 
 
 def bins_of(tokens: int, capacity: int) -> int:

@@ -52,7 +52,7 @@ def cache(run: FakeRun, commit: str, *, config: str = "default", **splits: list[
         config_name=config,
         version="0.0.0",
         splits=datasets.SplitDict.from_split_dict(
-            [datasets.SplitInfo(name, num_examples=len(rows), dataset_name="name") for name, rows in splits.items()]
+            [{"name": name, "num_examples": len(rows), "dataset_name": "name"} for name, rows in splits.items()]
         ),
     )
     described.write_to_directory(str(folder))
@@ -185,7 +185,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
             """Stay silent."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
@@ -200,7 +200,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
     ("status", "code", "message", "hint"),
     [
         (404, "RepoNotFound", "The Hub has no dataset 'org/none', or hides it from you.", "hf auth login"),
-        (401, "", "The Hub has no dataset 'org/none', or hides it from you.", "hf auth login"),
+        (401, "", "The Hub refuses 'org/none': 401.", "hf auth login"),
         (403, "", "The Hub refuses 'org/none': 403.", "hf auth login"),
         (403, "GatedRepo", "'org/none' is gated.", "Ask for access at https://huggingface.co/datasets/org/none"),
         (404, "RevisionNotFound", "'org/none' has no revision 'v9'.", "Check it"),
@@ -247,11 +247,18 @@ def test_without_a_network_it_says_so_and_what_to_do(run: FakeRun, monkeypatch: 
     error = refusal(run, name="org/none")
     assert error.message == "'org/none' is not in the cache, and the Hub cannot be reached: HF_HUB_OFFLINE is set."
     assert "bring the dataset as files" in error.hint
-    (problem,) = light.hub_check(HubOptions(name="org/none"), info(run), light.hub_facts(HubOptions(name="x"), run.root))
+    (problem,) = light.hub_check(
+        HubOptions(name="org/none"), info(run), light.hub_facts(HubOptions(name="x"), run.root)
+    )
     assert (problem.level, problem.option) == ("error", "name")
 
 
 def test_a_name_that_is_none_is_refused(run: FakeRun) -> None:
-    assert "cannot be the name of a dataset" in refusal(run, name="a/b/c d").message
+    error = refusal(run, name="a/b/c d")
+    assert error.message == "There is no folder 'a/b/c d', and no dataset of the Hub can have that name."
+    (problem,) = light.hub_check(
+        HubOptions(name="./none"), info(run), light.hub_facts(HubOptions(name="./x"), run.root)
+    )
+    assert (problem.level, problem.option) == ("error", "name")
     with pytest.raises(OptionError, match="name is empty"):
         HubOptions(name=" ")

@@ -276,6 +276,14 @@ def test_what_is_malformed_is_named_with_its_place(run: FakeRun, name: str, cont
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
+def test_a_ragged_line_is_told_how_to_be_mended(run: FakeRun) -> None:
+    assert (
+        refusal(run, put(run, "a.csv", "prompt,completion\na,b,c\n")).hint
+        == "A cell that holds ',' needs quotes around it."
+    )
+    assert refusal(run, put(run, "b.tsv", "prompt\tcompletion\na\n")).hint == "An empty cell still needs its tab."
+
+
 def test_a_null_in_parquet_names_its_row(run: FakeRun) -> None:
     parquet.write_table(pa.table({"text": ["a", None]}), run.project / "a.parquet")
     assert refusal(run, "a.parquet").message == "'a.parquet', row 2: 'text' is null."

@@ -139,6 +139,11 @@ def test_a_missing_folder_is_told_from_a_missing_file(run: FakeRun) -> None:
     assert "its folder does not exist" in refusal(run, "nowhere/a.txt").message
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "~nobody-here/a.txt", "x" * 300 + "/a.txt", "a\0b", "", "x" * 5000 + "*"])
+def test_a_path_that_no_file_can_have_is_refused(run: FakeRun, path: str) -> None:
+    assert len(refusal(run, path, "b.txt").message) < 300
+
+
 def test_an_empty_file_is_refused(run: FakeRun) -> None:
     assert refusal(run, put(run, "a.txt", "")).message == "'a.txt' is empty: it holds 0 bytes."
 

@@ -86,7 +86,9 @@ def test_settings_that_are_fine_have_no_problems() -> None:
 
 
 def test_a_warm_up_as_long_as_the_run_is_a_warning_with_a_mend() -> None:
-    problem = problems(Facts(examples=10), warmup_steps=500, per_device_train_batch_size=2, save_steps=5)["warmup_steps"]
+    problem = problems(Facts(examples=10), warmup_steps=500, per_device_train_batch_size=2, save_steps=5)[
+        "warmup_steps"
+    ]
     assert problem.level == "warning"
     assert problem.message == "The warm-up takes 500 of 15 steps, so the learning rate never reaches its peak."
     assert problem.edit == {"warmup_steps": 1}

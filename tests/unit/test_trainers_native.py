@@ -121,7 +121,12 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(tmp_path: Path, g
 def test_evaluation_and_sampling_change_nothing_of_the_training(tmp_path: Path, gpt2: ModelRef) -> None:
     plain = train(FakeRun(tmp_path / "a"), gpt2, toy_data(tmp_path))
     watched = train(
-        FakeRun(tmp_path / "b"), gpt2, toy_data(tmp_path, validation=5), eval_steps=1, sample_prompts=("ab",), sample_steps=1
+        FakeRun(tmp_path / "b"),
+        gpt2,
+        toy_data(tmp_path, validation=5),
+        eval_steps=1,
+        sample_prompts=("ab",),
+        sample_steps=1,
     )
     assert weights_hash(plain) == weights_hash(watched)
 
@@ -254,7 +259,9 @@ def test_early_stopping_ends_the_run_and_says_so(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_is_saved_after_it(tmp_path: Path, gpt2: ModelRef) -> None:
     run = FakeRun(tmp_path)
-    with pytest.raises(TrainingError, match=r"not finite in step \d+\. The checkpoint of step \d+ is the last good one"):
+    with pytest.raises(
+        TrainingError, match=r"not finite in step \d+\. The checkpoint of step \d+ is the last good one"
+    ):
         train(run, gpt2, toy_data(tmp_path), learning_rate=1e18, save_steps=1, max_grad_norm=0.0, max_steps=50)
     bad = run.metrics[-1][0]
     assert [c.step for c in run.checkpoints] == list(range(1, bad))
@@ -315,9 +322,11 @@ def test_an_exported_model_opens_alone_and_computes_the_same(tmp_path: Path, fam
     trainer = Native(NativeOptions(**QUICK, lora_rank=rank))
     checkpoint = trainer.train(data, model, run)
     trainer.export(checkpoint, tmp_path / "final", run)
-    assert {p.name for p in (tmp_path / "final").iterdir()} == set(
-        ("config.json", "generation_config.json", "model.safetensors")
-    )
+    assert {p.name for p in (tmp_path / "final").iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+    }
     opened = AutoModelForCausalLM.from_pretrained(tmp_path / "final").eval()
     trained = trainer.setup.model.eval()
     ids = torch.tensor([[97, 98, 99, 100]])

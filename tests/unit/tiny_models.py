@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM as Auto
 from transformers import (
     GPT2Config,
     LlamaConfig,
@@ -17,7 +18,6 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
-from transformers import AutoModelForCausalLM as Auto
 
 from ftstudio.api import Encoded, ModelRef
 
@@ -55,7 +55,9 @@ def save_tokenizer(folder: Path) -> Path:
     return folder
 
 
-def save_model(folder: Path, family: str = "gpt2", *, dropout: float = 0.1, dtype: torch.dtype = torch.float32) -> ModelRef:
+def save_model(
+    folder: Path, family: str = "gpt2", *, dropout: float = 0.1, dtype: torch.dtype = torch.float32
+) -> ModelRef:
     """A random model of a family ("gpt2", "llama", "qwen2") in a folder."""
     torch.manual_seed(0)
     model = Auto.from_config(config_of(family, dropout=dropout)).to(dtype)

@@ -1,0 +1,310 @@
+"""Streaming: same seed same text, no half characters, prompt cancelling, every option read."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import CONTEXT, save_model, save_tokenizer, toy_data
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ftstudio.api import Checkpoint, Chunk, ComponentError, Facts, OptionError, ProjectInfo, Prompt
+from ftstudio.testing import FakeRun
+from ftstudio_generators.light import check
+from ftstudio_generators.options import SampleOptions
+from ftstudio_generators.sample import Sample
+from ftstudio_generators.stream import Pieces
+from ftstudio_trainers.native import Native
+from ftstudio_trainers.options import NativeOptions
+
+Say = Callable[..., list[Chunk]]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Checkpoint:
+    model = save_model(tmp_path / "model")
+    return Checkpoint(model.path, 0, tokenizer=save_tokenizer(tmp_path / "tokenizer"))
+
+
+@pytest.fixture
+def say(tmp_path: Path, base: Checkpoint) -> Say:
+    def generate(*prompts: Prompt, seed: int = 42, run: FakeRun | None = None, **options: Any) -> list[Chunk]:
+        generator = Sample(SampleOptions(**({"max_new_tokens": 8} | options)))
+        run = run or FakeRun(tmp_path / "run", seed=seed)
+        chunks = list(generator.generate(base, prompts or ("abc",), run))
+        generator.close()
+        return chunks
+
+    return generate
+
+
+def texts(chunks: list[Chunk]) -> dict[tuple[int, int], str]:
+    found: dict[tuple[int, int], str] = {}
+    for chunk in chunks:
+        key = chunk.index, chunk.sequence
+        found[key] = found.get(key, "") + chunk.text
+    return found
+
+
+def test_greedy_text_is_that_of_generate_itself(base: Checkpoint, say: Say) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(base.tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(base.path).eval()
+    given = tokenizer("abc", return_tensors="pt")
+    output = model.generate(**given, max_new_tokens=8, do_sample=False, pad_token_id=256)
+    expected = tokenizer.decode(output[0, 3:], skip_special_tokens=True)
+    assert texts(say("abc")) == {(0, 0): expected}
+
+
+def test_each_sequence_ends_once_and_all_come_in_pieces(say: Say) -> None:
+    chunks = say("abc", "de", do_sample=True, num_return_sequences=3)
+    done = [(c.index, c.sequence) for c in chunks if c.done]
+    assert sorted(done) == [(i, s) for i in range(2) for s in range(3)]
+    assert all(c.finish_reason in {"eos", "length"} for c in chunks if c.done)
+    assert not any(c.finish_reason for c in chunks if not c.done)
+    assert len(chunks) > 6
+
+
+def test_the_same_seed_gives_the_same_text_whatever_the_other_prompts_are(say: Say) -> None:
+    alone = texts(say("abc", do_sample=True))[0, 0]
+    assert texts(say("abc", do_sample=True))[0, 0] == alone
+    assert texts(say("xyz", "abc", do_sample=True))[1, 0] == alone
+    assert texts(say("abc", do_sample=True, seed=7))[0, 0] != alone
+
+
+def test_generating_moves_no_random_number_generator(say: Say) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    say("abc", do_sample=True)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_text_ends_at_the_end_token(tmp_path: Path, base: Checkpoint) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base.path)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.transformer.ln_f.bias.fill_(1.0)
+        model.transformer.wte.weight[256] = 1.0  # the head is tied: token 256 now has the only logit above 0
+    model.save_pretrained(tmp_path / "ending")
+    checkpoint = dataclasses.replace(base, path=tmp_path / "ending")
+    chunks = list(Sample(SampleOptions()).generate(checkpoint, ["abc"], FakeRun(tmp_path)))
+    assert chunks == [Chunk(0, "", 0, done=True, finish_reason="eos")]
+
+
+def test_a_request_to_stop_is_heard_at_the_next_token(tmp_path: Path, base: Checkpoint) -> None:
+    run = FakeRun(tmp_path)
+    chunks = []
+    for chunk in Sample(SampleOptions(max_new_tokens=50)).generate(base, ["abc", "de"], run):
+        chunks.append(chunk)
+        run.requests.stop = True
+    assert chunks[-1].done
+    assert chunks[-1].finish_reason == "stop"
+    assert {chunk.index for chunk in chunks} == {0}
+    assert len(chunks) < 50
+
+
+def test_leaving_the_pieces_ends_the_thread(tmp_path: Path, base: Checkpoint) -> None:
+    pieces = Sample(SampleOptions(max_new_tokens=60)).generate(base, ["abc"], FakeRun(tmp_path))
+    next(pieces)
+    pieces.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
+
+
+def test_an_error_inside_generate_comes_out(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import GenerationMixin
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(GenerationMixin, "generate", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        say("abc")
+
+
+def test_the_model_stays_warm_until_another_comes_or_it_is_closed(tmp_path: Path, base: Checkpoint) -> None:
+    run, generator = FakeRun(tmp_path), Sample(SampleOptions(max_new_tokens=2))
+    list(generator.generate(base, ["a"], run))
+    first = generator.loaded
+    list(generator.generate(base, ["b"], run))
+    assert generator.loaded is first
+    list(generator.generate(dataclasses.replace(base, step=9), ["b"], run))
+    assert generator.loaded is not first
+    generator.close()
+    assert generator.loaded is None
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_checkpoint_in_training_is_sampled_with_or_without_an_adapter(tmp_path: Path, rank: int) -> None:
+    model, data, run = save_model(tmp_path / "m"), toy_data(tmp_path), FakeRun(tmp_path)
+    trainer = Native(NativeOptions(max_steps=3, learning_rate=0.1, lora_rank=rank))
+    checkpoint = trainer.train(data, model, run)
+    checkpoint = dataclasses.replace(checkpoint, base=model, tokenizer=data.tokenizer)
+    trainer.export(checkpoint, tmp_path / "final", run)
+    final = Checkpoint(tmp_path / "final", 3, tokenizer=data.tokenizer)
+    pair = [texts(list(Sample(SampleOptions(max_new_tokens=6)).generate(c, ["ab"], run))) for c in (checkpoint, final)]
+    assert pair[0] == pair[1]
+
+
+def test_an_adapter_without_its_base_is_refused(tmp_path: Path) -> None:
+    model, data, run = save_model(tmp_path / "m"), toy_data(tmp_path), FakeRun(tmp_path)
+    checkpoint = Native(NativeOptions(max_steps=1, lora_rank=2)).train(data, model, run)
+    checkpoint = dataclasses.replace(checkpoint, tokenizer=data.tokenizer)
+    with pytest.raises(ComponentError, match="does not say which model it belongs to"):
+        list(Sample(SampleOptions()).generate(checkpoint, ["a"], run))
+
+
+# --------------------------------------------------------------------------------------- odd prompts
+
+
+def test_a_prompt_longer_than_the_context_is_cut_from_the_left_and_said(tmp_path: Path, say: Say) -> None:
+    run = FakeRun(tmp_path)
+    chunks = say("x" * 100 + "abc", run=run)
+    assert run.warnings == [
+        f"Prompt 1 has 103 tokens and the model {CONTEXT} positions: only its last {CONTEXT - 8} tokens were used."
+    ]
+    assert texts(chunks) == texts(say("x" * (CONTEXT - 8 - 3) + "abc"))
+
+
+def test_a_prompt_as_long_as_max_length_writes_nothing_and_says_so(tmp_path: Path, say: Say) -> None:
+    run = FakeRun(tmp_path)
+    assert say("abcdef", run=run, max_new_tokens=None, max_length=6) == [Chunk(0, "", 0, True, "length")]
+    assert run.warnings == ["Prompt 1 has 6 tokens and max_length, which counts them too, is 6: nothing was written."]
+
+
+def test_an_empty_prompt_begins_with_the_end_token(say: Say) -> None:
+    assert say("")[-1].done
+
+
+# ------------------------------------------------------------------------------------------ decoding
+
+
+def pieces_of(text: str, folder: Path, stop: tuple[str, ...] = ()) -> tuple[list[str], bool]:
+    tokenizer = AutoTokenizer.from_pretrained(save_tokenizer(folder))
+    pieces = Pieces(tokenizer, tokenizer("prompt")["input_ids"], stop)
+    given = [pieces.put(token) for token in tokenizer(text)["input_ids"]]
+    return [*given, pieces.end()], pieces.stopped
+
+
+@pytest.mark.parametrize("text", ["héllo wörld", "日本語", "a🙂b🙂🙂", "e\u0301", " leading", "\n\n\ttabs"])
+def test_pieces_hold_whole_characters_and_make_the_text(tmp_path: Path, text: str) -> None:
+    given, _ = pieces_of(text, tmp_path)
+    assert "".join(given) == text
+    assert not any("\ufffd" in piece for piece in given)
+
+
+def test_a_text_that_ends_in_half_a_character_shows_it_at_the_end(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(save_tokenizer(tmp_path))
+    pieces = Pieces(tokenizer, [])
+    ids = tokenizer("a🙂")["input_ids"][:-1]
+    assert "".join(pieces.put(token) for token in ids) == "a"
+    assert pieces.end().startswith("\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "stopped"),
+    [
+        ("one END two", "one ", True),
+        ("one EN two", "one EN two", False),
+        ("ENEND", "EN", True),
+        ("x EN", "x EN", False),
+    ],
+)
+def test_no_part_of_a_stop_string_is_given(tmp_path: Path, text: str, expected: str, stopped: bool) -> None:
+    given, was_stopped = pieces_of(text, tmp_path, ("END", "###"))
+    assert ("".join(given), was_stopped) == (expected, stopped)
+
+
+# ------------------------------------------------------------------------------- options and checks
+
+SEEN: dict[str, dict[str, Any]] = {
+    "max_new_tokens": {"set": 4},
+    "do_sample": {"set": True},
+    "temperature": {"do_sample": True, "set": 0.01},
+    "top_k": {"do_sample": True, "set": 1},
+    "top_p": {"do_sample": True, "set": 0.01},
+    "num_return_sequences": {"do_sample": True, "set": 2},
+    "max_length": {"max_new_tokens": None, "set": 6},
+    "min_p": {"do_sample": True, "set": 1.0},
+    "typical_p": {"do_sample": True, "set": 0.01},
+    "repetition_penalty": {"set": 5.0},
+    "no_repeat_ngram_size": {"set": 1},
+    "num_beams": {"set": 4},
+}
+ELSEWHERE = {"min_new_tokens", "length_penalty", "early_stopping", "dtype"}
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(SampleOptions)])
+def test_every_option_is_read(field: str, tmp_path: Path, base: Checkpoint, say: Say) -> None:
+    if field in SEEN:
+        wanted = dict(SEEN[field])
+        value = wanted.pop("set")
+        assert texts(say("abcabc", **wanted)) != texts(say("abcabc", **(wanted | {field: value})))
+        return
+    if field == "stop_strings":
+        test_a_stop_string_ends_the_text(say)
+        return
+    assert field in ELSEWHERE
+    values = {"min_new_tokens": 3, "length_penalty": 2.0, "early_stopping": True, "dtype": "bfloat16"}
+    generator = Sample(SampleOptions(num_beams=2, **{field: values[field]}))
+    loaded = generator._load(base, FakeRun(tmp_path))
+    if field == "dtype":
+        assert loaded.model.dtype == torch.bfloat16
+    else:
+        assert getattr(generator._config(loaded, 10), field) == values[field]
+
+
+def test_a_stop_string_ends_the_text(say: Say) -> None:
+    text = texts(say("abc", max_new_tokens=20))[0, 0]
+    assert len(text) > 3
+    chunks = say("abc", max_new_tokens=20, stop_strings=(text[1:3],))
+    assert texts(chunks)[0, 0] == text[: text.find(text[1:3])]
+    assert chunks[-1].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"max_length": 50, "max_new_tokens": 20}, "max_length"),
+        ({"max_new_tokens": 5, "min_new_tokens": 9}, "min_new_tokens"),
+        ({"num_return_sequences": 2}, "num_return_sequences"),
+        ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences"),
+        ({"stop_strings": ("",)}, "stop_strings"),
+    ],
+)
+def test_options_that_contradict_themselves_are_refused(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        SampleOptions(**options)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "level", "edit"),
+    [
+        ({"temperature": 0.7}, "temperature", "warning", {"do_sample": True}),
+        ({"top_p": 0.9}, "top_p", "warning", {"do_sample": True}),
+        ({"length_penalty": 2.0}, "length_penalty", "warning", {"num_beams": 4}),
+        ({"num_beams": 2}, "num_beams", "note", {}),
+        ({"max_length": 2000}, "max_length", "error", {"max_length": 1024}),
+        ({"max_new_tokens": 2000}, "max_new_tokens", "error", {"max_new_tokens": 1024}),
+        ({"max_length": 3}, "max_length", "warning", {"max_length": 15}),
+    ],
+)
+def test_settings_that_would_surprise_are_said(options: dict[str, Any], field: str, level: str, edit: Any) -> None:
+    project = ProjectInfo(folder=Path(), name="p", seed=1, uses={}, options={}, prompts=("a prompt of five words",))
+    found = {p.option: p for p in check(SampleOptions(**options), project, Facts(context=1024))}
+    assert set(found) == {field}
+    assert (found[field].level, found[field].edit) == (level, edit)
+
+
+def test_the_tutorials_settings_have_no_problems() -> None:
+    project = ProjectInfo(
+        folder=Path(), name="p", seed=1, uses={}, options={}, prompts=("AI research is important because",)
+    )
+    options = SampleOptions(max_length=50, temperature=0.7, do_sample=True)
+    assert not list(check(options, project, Facts(context=1024)))
