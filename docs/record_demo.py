@@ -23,12 +23,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         program = [sys.executable, "-m", "ftstudio"]
         environment = {**os.environ, "COLUMNS": str(COLUMNS), "FTSTUDIO_PROJECTS": "projects"}
-        subprocess.run([*program, "new", "quickstart", "--from", "quickstart", "--root", "projects"], cwd=scratch, check=True)
+        subprocess.run(
+            [*program, "new", "quickstart", "--from", "quickstart", "--root", "projects"], cwd=scratch, check=True
+        )
         done = subprocess.run(
             [*program, "run", "quickstart"], cwd=scratch, check=True, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        said = done.stdout.replace(f"{Path(scratch).resolve()}/", "").replace(f"{sys.executable} -m ftstudio", "ftstudio")
+        said = done.stdout.replace(f"{Path(scratch).resolve()}/", "").replace(
+            f"{sys.executable} -m ftstudio", "ftstudio"
+        )
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ ftstudio run quickstart", style="bold"))
     for line in said.splitlines():

@@ -145,6 +145,13 @@ def explain(error: OSError, path: Path | None = None) -> InputError:
     return InputError(f"{where}: {error.strerror or error}.")
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the disk, or a quota, is full: libraries wrap the OSError into errors of their own."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return True
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+
+
 def _mode_of(path: Path | None) -> str:
     if path is None:
         return ""

@@ -43,7 +43,9 @@ def own_folders(tmp_path_factory, monkeypatch):
 def fakes(monkeypatch):
     """The stranger's plugin of tests/fake_plugin, installed for this test here and in child processes."""
     monkeypatch.syspath_prepend(str(FAKE_PLUGIN))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_PLUGIN), os.environ.get("PYTHONPATH", "")])))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_PLUGIN), os.environ.get("PYTHONPATH", "")]))
+    )
     from ftstudio.plugins import registry
 
     importlib.invalidate_caches()

@@ -5,6 +5,7 @@ Each stage calls one component and checks what came back (`borders`) before the 
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import platform
@@ -16,7 +17,7 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
-from ftstudio.files import write_toml
+from ftstudio.files import is_disk_full, write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
@@ -35,6 +36,8 @@ def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
     except (FtstudioError, OSError, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
+        if is_disk_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise PluginError(
             f"{offer.title} failed in {what}: {type(error).__name__}: {str(error)[:300]}",
             f"This is a fault of {offer.record.title}; the traceback is in console.log.",

@@ -7,7 +7,6 @@ A worker that leaves without one was killed, or a plugin ended it; the superviso
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
-from ftstudio.files import RecordLock, explain, safe_text
+from ftstudio.files import RecordLock, explain, is_disk_full, safe_text
 from ftstudio.process.devices import choose_device
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
@@ -97,7 +96,7 @@ def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
     if isinstance(error, InterruptedRunError):
         state: State = "stopped" if asked == "asked" else "interrupted"
         return state, str(error), EXIT_CODES[state]
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and is_disk_full(error):
         return "interrupted", str(explain(error, Path(error.filename) if error.filename else None)), 3
     if isinstance(error, FtstudioError):
         return "failed", str(error), error.exit_code

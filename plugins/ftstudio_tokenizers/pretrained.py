@@ -33,5 +33,7 @@ class Pretrained:
         folder = local_folder(name, run.project)
         if folder is not None:
             return folder
-        ways_out = f"Put it into the cache where there is a network (hf download {name}), or name a folder that holds it."
+        ways_out = (
+            f"Put it into the cache where there is a network (hf download {name}), or name a folder that holds it."
+        )
         return HubFolder(name, None, "tokenizer", TOKENIZER_PATTERNS, has_tokenizer, ways_out).fetch(run)

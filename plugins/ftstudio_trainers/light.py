@@ -185,7 +185,8 @@ def _check_steps(options: CommonOptions, total: int) -> Iterator[Problem]:
             fix='Set lr_scheduler_type = "constant_with_warmup".',
             edit={"lr_scheduler_type": "constant_with_warmup"},
         )
-    if options.save_strategy == "steps" and options.save_steps > total:
+    default = CommonOptions.__dataclass_fields__["save_steps"].default  # which is nobody's wish, so nobody is warned
+    if options.save_strategy == "steps" and options.save_steps > total and options.save_steps != default:
         yield _never("save_steps", options.save_steps, total, "the only checkpoint is the one at the end")
     if options.eval_steps is not None and options.eval_strategy in {None, "steps"} and options.eval_steps > total:
         yield _never(

@@ -17,7 +17,6 @@ RENAMED: Mapping[str, str] = {
     "adafactor": 'optim = "adafactor" (trainer hf)',
     "epochs": "num_train_epochs",
     "evaluation_strategy": "eval_strategy",
-    "fp16": "bf16",
     "group_by_length": 'train_sampling_strategy = "group_by_length"',
     "logging_dir": "[[observers]] use = \"tensorboard\"",
     "lora_r": "lora_rank",
@@ -44,10 +43,8 @@ class CommonOptions:
     lora_rank: int = option(0, help="Rank of LoRA adapters; 0 trains all weights.", ge=0, suggestions=(0, 8, 16, 64))
 
     max_steps: int = option(-1, help="Optimizer steps in all, instead of num_train_epochs; -1 is off.", ge=-1)
-    lr_scheduler_type: SchedulerType = option(  # noqa: RUF009 - option() is a field
-        "linear", help="How the learning rate goes down after the warm-up."
-    )
-    lr_scheduler_kwargs: dict[str, float] = option(  # noqa: RUF009
+    lr_scheduler_type: SchedulerType = option("linear", help="How the learning rate goes down after the warm-up.")
+    lr_scheduler_kwargs: dict[str, float] = option(
         {}, help="Parameters of the schedule: num_cycles, min_lr_rate, lr_end, power, timescale.", advanced=True
     )
     weight_decay: float = option(0.0, help="Weight decay; biases and norms are left out.", ge=0, advanced=True)
@@ -145,6 +142,6 @@ class HfOptions(CommonOptions):
     neftune_noise_alpha: float | None = option(
         None, help="Noise on the embeddings while training (arXiv:2310.05914).", gt=0, advanced=True
     )
-    training_arguments: dict[str, bool | int | float | str] = option(  # noqa: RUF009
+    training_arguments: dict[str, bool | int | float | str] = option(
         {}, help="Further fields of TrainingArguments, passed on as they are.", advanced=True
     )

@@ -4,11 +4,16 @@ import subprocess
 import sys
 
 import pytest
-from tiny_models import save_model, save_tokenizer
+from tiny_models import VOCAB, save_model, save_tokenizer
+from transformers import AutoModelForCausalLM
 
 PROJECT = {
     "format": 1,
-    "dataset": {"use": "inline", "texts": [f"The number {i} comes after {i - 1}." for i in range(1, 13)], "validation_count": 2},
+    "dataset": {
+        "use": "inline",
+        "texts": [f"The number {i} comes after {i - 1}." for i in range(1, 13)],
+        "validation_count": 2,
+    },
     "tokenizer": {"use": "pretrained"},
     "generator": {"use": "sample", "prompts": ["The number"], "max_new_tokens": 4},
 }
@@ -22,17 +27,28 @@ OPENS = (
 @pytest.mark.parametrize("trainer", ["native", "hf"])
 @pytest.mark.parametrize("lora_rank", [0, 4])
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_a_directory_of_another_architecture_trains_and_samples(ftstudio, make_project, tmp_path, family, lora_rank, trainer):
+def test_a_directory_of_another_architecture_trains_and_samples(
+    ftstudio, make_project, tmp_path, family, lora_rank, trainer
+):
     model = save_model(tmp_path / family, family).path
     save_tokenizer(model)
+    with_room = AutoModelForCausalLM.from_pretrained(model)  # Qwen2's tokenizer class adds a token of its own
+    with_room.resize_token_embeddings(VOCAB + 7)
+    with_room.save_pretrained(model)
     folder = make_project(
         base={**PROJECT, "model": {"use": "hub", "name": str(model)}},
-        trainer={"use": trainer, "max_steps": 6, "learning_rate": 1e-2, "lora_rank": lora_rank, "per_device_train_batch_size": 4},
+        trainer={
+            "use": trainer,
+            "max_steps": 6,
+            "learning_rate": 1e-2,
+            "lora_rank": lora_rank,
+            "per_device_train_batch_size": 4,
+        },
     )
     done = ftstudio("run", folder, "--json")
     assert done.code == 0, done.err
     losses = done.json["metrics"]
-    assert losses["eval_loss"] < 5.4  # ln 257 = 5.55 is chance
+    assert losses["eval_loss"] < 5.4  # ln 264 = 5.58 is chance
     assert [s["model"] for s in done.json["samples"]] == ["base", "final"]
     final = folder / "runs" / "0001" / "final"
     assert not (final / "adapter_config.json").exists()

@@ -19,7 +19,11 @@ PACKAGES = {"ftstudio", *(p.name for p in (ROOT / "plugins").iterdir() if (p / "
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     (found,) = out.glob("*.whl")
     return found
 
@@ -28,7 +32,7 @@ def test_the_wheel_holds_our_packages_and_nothing_else_at_the_top(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {n.split("/")[0] for n in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == PACKAGES
-    assert not [n for n in names if "/examples/" in n and "/runs/" in n or "__pycache__" in n]
+    assert not [n for n in names if ("/examples/" in n and "/runs/" in n) or "__pycache__" in n]
     for needed in (
         "ftstudio/py.typed",
         "ftstudio/tui/app.tcss",
@@ -55,9 +59,22 @@ def test_the_installed_wheel_makes_and_checks_a_project_from_an_example(wheel, t
 
     def run(*arguments):
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        return subprocess.run([str(python), "-P", "-m", "ftstudio", *map(str, arguments)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [str(python), "-P", "-m", "ftstudio", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
-    where = subprocess.run([str(python), "-P", "-c", "import ftstudio; print(ftstudio.__file__)"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    where = subprocess.run(
+        [str(python), "-P", "-c", "import ftstudio; print(ftstudio.__file__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert str(site) in where.stdout
     made = run("new", "mine", "--from", "quickstart", "--root", tmp_path)
     assert made.returncode == 0, made.stderr

@@ -50,7 +50,8 @@ def test_the_same_seed_gives_the_same_model(ftstudio, quickstart):
     for _ in range(2):
         assert ftstudio("run", quickstart, "--set", "trainer.max_steps=4").code == 0
     manifests = [
-        json.loads((quickstart / "runs" / run / "checkpoints" / "000004" / "MANIFEST.json").read_text()) for run in ("0001", "0002")
+        json.loads((quickstart / "runs" / run / "checkpoints" / "000004" / "MANIFEST.json").read_text())
+        for run in ("0001", "0002")
     ]
     first, second = (m["files"]["model.safetensors"]["sha256"] for m in manifests)
     assert first == second

@@ -55,6 +55,8 @@ def test_the_tutorial_runs_and_its_model_opens_anywhere(ftstudio, tmp_path, gpt2
         "print(t.decode(out[0], skip_special_tokens=True))"
     )
     environment = {**os.environ, "HF_HOME": str(tmp_path / "empty")}
-    opened = subprocess.run([sys.executable, "-c", code, str(moved)], capture_output=True, text=True, check=False, env=environment)
+    opened = subprocess.run(
+        [sys.executable, "-c", code, str(moved)], capture_output=True, text=True, check=False, env=environment
+    )
     assert opened.returncode == 0, opened.stderr
     assert opened.stdout.startswith("AI research is important because")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.api import (
-    Checkpoint,
     Chunk,
     Component,
     ComponentError,
@@ -31,7 +30,9 @@ class ModelOptions:
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
     texts: tuple[str, ...] = option(("one", "two", "three", "four"), help="The texts.")
-    behaviour: str = option("good", help="What load() does.", choices=("good", "raise", "bad-type", "empty", "component-error"))
+    behaviour: str = option(
+        "good", help="What load() does.", choices=("good", "raise", "bad-type", "empty", "component-error")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,9 @@ class TrainerOptions:
     save_steps: int = option(4, help="Steps between checkpoints.", ge=1, unit="steps")
     save_total_limit: int = option(2, help="Checkpoints kept.", ge=1)
     step_seconds: float = option(0.0, help="Seconds a step.", ge=0, unit="s")
-    ending: str = option("good", help="How it ends.", choices=("good", "exit", "nan", "raise", "no-weights", "kill", "full"))
+    ending: str = option(
+        "good", help="How it ends.", choices=("good", "exit", "nan", "raise", "no-weights", "kill", "full")
+    )
     note: str = option("", help="A text that is printed.")
 
 
@@ -56,7 +59,9 @@ class GeneratorOptions:
 
 
 def write_safetensors(path: Path, values: list[float]) -> None:
-    header = json.dumps({"weights": {"dtype": "F64", "shape": [len(values)], "data_offsets": [0, 8 * len(values)]}}).encode()
+    header = json.dumps(
+        {"weights": {"dtype": "F64", "shape": [len(values)], "data_offsets": [0, 8 * len(values)]}}
+    ).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(values)}d", *values))
 
 
@@ -113,7 +118,12 @@ class FakeTokenizer:
         (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER_JSON))
         encoded = {name: self._table(table) for name, table in data.items()}
         tokens = sum(len(r["input_ids"]) for r in encoded["train"])
-        counts = {"documents": len(encoded["train"]), "rows": len(encoded["train"]), "tokens": tokens, "trained_tokens": tokens}
+        counts = {
+            "documents": len(encoded["train"]),
+            "rows": len(encoded["train"]),
+            "tokens": tokens,
+            "trained_tokens": tokens,
+        }
         return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts)
 
     def _table(self, table):
@@ -199,7 +209,12 @@ class FakeGenerator:
 
 
 def data_facts(options, folder):
-    return Facts(shape="text", rows=len(options.texts), characters=sum(map(len, options.texts)), longest_characters=max(map(len, options.texts), default=0))
+    return Facts(
+        shape="text",
+        rows=len(options.texts),
+        characters=sum(map(len, options.texts)),
+        longest_characters=max(map(len, options.texts), default=0),
+    )
 
 
 def model_facts(options, folder):
@@ -208,37 +223,94 @@ def model_facts(options, folder):
 
 def trainer_plan(options, facts):
     steps = options.max_steps
-    return Plan(total_steps=steps, steps_per_epoch=steps, curve=((1, 1.0), (steps, 0.0)), checkpoints=tuple(range(options.save_steps, steps + 1, options.save_steps)), peak_bytes=1000, kept_bytes=500)
+    return Plan(
+        total_steps=steps,
+        steps_per_epoch=steps,
+        curve=((1, 1.0), (steps, 0.0)),
+        checkpoints=tuple(range(options.save_steps, steps + 1, options.save_steps)),
+        peak_bytes=1000,
+        kept_bytes=500,
+    )
 
 
 def trainer_check(options, project, facts):
     if options.save_steps > options.max_steps:
-        yield Problem(level="warning", option="save_steps", message="save_steps never fires.", fix="Lower it.", edit={"save_steps": 1})
+        yield Problem(
+            level="warning",
+            option="save_steps",
+            message="save_steps never fires.",
+            fix="Lower it.",
+            edit={"save_steps": 1},
+        )
 
 
 @hookimpl
 def ftstudio_models():
-    yield Component(name="fake-model", summary="two numbers", target="ftstudio_fakes:FakeModel", options=ModelOptions, facts="ftstudio_fakes:model_facts")
+    yield Component(
+        name="fake-model",
+        summary="two numbers",
+        target="ftstudio_fakes:FakeModel",
+        options=ModelOptions,
+        facts="ftstudio_fakes:model_facts",
+    )
 
 
 @hookimpl
 def ftstudio_dataset_sources():
-    yield Component(name="fake-data", summary="a list", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("text",), facts="ftstudio_fakes:data_facts")
-    yield Component(name="fake-pairs", summary="pairs", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("preference",))
-    yield Component(name="fake-secret", summary="needs a secret", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("text",), secrets=("FAKE_TOKEN",))
-    yield Component(name="fake-missing", summary="a target that does not import", target="not_installed_at_all:X", options=DataOptions, install_hint="pip install not-installed-at-all")
+    yield Component(
+        name="fake-data",
+        summary="a list",
+        target="ftstudio_fakes:FakeData",
+        options=DataOptions,
+        gives=("text",),
+        facts="ftstudio_fakes:data_facts",
+    )
+    yield Component(
+        name="fake-pairs", summary="pairs", target="ftstudio_fakes:FakeData", options=DataOptions, gives=("preference",)
+    )
+    yield Component(
+        name="fake-secret",
+        summary="needs a secret",
+        target="ftstudio_fakes:FakeData",
+        options=DataOptions,
+        gives=("text",),
+        secrets=("FAKE_TOKEN",),
+    )
+    yield Component(
+        name="fake-missing",
+        summary="a target that does not import",
+        target="not_installed_at_all:X",
+        options=DataOptions,
+        install_hint="pip install not-installed-at-all",
+    )
 
 
 @hookimpl
 def ftstudio_tokenizers():
-    yield Component(name="fake-bytes", summary="bytes", target="ftstudio_fakes:FakeTokenizer", options=TokenizerOptions, takes=("text",))
+    yield Component(
+        name="fake-bytes",
+        summary="bytes",
+        target="ftstudio_fakes:FakeTokenizer",
+        options=TokenizerOptions,
+        takes=("text",),
+    )
 
 
 @hookimpl
 def ftstudio_trainers():
-    yield Component(name="fake-walk", summary="a walk", target="ftstudio_fakes:FakeTrainer", options=TrainerOptions, takes=("text",), plan="ftstudio_fakes:trainer_plan", check="ftstudio_fakes:trainer_check")
+    yield Component(
+        name="fake-walk",
+        summary="a walk",
+        target="ftstudio_fakes:FakeTrainer",
+        options=TrainerOptions,
+        takes=("text",),
+        plan="ftstudio_fakes:trainer_plan",
+        check="ftstudio_fakes:trainer_check",
+    )
 
 
 @hookimpl
 def ftstudio_generators():
-    yield Component(name="fake-echo", summary="an echo", target="ftstudio_fakes:FakeGenerator", options=GeneratorOptions)
+    yield Component(
+        name="fake-echo", summary="an echo", target="ftstudio_fakes:FakeGenerator", options=GeneratorOptions
+    )

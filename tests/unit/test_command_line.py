@@ -99,8 +99,24 @@ def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_projec
 
 @pytest.mark.parametrize("payload", ["\x1b]0;x\x07", "\x1b[6n", "\x9b31m", "\u202e", "[/red]", "\x1b]52;c;eA==\x07"])
 def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project, payload):
-    folder = make_project(description=payload, dataset={"texts": [payload, "b"]}, generator={"prompts": [payload + "x"]}, trainer={"note": payload})
-    outputs = [ftstudio(*a) for a in (("check", folder), ("run", folder), ("show", folder), ("data", folder), ("data", folder, "--tokens"), ("logs", folder), ("sample", folder))]
+    folder = make_project(
+        description=payload,
+        dataset={"texts": [payload, "b"]},
+        generator={"prompts": [payload + "x"]},
+        trainer={"note": payload},
+    )
+    outputs = [
+        ftstudio(*a)
+        for a in (
+            ("check", folder),
+            ("run", folder),
+            ("show", folder),
+            ("data", folder),
+            ("data", folder, "--tokens"),
+            ("logs", folder),
+            ("sample", folder),
+        )
+    ]
     for done in outputs:
         assert done.code == 0, done.err
         for text in (done.out, done.err):
@@ -108,7 +124,9 @@ def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project, pay
 
 
 def test_a_secret_is_never_written(ftstudio, make_project):
-    folder = make_project(dataset={"use": "fake-secret", "texts": ["x sesame-open-1234 y"]}, generator={"prompts": ["sesame-open-1234"]})
+    folder = make_project(
+        dataset={"use": "fake-secret", "texts": ["x sesame-open-1234 y"]}, generator={"prompts": ["sesame-open-1234"]}
+    )
     done = ftstudio("run", folder, env={"FAKE_TOKEN": "sesame-open-1234"})
     assert done.code == 0, done.err
     events = (folder / "runs" / "0001" / "events.jsonl").read_text()

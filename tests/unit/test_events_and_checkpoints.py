@@ -45,7 +45,21 @@ def test_a_stream_cut_at_every_byte_loses_only_the_torn_line(tmp_path):
         assert reader.skipped == (torn != b"" and not complete)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"null", b'{"t": 1}', b'{"t":"x","attempt":1,"kind":"a","step":1}', b'{"t":1,"attempt":1,"kind":3,"step":1}', b'{"t":1,"attempt":1,"kind":"a","step":"1"}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"t": 1}',
+        b'{"t":"x","attempt":1,"kind":"a","step":1}',
+        b'{"t":1,"attempt":1,"kind":3,"step":1}',
+        b'{"t":1,"attempt":1,"kind":"a","step":"1"}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+)
 def test_garbage_is_no_event(line):
     assert parse_event(line, 1) is None
 
@@ -161,7 +175,9 @@ def test_a_checkpoint_without_weights_or_config_breaks_the_contract(tmp_path):
     with pytest.raises(ContractError, match="without config.json"):
         commits.check_content(draft.path, "trainer x")
     (draft.path / "model.safetensors").rename(draft.path / "config.json")
-    with pytest.raises(ContractError, match=r"without model.safetensors or adapter_model.safetensors; it holds config.json"):
+    with pytest.raises(
+        ContractError, match=r"without model.safetensors or adapter_model.safetensors; it holds config.json"
+    ):
         commits.check_content(draft.path, "trainer x")
     with pytest.raises(ContractError, match="before the checkpoint was committed"):
         _ = draft.checkpoint

@@ -8,8 +8,18 @@ import pytest
 
 from ftstudio.errors import InputError
 from ftstudio.files import (
-    LineAppender, RecordLock, explain, is_safe_name, lock_holder, quote, refuse_symlinks, safe_text, size_text,
-    tail_bytes, toml_text, write_atomic,
+    LineAppender,
+    RecordLock,
+    explain,
+    is_safe_name,
+    lock_holder,
+    quote,
+    refuse_symlinks,
+    safe_text,
+    size_text,
+    tail_bytes,
+    toml_text,
+    write_atomic,
 )  # fmt: skip
 
 HOSTILE = [
@@ -22,7 +32,9 @@ HOSTILE = [
 def test_nothing_that_steers_a_terminal_is_left(text):
     shown = safe_text(text)
     shown.encode()
-    assert not any(ord(c) < 32 or 0x7F <= ord(c) <= 0x9F or ord(c) in {0x202E, 0x2066, 0x2069, 0x2028, 0xFEFF} for c in shown)
+    assert not any(
+        ord(c) < 32 or 0x7F <= ord(c) <= 0x9F or ord(c) in {0x202E, 0x2066, 0x2069, 0x2028, 0xFEFF} for c in shown
+    )
 
 
 def test_ordinary_text_stays():
@@ -111,7 +123,17 @@ def test_nothing_is_written_through_a_symlink_or_outside(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(28, "disk is full"), (122, "disk is full"), (30, "read-only"), (13, "No permission"), (40, "loop of symbolic links"), (36, "too long"), (24, "No more files"), (2, "There is no"), (5, "Input/output error")],
+    [
+        (28, "disk is full"),
+        (122, "disk is full"),
+        (30, "read-only"),
+        (13, "No permission"),
+        (40, "loop of symbolic links"),
+        (36, "too long"),
+        (24, "No more files"),
+        (2, "There is no"),
+        (5, "Input/output error"),
+    ],
 )
 def test_errors_of_the_file_system_are_sentences(number, words, tmp_path):
     said = str(explain(OSError(number, os.strerror(number)), tmp_path / "a"))

@@ -19,7 +19,11 @@ HEAVY = {"torch", "transformers", "datasets", "peft", "accelerate"}
 
 def modules_of(*arguments, cwd):
     done = subprocess.run(
-        [sys.executable, "-c", PRINT_MODULES, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PRINT_MODULES, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return set(json.loads(done.stderr.splitlines()[-1])), done
 
@@ -36,7 +40,9 @@ def test_the_version_costs_neither_textual_nor_torch_nor_plugins(tmp_path):
     assert not modules & (HEAVY | {"textual", "pluggy", "ftstudio_datasets"})
 
 
-@pytest.mark.parametrize("command", [["status"], ["check", "quick"], ["plugins", "list"], ["show", "quick"], ["plugins", "show", "native"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["check", "quick"], ["plugins", "list"], ["show", "quick"], ["plugins", "show", "native"]]
+)
 def test_looking_loads_no_torch(quickstart, command):
     modules, done = modules_of(*command, cwd=quickstart.parent)
     assert done.returncode == 0, done.stderr
@@ -54,7 +60,9 @@ def test_describing_the_built_ins_loads_no_torch(tmp_path):
         "import sys, json; from ftstudio.plugins import registry; from ftstudio.api import KINDS\n"
         "found = [o.title for k in KINDS for o in registry().offers(k)]; print(json.dumps([found, sorted(sys.modules)]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=dict(os.environ)
+    )
     found, modules = json.loads(done.stdout)
     assert "trainer native" in found
     assert not set(modules) & (HEAVY | {"tokenizers", "pyarrow", "huggingface_hub", "numpy"})

@@ -43,13 +43,20 @@ def test_stdout_is_data_and_stderr_is_narration(ftstudio, make_project):
         ({"trainer": {"ending": "kill"}}, 3, "interrupted", "ended by signal 9 (SIGKILL)"),
         ({"trainer": {"ending": "full"}}, 3, "interrupted", "The disk is full"),
         ({"dataset": {"behaviour": "raise"}}, 1, "failed", "dataset fake-data of ftstudio-fakes 1.0 failed in load()"),
-        ({"dataset": {"behaviour": "component-error"}}, 2, "failed", "Line 3 of data.jsonl is not JSON. Mend that line."),
+        (
+            {"dataset": {"behaviour": "component-error"}},
+            2,
+            "failed",
+            "Line 3 of data.jsonl is not JSON. Mend that line.",
+        ),
         ({"dataset": {"behaviour": "bad-type"}}, 1, "failed", "load() returned list; expected a mapping with 'train'"),
         ({"dataset": {"behaviour": "empty"}}, 2, "failed", "gave no rows to train on"),
         ({"tokenizer": {"masked": True}}, 1, "failed", "every label of train is -100"),
     ],
 )
-def test_each_bad_end_has_its_state_its_sentence_and_its_exit_code(ftstudio, make_project, tables, code, state, sentence):
+def test_each_bad_end_has_its_state_its_sentence_and_its_exit_code(
+    ftstudio, make_project, tables, code, state, sentence
+):
     folder = make_project(**tables)
     done = ftstudio("run", folder)
     assert done.code == code, done.err

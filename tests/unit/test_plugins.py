@@ -185,6 +185,17 @@ def test_a_project_with_a_missing_plugin_opens_and_says_what_is_missing(tmp_path
 
 
 def test_a_plugin_whose_light_function_raises_is_named():
-    offer = Registry((Record(name="p", value="x", distribution="d", version="1", status="active", components=(Described(kind="model", name="m", summary=""),)),))
+    offer = Registry(
+        (
+            Record(
+                name="p",
+                value="x",
+                distribution="d",
+                version="1",
+                status="active",
+                components=(Described(kind="model", name="m", summary=""),),
+            ),
+        )
+    )
     with pytest.raises(PluginError, match="plugin p"):
         offer.find("model", "m")

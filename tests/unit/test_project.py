@@ -22,7 +22,15 @@ def test_a_good_project_has_no_problems_and_its_options_are_built(make_project):
     assert project.head.seed == 7
     assert project.prompts == ("Hello",)
     resolved = project.resolved()
-    assert resolved["trainer"] == {"use": "fake-walk", "max_steps": 3, "save_steps": 4, "save_total_limit": 2, "step_seconds": 0.0, "ending": "good", "note": ""}
+    assert resolved["trainer"] == {
+        "use": "fake-walk",
+        "max_steps": 3,
+        "save_steps": 4,
+        "save_total_limit": 2,
+        "step_seconds": 0.0,
+        "ending": "good",
+        "note": "",
+    }
     assert resolved["dataset"]["dedupe"] is False
 
 
@@ -65,8 +73,14 @@ def test_all_problems_come_at_once_each_with_its_line(tmp_path):
         ({"dataset": {"validation_fraction": 1.0}}, "validation_fraction must be below 1, not 1."),
         ({"dataset": {"validation_fraction": 0.5, "validation_count": 1}}, "are both set"),
         ({"dataset": {"validation_fraction": float("nan")}}, "validation_fraction must be a number, not nan."),
-        ({"dataset": {"use": "fake-pairs"}}, "tokenizer fake-bytes of ftstudio-fakes 1.0 takes text; dataset fake-pairs"),
-        ({"dataset": {"validation_count": 4}}, "validation_count keeps 4 of 4 rows apart; nothing is left to train on."),
+        (
+            {"dataset": {"use": "fake-pairs"}},
+            "tokenizer fake-bytes of ftstudio-fakes 1.0 takes text; dataset fake-pairs",
+        ),
+        (
+            {"dataset": {"validation_count": 4}},
+            "validation_count keeps 4 of 4 rows apart; nothing is left to train on.",
+        ),
         ({"dataset": {"use": "fake-secret"}}, "needs the environment variable FAKE_TOKEN, which is not set."),
     ],
 )
@@ -108,12 +122,16 @@ def test_choosing_another_component_for_one_run_leaves_the_others_options_out_an
     project = load(folder, ["dataset.use=fake-pairs"])
     assert project.parts["dataset"].use == "fake-pairs"
     project = load(make_project("other", trainer={"use": "native", "learning_rate": 1e-4}), ["trainer.use=fake-walk"])
-    assert [p.message for p in project.problems] == ["learning_rate is not an option of trainer fake-walk of ftstudio-fakes 1.0: left out."]
+    assert [p.message for p in project.problems] == [
+        "learning_rate is not an option of trainer fake-walk of ftstudio-fakes 1.0: left out."
+    ]
     assert not project.errors
 
 
 def test_the_plan_says_what_the_settings_imply(make_project):
-    outlook = plan.look_ahead(load(make_project(dataset={"validation_count": 1}, trainer={"max_steps": 3, "save_steps": 9})))
+    outlook = plan.look_ahead(
+        load(make_project(dataset={"validation_count": 1}, trainer={"max_steps": 3, "save_steps": 9}))
+    )
     assert outlook.facts.rows == 3
     assert outlook.facts.validation_rows == 1
     assert outlook.plan.total_steps == 3
@@ -199,7 +217,10 @@ def test_a_folder_without_a_project_is_said(tmp_path):
 def test_an_empty_project_file_names_all_that_is_missing(tmp_path):
     (tmp_path / "project.toml").write_text("")
     missing = [p.message for p in load(tmp_path).problems]
-    assert missing == ["format is missing.", *(f"The table [{k}] is missing." for k in ("model", "dataset", "tokenizer", "trainer", "generator"))]
+    assert missing == [
+        "format is missing.",
+        *(f"The table [{k}] is missing." for k in ("model", "dataset", "tokenizer", "trainer", "generator")),
+    ]
 
 
 def test_examples_are_found_and_a_wrong_name_gets_the_nearest():

@@ -15,7 +15,10 @@ def read(tmp_path, content):
 
 
 def test_every_key_knows_its_line(tmp_path):
-    source = read(tmp_path, 'a = 1\nb.c = 2\n[t] # x\nx = """\n[no]\nk = 1\n"""\ny = [\n 1,\n [2],\n]\nz = 3\n[[observers]]\nuse = "a"\n[[observers]]\nuse = "b"\n')
+    source = read(
+        tmp_path,
+        'a = 1\nb.c = 2\n[t] # x\nx = """\n[no]\nk = 1\n"""\ny = [\n 1,\n [2],\n]\nz = 3\n[[observers]]\nuse = "a"\n[[observers]]\nuse = "b"\n',
+    )
     assert source.line_of("", "a") == 1
     assert source.line_of("b", "c") == 2
     assert source.line_of("t", "y") == 8
@@ -61,7 +64,19 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_source(tmp_path / "gone.toml")
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", 1), ("1e-4", 1e-4), ("true", True), ('"x"', "x"), ("[1, 2]", [1, 2]), ("gpt2", "gpt2"), ("1\n2", "1\n2"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1),
+        ("1e-4", 1e-4),
+        ("true", True),
+        ('"x"', "x"),
+        ("[1, 2]", [1, 2]),
+        ("gpt2", "gpt2"),
+        ("1\n2", "1\n2"),
+        ("", ""),
+    ],
+)
 def test_a_value_of_the_command_line_is_toml_else_a_text(text, value):
     assert parse_value(text) == value
 

@@ -76,7 +76,12 @@ def test_any_tables_are_a_project_with_problems(tmp_path, limits):
     source_path = tmp_path / "project.toml"
 
     @limits
-    @given(tables, st.lists(st.tuples(st.sampled_from(["a", "trainer.x", "trainer.learning_rate", "dataset.use"]), texts), max_size=2))
+    @given(
+        tables,
+        st.lists(
+            st.tuples(st.sampled_from(["a", "trainer.x", "trainer.learning_rate", "dataset.use"]), texts), max_size=2
+        ),
+    )
     def understand(table, overrides):
         started = time.process_time()
         try:
