@@ -6,6 +6,7 @@ Each stage calls one component and checks what came back (`borders`) before the 
 from __future__ import annotations
 
 import errno
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -157,11 +158,16 @@ def _write_inputs(prepared: Prepared, run: WorkerRun) -> None:
                 "revision": prepared.model.revision,
                 "path": str(prepared.model.path),
                 "weights": prepared.model.weights,
-                "files": _sizes(prepared.model.path),
+                "sha256": _hashes(prepared.model.path),
             },
         },
     )
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    return {p.name: p.stat().st_size for p in sorted(folder.iterdir()) if p.is_file()}
+def _hashes(folder: Path) -> dict[str, str]:
+    """sha256 of the config and of each weights file: 0.3 s for GPT-2."""
+    found = {}
+    for path in sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -19,14 +19,15 @@ from ftstudio.api import ComponentError, Message, Prompt
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}"
-    "{{ message['role'] | capitalize }}:\n"
+    "{{ message['role'] | capitalize + ':\\n' }}"
     "{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ message['content'] | trim }}{{ eos_token }}{% endgeneration %}\n\n"
+    "{% generation %}{{ message['content'] | trim }}{{ eos_token }}{% endgeneration %}"
     "{% else %}"
-    "{{ message['content'] | trim }}\n\n"
+    "{{ message['content'] | trim }}"
     "{% endif %}"
+    "{{ '\\n\\n' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:\n{% endif %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:\\n' }}{% endif %}"
 )
 """Role, newline, words. The answer begins after a newline, not after a space, which tokenizers join to the next word:
 so the ids of a prompt are the first ids of the row that it was trained on."""
@@ -71,7 +72,7 @@ def encode_conversations(
     if not mask:
         yield from ((list(ids), [True] * len(ids)) for ids in encoded["input_ids"])
         return
-    ends = _end_ids(tokenizer)
+    ends = end_ids(tokenizer)
     for index, (messages, text) in enumerate(zip(conversations, texts, strict=True)):
         ids, offsets = list(encoded["input_ids"][index]), encoded["offset_mapping"][index]
         spans = list(_spans(tokenizer, messages, text))
@@ -121,7 +122,7 @@ def _refusals() -> Iterator[None]:
 
 def _marked(tokenizer: Any, conversations: Sequence[Sequence[Message]]) -> Iterator[tuple[list[int], list[bool]]]:
     """By the template's own generation marks."""
-    ends = _end_ids(tokenizer)
+    ends = end_ids(tokenizer)
     plain = [[dict(m) for m in messages] for messages in conversations]
     with _refusals():
         encoded = tokenizer.apply_chat_template(
@@ -171,7 +172,7 @@ def _mask(ids: Sequence[int], runs: Iterable[Sequence[int]], ends: frozenset[int
     return mask
 
 
-def _end_ids(tokenizer: Any) -> frozenset[int]:
+def end_ids(tokenizer: Any) -> frozenset[int]:
     """Ids of the tokens that end a turn."""
     known = {tokenizer.convert_tokens_to_ids(t) for t in _ENDS & tokenizer.get_added_vocab().keys()}
     return frozenset({*known, tokenizer.eos_token_id} - {None})

@@ -217,7 +217,7 @@ def train_step(model: GPT2LMHeadModel, pool: ThreadPoolExecutor, rows: torch.Ten
     for weight, parts in zip(model.parameters(), zip(*grads, strict=True), strict=True):
         weight.grad = torch.stack(parts).mean(0)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    return sum(losses) / len(losses)
+    return float(sum(losses) / len(losses))
 
 
 def fit(model: GPT2LMHeadModel, encoded: list[torch.Tensor], recipe: Recipe, held_out: list[torch.Tensor]) -> None:

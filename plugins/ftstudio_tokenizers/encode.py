@@ -1,59 +1,55 @@
-"""Tables -> Encoded, batch by batch into memory-mapped Arrow files, cached by content.
-
-    cache/tokens/KEY/train.arrow, validation.arrow, counts.json       renamed into place as a whole, or not there
-
-KEY is a hash of the rows themselves, the tokenizer's files, the options, and the source of this package, so a changed
-tokenizer, option or row can never find old tokens. Memory stays that of one batch, whatever the size of the data.
-"""
+"""Tables -> Encoded, batch by batch into memory-mapped Arrow files that a second run finds again."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 
 from ftstudio.api import ComponentError, Encoded, ModelRef, Run, Table, shape_of
 from ftstudio_kit.chat import ensure_chat_template
-from ftstudio_kit.safe import check_model_folder
+from ftstudio_kit.safe import check_model_folder, context_of_config, vocabulary_of_config
 from ftstudio_tokenizers.options import CommonOptions
-from ftstudio_tokenizers.rows import RowEncoder
+from ftstudio_tokenizers.rows import Row, RowEncoder
+from ftstudio_tokenizers.store import batches, content_hash, files_hash, key_of, made, parallel
 
-BATCH = 1000
 SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+UNKNOWN_CONTEXT = 1024
+"""Where neither max_length nor the model's config says how long a row may be."""
 
 
 def encode(data: Mapping[str, Table], tokenizer: Any, options: CommonOptions, model: ModelRef, run: Run) -> Encoded:
-    """Tokenise all tables with a tokenizer of transformers. Raises ComponentError when it does not fit the model."""
+    """Tokenise all tables with a tokenizer of transformers, and save it in the run's folder.
+
+    Raises ComponentError when it does not fit the model, or when nothing that can be trained is left.
+    """
     shape = shape_of(data["train"].column_names)
-    if shape is None:
-        raise ComponentError("These rows have no shape that a tokenizer knows.", "Map their columns in [dataset].")
-    prepare(tokenizer, shape, run)
+    if shape not in {"text", "prompt_completion", "messages"}:
+        raise ComponentError("These rows have no shape that this tokenizer knows.", "Map their columns in [dataset].")
+    config = check_model_folder(model.path, weights=False)
+    prepare(tokenizer, shape, config, run)
+    vocabulary = _vocabulary(tokenizer, model, config)
+    limit = _limit(options, model, config)
     folder = run.dir / "tokenizer"
     tokenizer.save_pretrained(folder)
-    vocabulary = _check_vocabulary(tokenizer, model)
-    limit = options.max_length or _context(model)
-    key = _key(data, folder, options, limit, shape)
-    cached = run.cache / "tokens" / key
-    if not (cached / "counts.json").is_file():
-        _write(data, partial(RowEncoder, tokenizer, options, limit, shape), cached, run)
-    counts = json.loads((cached / "counts.json").read_text("utf-8"))
-    for sentence in warnings_of(counts):
-        run.warn(sentence)
-    tables = {name: datasets.Dataset.from_file(str(cached / f"{name}.arrow")) for name in data}
+    key = key_of("tokens", files_hash(folder), asdict(options), limit, shape)
+    found = {
+        name: _encode_table(name, table, RowEncoder(tokenizer, options, limit, shape), key, run)
+        for name, table in data.items()
+    }
+    counts = found["train"][1]
+    if "validation" in found:
+        counts |= {f"validation_{name}": found["validation"][1].get(name, 0) for name in ("rows", "tokens")}
     return Encoded(
-        train=tables["train"],
-        validation=tables.get("validation"),
+        train=found["train"][0],
+        validation=found["validation"][0] if "validation" in found else None,
         tokenizer=folder,
         vocab_size=vocabulary,
         pad_token_id=int(tokenizer.pad_token_id),
@@ -62,117 +58,121 @@ def encode(data: Mapping[str, Table], tokenizer: Any, options: CommonOptions, mo
     )
 
 
-def prepare(tokenizer: Any, shape: str, run: Run) -> None:
+def prepare(tokenizer: Any, shape: str, config: Mapping[str, Any], run: Run) -> None:
     """Padding falls back to the end of text without a new embedding; conversations need a template."""
+    end = config.get("eos_token_id")
+    if tokenizer.eos_token_id is None and isinstance(end, int):
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     if tokenizer.eos_token_id is None:
         raise ComponentError("The tokenizer has no end-of-text token.", "Choose another tokenizer.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:  # some files ask for rows of 512: how long rows are is said by max_length
+        backend.no_truncation()
+        backend.no_padding()
     if shape == "messages" and ensure_chat_template(tokenizer):
-        run.say("The tokenizer has no chat template: conversations are written as 'User: ...' and 'Assistant: ...'.")
+        run.say("The tokenizer has no chat template: each turn is written as 'User:' or 'Assistant:' above its words.")
 
 
-def _check_vocabulary(tokenizer: Any, model: ModelRef) -> int:
-    """Every id needs an embedding; a model without weights is made as large as the tokenizer unless it was told."""
-    config = check_model_folder(model.path, weights=False)
-    rows, vocabulary = config.get("vocab_size"), len(tokenizer)
-    if isinstance(rows, int) and vocabulary > rows:
+def _vocabulary(tokenizer: Any, model: ModelRef, config: Mapping[str, Any]) -> int:
+    """How many embeddings the ids need. A model from scratch may have asked for more than that."""
+    needed: int = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
+    rows = vocabulary_of_config(config)
+    if rows is not None and needed > rows:
         raise ComponentError(
-            f"The tokenizer has {vocabulary:,} tokens and the model {rows:,} embeddings: they do not belong together.",
-            "Use the model's own tokenizer, or a model from scratch.",
+            f"The tokenizer has {needed:,} tokens and the model '{model.name}' {rows:,} embeddings: they do not belong "
+            "together.",
+            "Use the model's own tokenizer." if model.weights else f"Set vocab_size = {needed} in [model], or drop it.",
         )
-    return vocabulary
+    return needed if model.weights else max(needed, rows or 0)
 
 
-def _context(model: ModelRef) -> int | None:
-    config = check_model_folder(model.path, weights=False)
-    found = config.get("max_position_embeddings") or config.get("n_positions")
-    return int(found) if isinstance(found, int) and found > 1 else None
+def _limit(options: CommonOptions, model: ModelRef, config: Mapping[str, Any]) -> int:
+    context = context_of_config(config)
+    if options.max_length is not None and context is not None and options.max_length > context:
+        raise ComponentError(
+            f"max_length = {options.max_length:,} is beyond the {context:,} positions of the model '{model.name}'.",
+            f"max_length = {context} at most.",
+        )
+    return options.max_length or context or UNKNOWN_CONTEXT
 
 
-def warnings_of(counts: Mapping[str, int]) -> Iterator[str]:
+def _encode_table(
+    name: str, table: Table, encoder: RowEncoder, key: str, run: Run
+) -> tuple[datasets.Dataset, dict[str, int]]:
+    """The rows of a table from the cache, or written there first; what there is to warn of is said each time."""
+
+    def make(folder: Path) -> None:
+        with parallel():
+            _write(table, encoder, folder / "rows.arrow", run)
+        (folder / "counts.json").write_text(json.dumps(encoder.counts), "utf-8")
+
+    folder = made(run.cache / "tokens" / key_of(key, content_hash(table)), make)
+    counts: dict[str, int] = json.loads((folder / "counts.json").read_text("utf-8"))
+    for sentence in _warnings(name, counts, encoder.limit):
+        run.warn(sentence)
+    if not counts.get("rows"):
+        raise ComponentError(
+            f"No row of {name} is left that has a token to train on.",
+            "Give a larger max_length." if counts.get("untrained_rows") else "Look at the data: its texts are empty.",
+        )
+    return datasets.Dataset.from_file(str(folder / "rows.arrow")), counts
+
+
+def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
+    done, total = 0, len(table)
+    with path.open("wb") as stream:
+        with pa.ipc.new_stream(stream, SCHEMA) as writer:
+            for batch in batches(table):
+                for rows in _some(encoder.encode(batch)):
+                    writer.write_batch(_record_batch(rows))
+                done += len(next(iter(batch.values())))
+                run.progress(done, total, "row")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _some(rows: Iterator[Row], tokens: int = 2**22) -> Iterator[list[Row]]:
+    """Lists of rows with about four million tokens at most: one document may become any number of rows."""
+    held: list[Row] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row[0])
+        if size >= tokens:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _record_batch(rows: list[Row]) -> pa.RecordBatch:
+    ends = np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int32)
+    columns = [pa.ListArray.from_arrays(ends, np.concatenate([row[i] for row in rows])) for i in (0, 1)]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _warnings(name: str, counts: Mapping[str, int], limit: int) -> Iterator[str]:
     """What tokenising did that a person would want to know."""
+
+    def rows(which: str) -> str:
+        return f"{counts[which]:,} row{'s' if counts[which] != 1 else ''} of {name}"
+
     if counts.get("truncated_rows"):
         yield (
-            f"{counts['truncated_rows']:,} rows were longer than max_length and lost {counts['truncated_tokens']:,} "
-            "tokens at their end."
+            f"Cut at max_length = {limit:,}: {rows('truncated_rows')} lost {counts['truncated_tokens']:,} tokens "
+            "at the end."
         )
     if counts.get("untrained_rows"):
-        yield f"{counts['untrained_rows']:,} rows were left out: max_length cuts them before anything that is trained."
+        yield (
+            f"Left out: {rows('untrained_rows')} without a token to train on. "
+            f"A prompt that fills max_length = {limit:,} leaves none."
+        )
     if counts.get("split_prompts"):
         yield (
-            f"In {counts['split_prompts']:,} rows a token spans the end of the prompt and the start of the completion; "
-            "end prompts with a line break, or start completions with a space."
+            f"In {rows('split_prompts')} a token spans the end of the prompt and the start of the completion. "
+            "End prompts with a line break, or start completions with a space."
         )
     if counts.get("empty_rows"):
-        yield f"{counts['empty_rows']:,} rows without a token were left out."
-
-
-# -------------------------------------------------------------------------------------------------- cache
-
-
-def _key(data: Mapping[str, Table], tokenizer: Path, options: CommonOptions, limit: int | None, shape: str) -> str:
-    digest = hashlib.sha256(json.dumps([asdict(options), limit, shape, sorted(data)], default=str).encode())
-    for file in sorted(p for p in tokenizer.iterdir() if p.is_file()):
-        digest.update(file.name.encode() + file.read_bytes())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    for name, table in data.items():
-        digest.update(name.encode())
-        _hash_rows(table, digest)
-    return digest.hexdigest()[:40]
-
-
-def _hash_rows(table: Table, digest: Any) -> None:
-    """The content of rows, not the identity of a file: by Arrow batches where the table has them (1 GB/s)."""
-    if isinstance(table, datasets.Dataset):
-        for batch in table.with_format("arrow").iter(batch_size=10_000):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, batch.schema) as writer:
-                writer.write_table(batch.combine_chunks())
-            digest.update(sink.getvalue())
-        return
-    for row in table:
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode())
-
-
-def _write(data: Mapping[str, Table], new_encoder: Callable[[], RowEncoder], target: Path, run: Run) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent))
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # no fork happens while it counts
-    try:
-        for name, table in data.items():
-            encoder = new_encoder()
-            _write_table(table, encoder, staging / f"{name}.arrow", run)
-            if name == "train":
-                (staging / "counts.json").write_text(json.dumps(dict(encoder.counts)), "utf-8")
-        try:
-            os.replace(staging, target)  # noqa: PTH105 - named as the system call that makes this atomic
-        except OSError:
-            if not (target / "counts.json").is_file():  # else another run made the same tokens first
-                raise
-    finally:
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_table(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
-    done, total = 0, len(table)
-    with path.open("wb") as stream, pa.ipc.new_stream(stream, SCHEMA) as writer:
-        for batch in batches(table):
-            rows = list(encoder.encode(batch))
-            columns = [pa.array([row[name] for row in rows], SCHEMA.field(name).type) for name in SCHEMA.names]
-            writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-            done += len(next(iter(batch.values())))
-            run.progress(done, total, "row")
-
-
-def batches(table: Table) -> Iterator[dict[str, list[Any]]]:
-    """The rows as columns, a batch at a time."""
-    if isinstance(table, datasets.Dataset):
-        yield from table.iter(batch_size=BATCH)
-        return
-    rows = iter(table)
-    while some := list(islice(rows, BATCH)):
-        yield {name: [row[name] for row in some] for name in table.column_names}
+        yield f"Left out: {rows('empty_rows')} without a token."

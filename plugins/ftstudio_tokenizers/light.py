@@ -6,42 +6,87 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftstudio.api import Facts, Problem, ProjectInfo
-from ftstudio_kit.hub_cache import local_folder
-from ftstudio_tokenizers.options import CommonOptions, PretrainedOptions
+from ftstudio_kit.hub_cache import has_tokenizer, local_folder
+from ftstudio_tokenizers.options import BytesOptions, CommonOptions, PretrainedOptions
+
+BYTES_VOCABULARY = 257
+LONG_CONTEXT = 8192
+"""Beyond it one row alone may need more memory than a GPU has."""
 
 
-def facts(options: CommonOptions, project: Path) -> Facts:
+def facts(options: CommonOptions, project_folder: Path) -> Facts:
     """The length that rows are cut or continued at, when it was set."""
     return Facts(max_length=options.max_length)
 
 
-def check(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
-    """max_length against the context; a tokenizer's folder that is not there; masks that never apply."""
-    if options.max_length is not None and facts.context is not None and options.max_length > facts.context:
-        yield Problem(
-            level="error", option="max_length", edit={"max_length": facts.context},
-            message=f"max_length = {options.max_length:,} is beyond the model's context of {facts.context:,} tokens.",
-            fix=f"max_length = {facts.context} at most.",
-        )  # fmt: skip
-    if isinstance(options, PretrainedOptions):
-        folder = local_folder(options.name, project.folder) if options.name else None
-        if folder is not None and not (folder / "tokenizer_config.json").is_file():
+def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
+    """Of `pretrained`: what all check, and that there is a tokenizer to open."""
+    yield from check_lengths(options, facts)
+    if options.name is not None:
+        folder = local_folder(options.name, project.folder)
+        if folder is not None and not has_tokenizer(folder):
             yield Problem(
-                level="error", option="name", message=f"'{folder}' holds no tokenizer.", fix="Name a folder with one.",
-            )  # fmt: skip
-    if options.assistant_only_loss and facts.shape not in {None, "messages"}:
+                level="error",
+                option="name",
+                message=f"'{folder}' holds no tokenizer.",
+                fix="Name a folder with a tokenizer.json, or take name out.",
+            )
+    elif project.uses.get("model") == "scratch":
         yield Problem(
-            level="warning", option="assistant_only_loss", edit={"assistant_only_loss": False},
-            message=f"assistant_only_loss does nothing for rows of {facts.shape}.", fix="It is for rows of messages.",
-        )  # fmt: skip
+            level="error",
+            option="use",
+            message="A model from scratch brings no tokenizer along.",
+            fix='Write use = "bpe" or "bytes", or name a tokenizer.',
+            edit={"use": "bpe"},
+        )
+    template = options.chat_template
+    if template is not None and "{" not in template and not (project.folder / Path(template).expanduser()).is_file():
+        yield Problem(
+            level="error",
+            option="chat_template",
+            message=f"'{template[:60]}' is neither a Jinja template nor a file.",
+            fix="Write the template itself, or the path of a file that holds it.",
+        )
 
 
 def check_own(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
-    """A tokenizer of our own gives ids that mean nothing to a pretrained model."""
-    yield from check(options, project, facts)
+    """Of `bytes` and `bpe`: their ids mean nothing to a model that was trained with others."""
+    yield from check_lengths(options, facts)
     model = project.uses.get("model")
-    if model in {"hub", "starter"}:
+    may_fit = isinstance(options, BytesOptions) and facts.vocab_size == BYTES_VOCABULARY
+    if model in {"hub", "starter"} and not may_fit:
         yield Problem(
-            level="error", option="use", message=f"The model {model} was trained with another tokenizer.",
+            level="error",
+            option="use",
+            message=f"The model {model} was trained with another tokenizer, so these ids would mean nothing to it.",
             fix='Write use = "pretrained", or use = "scratch" in [model].',
-        )  # fmt: skip
+            edit={"use": "pretrained"},
+        )
+
+
+def check_lengths(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
+    """max_length against the context; an option that never applies."""
+    if options.max_length is not None and facts.context is not None and options.max_length > facts.context:
+        yield Problem(
+            level="error",
+            option="max_length",
+            message=f"max_length = {options.max_length:,} is beyond the model's context of {facts.context:,} tokens.",
+            fix=f"max_length = {facts.context} at most.",
+            edit={"max_length": facts.context},
+        )
+    if options.max_length is None and facts.context is not None and facts.context > LONG_CONTEXT:
+        yield Problem(
+            level="note",
+            option="max_length",
+            message=f"Rows may be as long as the model's context, {facts.context:,} tokens, which takes much memory.",
+            fix="max_length = 1024 keeps every row of a long text and cuts the memory.",
+            edit={"max_length": 1024},
+        )
+    if options.assistant_only_loss and facts.shape not in {None, "messages"}:
+        yield Problem(
+            level="warning",
+            option="assistant_only_loss",
+            message=f"assistant_only_loss does nothing for rows of {facts.shape}.",
+            fix="It is for rows of messages.",
+            edit={"assistant_only_loss": False},
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ftstudio.api import option
+from ftstudio.api import OptionError, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +39,17 @@ class PretrainedOptions(CommonOptions):
         None, help="Another tokenizer than the model's own: a Hub id or a folder.", kind="model", advanced=True
     )
     chat_template: str | None = option(
-        None, help="A Jinja template for rows of messages, in place of the tokenizer's.", kind="text", advanced=True
+        None,
+        help="For rows of messages, in place of the tokenizer's: a Jinja template, or a file that holds one.",
+        kind="text",
+        advanced=True,
     )
+
+    def __post_init__(self) -> None:
+        for field in ("name", "chat_template"):
+            value = getattr(self, field)
+            if value is not None and not value.strip():
+                raise OptionError(field, f"{field} is empty.", "Take it out, or give it a value.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,5 +61,10 @@ class BytesOptions(CommonOptions):
 class BpeOptions(CommonOptions):
     """A byte-level BPE trained on the project's own rows."""
 
-    vocab_size: int = option(8192, help="Tokens in the vocabulary, the 256 bytes included.", ge=258, le=1_000_000)
+    vocab_size: int = option(
+        8192,
+        help="Tokens in the vocabulary at most, the 256 bytes and the end of a text included.",
+        ge=258,
+        le=1_000_000,
+    )
     min_frequency: int = option(2, help="How often a pair must occur to be merged.", ge=1, advanced=True)

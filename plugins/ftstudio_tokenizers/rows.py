@@ -1,4 +1,4 @@
-"""A batch of rows as token ids and labels, one function a row shape.
+"""A batch of rows as token ids and labels, one method a row shape.
 
 Labels are the ids themselves, or -100 where nothing is trained. Padding, packing and grouping are the trainer's.
 """
@@ -7,94 +7,198 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from ftstudio_kit.chat import encode_messages
+import numpy as np
+from numpy.typing import NDArray
+
+from ftstudio.api import ComponentError
+from ftstudio_kit.chat import encode_conversations, end_ids, without_end
 from ftstudio_tokenizers.options import CommonOptions
 
 IGNORE = -100
-Row = dict[str, list[int]]
+PIECE = 2**18
+"""Characters of a text that are tokenised at a time: a file of 1 GB may be one row."""
+Ids = NDArray[np.int32]
+Row = tuple[Ids, Ids]
+"""input_ids and labels, both (T,)."""
 
 
 class RowEncoder:
-    """Turns batches of one row shape into rows of input_ids and labels, and counts what happened to them.
+    """Turns batches of one row shape into rows of ids and labels, and counts what happened to them.
 
-    `counts` holds documents, rows, tokens, trained_tokens, longest, truncated_rows, truncated_tokens, empty_rows,
-    untrained_rows (cut before their first trained token; they are dropped) and split_prompts.
+    `counts` holds documents, rows, tokens, trained_tokens (labels that are not -100), longest, truncated_rows,
+    truncated_tokens, empty_rows (no token: left out), untrained_rows (cut before their first trained token: left
+    out), split_prompts (the prompt's ids are not the first ids of prompt and completion).
     """
 
-    def __init__(self, tokenizer: Any, options: CommonOptions, limit: int | None, shape: str) -> None:
+    def __init__(self, tokenizer: Any, options: CommonOptions, limit: int, shape: str) -> None:
         self.tokenizer, self.options, self.limit, self.shape = tokenizer, options, limit, shape
         self.eos = tokenizer.eos_token_id if options.add_eos else None
+        self.ends = end_ids(tokenizer)
         self.counts: Counter[str] = Counter()
 
     def encode(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
-        """Rows of one batch of columns, in order."""
-        pairs = {"text": self._text, "prompt_completion": self._prompt_completion, "messages": self._messages}
-        for ids, labels in pairs[self.shape](batch):
+        """Rows of one batch of columns, in order. Raises ComponentError when a template refuses a conversation."""
+        shapes = {"text": self._text, "prompt_completion": self._prompt_completion, "messages": self._messages}
+        for ids, labels in shapes[self.shape](batch):
+            self.counts["rows"] += 1
+            self.counts["tokens"] += len(ids)
+            self.counts["trained_tokens"] += int(np.count_nonzero(labels != IGNORE))
+            self.counts["longest"] = max(self.counts["longest"], len(ids))
+            yield ids, labels
+
+    # --------------------------------------------------------------------------------------------- shapes
+
+    def _text(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+        texts: Sequence[str] = batch["text"]
+        short = [text for text in texts if len(text) <= PIECE]
+        encoded = iter(self._ids(short))
+        for text in texts:
             self.counts["documents"] += 1
-            if not any(label != IGNORE for label in labels) and not ids:
-                self.counts["empty_rows"] += 1
-                continue
-            for piece in self._fit(ids, labels):
-                yield self._counted(piece)
+            pieces = [next(encoded)] if len(text) <= PIECE else self._long(text)
+            for ids in self._consecutive(pieces):
+                yield ids, ids
 
-    def _counted(self, row: Row) -> Row:
-        length = len(row["input_ids"])
-        self.counts["rows"] += 1
-        self.counts["tokens"] += length
-        self.counts["trained_tokens"] += sum(label != IGNORE for label in row["labels"])
-        self.counts["longest"] = max(self.counts["longest"], length)
-        return row
+    def _long(self, text: str) -> Iterator[list[int]]:
+        """Ids of a text piece by piece; only the first piece gets what the tokenizer puts before a text."""
+        pieces = split_text(text)
+        yield from self._ids([next(pieces)])
+        while some := list(islice(pieces, 4)):
+            yield from self._ids(some, special=False)
 
-    def _fit(self, ids: list[int], labels: list[int]) -> Iterable[Row]:
-        """A text goes on in further rows; a prompt or a conversation cannot, so it is cut at the end."""
-        limit = self.limit or len(ids)
-        if self.shape == "text" and not self.options.truncation:
-            return [
-                {"input_ids": ids[at : at + limit], "labels": labels[at : at + limit]}
-                for at in range(0, len(ids), limit)
-            ]
-        if len(ids) > limit:
+    def _consecutive(self, pieces: Iterable[list[int]]) -> Iterator[Ids]:
+        """Rows of `limit` tokens, and one with the rest, the end of text at the true end. With truncation the first.
+
+        A rest of a single token would have nothing to predict, so the row before gives it one of its own.
+        """
+        held = np.empty(0, np.int32)
+        rows = 0
+        for ids in self._ended(pieces):
+            held = np.concatenate([held, np.asarray(ids, np.int32)]) if len(held) else np.asarray(ids, np.int32)
+            while len(held) > self.limit + 1:
+                if rows and self.options.truncation:
+                    break
+                yield held[: self.limit]
+                held, rows = held[self.limit :], rows + 1
+            if rows and self.options.truncation:
+                self.counts["truncated_tokens"] += len(held)
+                held = held[:0]
+        yield from self._rest(held, rows)
+
+    def _rest(self, held: Ids, rows: int) -> Iterator[Ids]:
+        if rows and self.options.truncation:
             self.counts["truncated_rows"] += 1
-            self.counts["truncated_tokens"] += len(ids) - limit
-        row = {"input_ids": ids[:limit], "labels": labels[:limit]}
-        if all(label == IGNORE for label in row["labels"]):
-            self.counts["untrained_rows"] += 1
-            return []
-        return [row]
+        elif len(held) > self.limit and self.options.truncation:
+            self.counts["truncated_rows"] += 1
+            self.counts["truncated_tokens"] += len(held) - self.limit
+            yield held[: self.limit]
+        elif len(held) > self.limit:
+            at = self.limit - 1 if self.limit > 2 else self.limit
+            yield held[:at]
+            yield held[at:]
+        elif len(held):
+            yield held
+        elif not rows:
+            self.counts["empty_rows"] += 1
 
-    def _ended(self, ids: list[int]) -> list[int]:
-        """With the end-of-text token once, at the end."""
-        return ids if self.eos is None or ids[-1:] == [self.eos] else [*ids, self.eos]
+    def _ended(self, pieces: Iterable[list[int]]) -> Iterator[list[int]]:
+        """The pieces of a text that has tokens, and behind them its end, unless the text says it itself."""
+        last: list[int] = []
+        for ids in pieces:
+            last = ids or last
+            yield ids
+        if last and self.eos is not None and last[-1] != self.eos:
+            yield [self.eos]
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts, without an end that the tokenizer itself may append."""
-        encoded: list[list[int]] = self.tokenizer(list(texts), return_attention_mask=False)["input_ids"]
-        end = self.tokenizer.eos_token_id
-        return [ids[:-1] if end is not None and len(ids) > 1 and ids[-1] == end else ids for ids in encoded]
-
-    def _text(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[tuple[list[int], list[int]]]:
-        for ids in self._ids(batch["text"]):
-            ended = self._ended(ids) if ids else ids
-            yield ended, ended
-
-    def _prompt_completion(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[tuple[list[int], list[int]]]:
-        """As TRL joins: the prompt alone tells how many tokens of prompt + completion are the prompt's."""
+    def _prompt_completion(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+        """As TRL joins: the prompt alone tells how many tokens of prompt and completion are the prompt's."""
         prompts = self._ids(batch["prompt"])
         joined = self._ids([p + c for p, c in zip(batch["prompt"], batch["completion"], strict=True)])
         for prompt, ids in zip(prompts, joined, strict=True):
-            if ids[: len(prompt)] != prompt:
-                self.counts["split_prompts"] += 1
-            ended = self._ended(ids)
-            masked = len(prompt) if self.options.completion_only_loss else 0
-            yield ended, [IGNORE] * min(masked, len(ended)) + ended[masked:]
+            self.counts["documents"] += 1
+            self.counts["split_prompts"] += ids[: len(prompt)] != prompt
+            if ids and self.eos is not None and ids[-1] != self.eos:
+                ids.append(self.eos)
+            trained = np.ones(len(ids), bool)
+            if self.options.completion_only_loss:
+                trained[: len(prompt)] = False
+            yield from self._cut(ids, trained)
 
-    def _messages(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[tuple[list[int], list[int]]]:
-        for messages in batch["messages"]:
-            ids, assistant = encode_messages(self.tokenizer, messages)
-            # A template closes turns in its own way; only one that never says the end gets it from us.
-            if self.eos is not None and self.eos not in ids[-3:]:
-                ids, assistant = [*ids, self.eos], [*assistant, bool(assistant and assistant[-1])]
-            mask = assistant if self.options.assistant_only_loss else [True] * len(ids)
-            yield ids, [i if trained else IGNORE for i, trained in zip(ids, mask, strict=True)]
+    def _messages(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+        """By the template, which closes turns in its own way; only one that never says an end gets it from us."""
+        for ids, assistant in self._conversations(batch["messages"]):
+            self.counts["documents"] += 1
+            trained = list(assistant)
+            if ids and self.eos is not None and not self.ends & set(ids[-3:]):
+                ids.append(self.eos)
+                trained.append(trained[-1])
+            yield from self._cut(ids, np.asarray(trained, bool))
+
+    def _conversations(self, rows: Sequence[Any]) -> Iterator[tuple[list[int], list[bool]]]:
+        mask = self.options.assistant_only_loss
+        try:
+            yield from list(encode_conversations(self.tokenizer, rows, mask=mask))
+            return
+        except ComponentError:
+            pass  # which of them was it?
+        for row in rows:
+            try:
+                (found,) = encode_conversations(self.tokenizer, [row], mask=mask)
+            except ComponentError as error:
+                number = self.counts["documents"] + 1
+                raise ComponentError(f"Row {number:,}: {error.message}", error.hint) from error
+            yield found
+
+    # ---------------------------------------------------------------------------------------------- common
+
+    def _cut(self, ids: list[int], trained: NDArray[np.bool_]) -> Iterator[Row]:
+        """A prompt or a conversation cannot go on in a further row, so it is cut at the end."""
+        if not ids:
+            self.counts["empty_rows"] += 1
+            return
+        over = len(ids) - self.limit
+        if over > 0:
+            self.counts["truncated_rows"] += 1
+            self.counts["truncated_tokens"] += over
+        row, kept = np.asarray(ids[: self.limit], np.int32), trained[: self.limit]
+        if not kept.any():
+            self.counts["untrained_rows"] += 1
+            return
+        yield row, np.where(kept, row, np.int32(IGNORE))
+
+    def _ids(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
+        """Ids of texts, on all cores, without an end of text that the tokenizer may append itself.
+
+        Straight from the tokenizers library: transformers on top takes as long again.
+        """
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            encoded = self.tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
+        else:
+            encoded = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=special)]
+        return [without_end(self.tokenizer, text, ids) for text, ids in zip(texts, encoded, strict=True)]
+
+
+def split_text(text: str, size: int = PIECE) -> Iterator[str]:
+    """The text in pieces of at most `size` characters, cut where no tokenizer that starts words at spaces joins them.
+
+    Before a space between two words; else behind a line break between two lines; else anywhere.
+    """
+    start = 0
+    while len(text) - start > size:
+        end = _place(text, start + size // 2, start + size)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _place(text: str, low: int, high: int) -> int:
+    for letter, shift in ((" ", 0), ("\n", 1)):
+        at = text.rfind(letter, low, high)
+        while at > low:
+            if not text[at - 1].isspace() and not text[at + 1].isspace():
+                return at + shift
+            at = text.rfind(letter, low, at)
+    return high

@@ -1,0 +1,96 @@
+"""`ftstudio new --data FILE`: it looks at the file, says what it found, and the project it makes can start."""
+
+import json
+import tomllib
+
+import pytest
+
+FILES = {
+    "poems.txt": ("One line.\nAnother line.\n" * 20, {"use": "text"}, "text"),
+    "chat.jsonl": (
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"q{i}"}, {"role": "assistant", "content": "a"}]})
+            + "\n"
+            for i in range(30)
+        ),
+        {"use": "table"},
+        "messages",
+    ),
+    "qa.csv": (
+        "question,answer\n" + "".join(f"What is {i}?,It is {i}\n" for i in range(30)),
+        {"use": "table"},
+        "question",
+    ),
+    "share.json": (
+        json.dumps(
+            [{"conversations": [{"from": "human", "value": f"q{i}"}, {"from": "gpt", "value": "a"}]} for i in range(30)]
+        ),
+        {"use": "table"},
+        "conversations",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_project_from_a_file_says_what_it_found_and_can_start(ftstudio, tmp_path, name):
+    content, dataset, said = FILES[name]
+    (tmp_path / name).write_text(content)
+    made = ftstudio("new", "mine", "--data", name, "--root", "projects")
+    assert made.code == 0, made.err
+    assert made.out.strip().endswith("projects/mine")
+    assert made.err.startswith(f"{name}: ")
+    assert said in made.err
+    table = tomllib.loads((tmp_path / "projects" / "mine" / "project.toml").read_text())["dataset"]
+    assert table.items() >= dataset.items()
+    assert table["validation_fraction"] == 0.1
+    checked = ftstudio("check", tmp_path / "projects" / "mine")
+    assert checked.code == 0, checked.err
+    rows = ftstudio("data", tmp_path / "projects" / "mine", "--tokens", "--rows", "1")
+    assert rows.code == 0, rows.err
+    assert "tokens" in rows.out
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"", "empty.txt"),
+        (b"\x00\x01" * 100, "binary.txt"),
+        (b'{"a": 1', "bad.jsonl"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "photo.png"),
+    ],
+)
+def test_a_file_that_cannot_be_read_makes_no_project(ftstudio, tmp_path, content, name):
+    (tmp_path / name).write_bytes(content)
+    made = ftstudio("new", "mine", "--data", name, "--root", "projects")
+    assert made.code == 2, made.out
+    assert name in made.err
+    assert "Traceback" not in made.err
+    assert not (tmp_path / "projects" / "mine").exists()
+
+
+def test_a_model_by_name_by_folder_or_from_scratch(ftstudio, tmp_path):
+    for model, table in (
+        ("gpt2", {"use": "hub", "name": "gpt2"}),
+        ("scratch", {"use": "scratch"}),
+        ("starter", {"use": "starter"}),
+    ):
+        assert ftstudio("new", f"with-{model}", "--model", model, "--root", tmp_path).code == 0
+        written = tomllib.loads((tmp_path / f"with-{model}" / "project.toml").read_text())
+        assert written["model"] == table
+        assert written["tokenizer"]["use"] == ("bpe" if model == "scratch" else "pretrained")
+
+
+def test_a_model_from_scratch_trains_on_its_own_vocabulary(ftstudio, tmp_path):
+    (tmp_path / "d.txt").write_text("the cat sat on the mat\n" * 40)
+    assert ftstudio("new", "own", "--data", "d.txt", "--model", "scratch", "--root", tmp_path).code == 0
+    small = [
+        "model.n_layer=1",
+        "model.n_embd=32",
+        "model.n_head=2",
+        "model.n_positions=64",
+        "tokenizer.vocab_size=300",
+        "trainer.max_steps=3",
+    ]
+    done = ftstudio("run", tmp_path / "own", "--json", *(w for s in small for w in ("--set", s)))
+    assert done.code == 0, done.err
+    assert [s["model"] for s in done.json["samples"]] == ["final"]
