@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
 import xxhash  # datasets brings it along; 1 GB takes 0.1 s, with SHA-256 1 s and more
 
 from ftstudio.api import SHAPES, Table, shape_of
@@ -99,8 +101,9 @@ def content_hash(table: Table) -> str:
     digest = xxhash.xxh3_128(",".join(_columns(table)).encode())
     if isinstance(table, datasets.Dataset):
         for batch in table.select_columns(_columns(table)).with_format("arrow").iter(batch_size=50_000):
-            for part in batch.combine_chunks().to_batches():
-                digest.update(part.serialize())  # of a slice only its own bytes, counted from 0
+            whole = batch.take(np.arange(len(batch)))  # a slice would bring bytes of its neighbours along
+            for part in whole.combine_chunks().to_batches():
+                digest.update(part.serialize())
     else:
         for row in table:
             digest.update(json.dumps([row[name] for name in _columns(table)], default=dict).encode() + b"\n")
@@ -116,14 +119,22 @@ def _columns(table: Table) -> list[str]:
     return list(SHAPES[shape] if shape else table.column_names)
 
 
+def _halved(part: pa.Table) -> Iterator[pa.Table]:
+    """Parts of at most BATCH_BYTES, or of one row."""
+    if len(part) <= 1 or part.nbytes <= BATCH_BYTES:
+        yield part
+        return
+    middle = len(part) // 2
+    yield from _halved(part.slice(0, middle))
+    yield from _halved(part.slice(middle))
+
+
 def batches(table: Table) -> Iterator[dict[str, list[Any]]]:
     """The rows as columns, at most a thousand rows and, beyond one row, about 1 MiB at a time."""
     names = _columns(table)
     if isinstance(table, datasets.Dataset):
         for part in table.select_columns(names).with_format("arrow").iter(batch_size=ROWS):
-            rows = max(1, len(part) * BATCH_BYTES // max(part.nbytes, BATCH_BYTES))
-            for start in range(0, len(part), rows):
-                yield part.slice(start, rows).to_pydict()
+            yield from (small.to_pydict() for small in _halved(part))
         return
     rows_left = iter(table)
     while some := list(islice(rows_left, ROWS)):
