@@ -24,6 +24,7 @@ COMMANDS = {
     "stop": "ftstudio.cli.runs",
     "kill": "ftstudio.cli.runs",
     "checkpoint": "ftstudio.cli.runs",
+    "resume": "ftstudio.cli.runs:resume_",
     "attach": "ftstudio.cli.runs",
     "logs": "ftstudio.cli.runs",
     "sample": "ftstudio.cli.sample",
@@ -40,7 +41,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found = getattr(importlib.import_module(module), name or cmd_name)
         assert isinstance(found, click.Command)
         return found
 

@@ -16,13 +16,13 @@ from ftstudio.cli.projects import DEVICE, JSON, SETTINGS, project_folder
 from ftstudio.errors import InputError, ProblemsError
 from ftstudio.files import quote, safe_text, tail_bytes
 from ftstudio.process.devices import choose_device
-from ftstudio.process.launch import run_inline, start
+from ftstudio.process.launch import resume, run_inline, start
 from ftstudio.project import FILE, Project, default_root, list_projects, load
 from ftstudio.runs import measured
 from ftstudio.runs.control import Request, ask
 from ftstudio.runs.events import Series, read_events
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import create_run, find_run, list_runs
+from ftstudio.runs.record import create_run, find_run, frozen_project, list_runs
 from ftstudio.runs.status import EXIT_CODES, GLYPHS, LIVE, StateFile, Status, age_text, ago, read_state, read_status
 from ftstudio.runs.summary import few_rows_sentence, losses, samples
 
@@ -51,11 +51,16 @@ def run(path: str, overrides: tuple[str, ...], device: str, detach: bool, inline
         run_inline(folder, device=device)
         return _end(folder, project, read_state(folder), as_json=as_json)
     start(folder, device=device)
+    return _followed(folder, project, 1, detach=detach, as_json=as_json)
+
+
+def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool, as_json: bool) -> int:
+    """Follow an attempt that was started, unless it is to be left alone."""
     if detach:
         output.say(f"  It goes on without this terminal. Follow it: {_command()} attach {folder.title}")
         _result(folder, read_state(folder), as_json=as_json)
         return 0
-    state = follow(folder, 1)
+    state = follow(folder, attempt)
     if state is None:
         output.say(f"  {folder.title} goes on. Come back with: {_command()} attach {folder.title}")
         return LEFT_RUNNING
@@ -75,6 +80,8 @@ def _end(folder: RunFolder, project: Project | None, state: StateFile, *, as_jso
         _summary(folder, project)
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
+        if state.state in {"stopped", "interrupted"}:
+            output.say(f"  Go on with it: {_command()} resume {folder.title}")
         if state.state == "failed" and state.exit_code != InputError.exit_code:
             output.say(f"  The worker's output is in {folder.console}.")
     return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
@@ -222,6 +229,20 @@ def kill(run: str) -> None:
 def checkpoint(run: str) -> None:
     """Commit a checkpoint now and go on."""
     _request(run, "checkpoint", "it will commit a checkpoint after its step.")
+
+
+@click.command("resume")
+@click.argument("run")
+@DEVICE
+@click.option("--accept-changed-data", is_flag=True, help="Go on although the data are not what they were.")
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@JSON
+def resume_(run: str, device: str, accept_changed_data: bool, detach: bool, as_json: bool) -> int:
+    """Go on with a run that was stopped or interrupted, from its newest checkpoint that verifies."""
+    folder = find_run(run, default_root())
+    attempt = resume(folder, device, accept_changed_data=accept_changed_data)
+    output.say(f"▸ run {folder.title}, attempt {attempt}")
+    return _followed(folder, frozen_project(folder), attempt, detach=detach, as_json=as_json)
 
 
 @click.command()

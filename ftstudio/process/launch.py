@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ import time
 from ftstudio.errors import InputError
 from ftstudio.files import RecordLock, explained
 from ftstudio.process.supervisor import Supervisor, last_state
+from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import LIVE, read_state
 
 
 def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
@@ -37,6 +40,24 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     child.wait()
     if said != "started":
         raise InputError(said or f"The supervisor of {run.title} did not start.", f"See {run.console}.")
+
+
+def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = False) -> int:
+    """Start a new attempt of a run that ended before its end, and return its number.
+
+    Raises InputError when the run is live, has finished, or belongs to another host that may still run it.
+    """
+    known = read_state(run)
+    if known.state in LIVE:
+        where = "" if known.host == socket.gethostname() else f" on {known.host}, as far as can be seen from here"
+        raise InputError(f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {run.title}")
+    if known.state == "finished":
+        raise InputError(f"{run.title} has finished; there is nothing to go on with.", "Start a new run.")
+    attempt = known.attempt + 1
+    if accept_changed_data:
+        ask(run, "accept-changed-data", attempt)
+    start(run, attempt, device)
+    return attempt
 
 
 def run_inline(run: RunFolder, attempt: int = 1, device: str = "auto") -> int:

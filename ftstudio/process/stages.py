@@ -12,13 +12,13 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
-from ftstudio.files import is_disk_full, write_toml
+from ftstudio.files import is_disk_full, read_toml, write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
@@ -26,6 +26,7 @@ from ftstudio.process.final import write_final
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured
+from ftstudio.runs.control import asked
 
 MAX_SAMPLE_CHARACTERS = 20_000
 
@@ -87,7 +88,10 @@ def prepare(project: Project, run: WorkerRun) -> Prepared:
     run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)
     run.trainer_title = trainers.title
     prepared = Prepared(model, encoded, chosen, str(fingerprint))
-    _write_inputs(prepared, run)
+    inputs = _inputs(prepared, run)
+    if run.info.attempt > 1:
+        compare_inputs(run, inputs)
+    write_toml(run.folder.inputs, inputs)
     measured.keep(project, encoded)
     return prepared
 
@@ -133,8 +137,32 @@ def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt]
     return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
 
 
-def _write_inputs(prepared: Prepared, run: WorkerRun) -> None:
-    """inputs.toml: what this attempt really worked on."""
+def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
+    """Hold what this attempt works on against what the one before did.
+
+    Raises ComponentError when the data changed and nobody accepted that; says what keeps the result from being
+    the same to the bit.
+    """
+    try:
+        before = read_toml(run.folder.inputs)
+    except (OSError, ValueError):
+        return
+    old, new = before.get("data", {}).get("fingerprint"), inputs["data"]["fingerprint"]
+    if old != new and not asked(run.folder, "accept-changed-data", run.info.attempt):
+        raise ComponentError(
+            "The data changed since this run began, so going on would train on something else.",
+            "Start a new run, or resume with --accept-changed-data.",
+        )
+    same = {name: (before.get(name), inputs[name]) for name in ("threads", "devices")}
+    old_versions, versions = before.get("versions", {}), inputs["versions"]
+    same |= {name: (old_versions.get(name), versions[name]) for name in ("torch", "transformers") if name in versions}
+    changed = [f"{name} {a} is now {b}" for name, (a, b) in same.items() if a is not None and a != b]
+    if changed:
+        run.warn(f"Not the same to the bit as without the interruption: {', '.join(changed)}.")
+
+
+def _inputs(prepared: Prepared, run: WorkerRun) -> dict[str, Any]:
+    """inputs.toml: what this attempt really works on."""
     versions = {}
     for name in ("ftstudio", "torch", "transformers", "datasets", "tokenizers", "peft"):
         try:
@@ -142,26 +170,23 @@ def _write_inputs(prepared: Prepared, run: WorkerRun) -> None:
         except importlib.metadata.PackageNotFoundError:
             continue
     torch = sys.modules.get("torch")
-    write_toml(
-        run.folder.inputs,
-        {
-            "attempt": run.info.attempt,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads() if torch else None,
-            "devices": list(run.devices),
-            "versions": versions,
-            "data": {"fingerprint": prepared.fingerprint, "shape": prepared.encoded.shape, **prepared.encoded.counts},
-            "model": {
-                "name": prepared.model.name,
-                "revision": prepared.model.revision,
-                "path": str(prepared.model.path),
-                "weights": prepared.model.weights,
-                "sha256": _hashes(prepared.model.path),
-            },
+    return {
+        "attempt": run.info.attempt,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads() if torch else None,
+        "devices": list(run.devices),
+        "versions": versions,
+        "data": {"fingerprint": prepared.fingerprint, "shape": prepared.encoded.shape, **prepared.encoded.counts},
+        "model": {
+            "name": prepared.model.name,
+            "revision": prepared.model.revision,
+            "path": str(prepared.model.path),
+            "weights": prepared.model.weights,
+            "sha256": _hashes(prepared.model.path),
         },
-    )
+    }
 
 
 def _hashes(folder: Path) -> dict[str, str]:

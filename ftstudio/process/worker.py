@@ -21,7 +21,7 @@ from ftstudio.process.devices import choose_device
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
-from ftstudio.runs.checkpoints import clean
+from ftstudio.runs.checkpoints import clean, newest
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project
 from ftstudio.runs.status import EXIT_CODES, State
@@ -48,11 +48,25 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
         return error.exit_code
     with contextlib.closing(run), _signals(run), explained_end(run) as code:
         clean(folder.checkpoints)
-        run.state("running", devices=list(run.devices))
+        go_on(run)
         result = run_all(project, run)
         run.state("finished", checkpoint=result.path.name, exit_code=0)
     lock.release()
     return code[0]
+
+
+def go_on(run: WorkerRun) -> None:
+    """Say that the attempt begins, and from where: a later one goes on from the newest checkpoint that verifies."""
+    found, said = newest(run.folder.checkpoints, run.folder.path / "quarantine")
+    run.resume_from = found if run.info.attempt > 1 else None
+    if run.info.attempt > 1:
+        run.state("running", devices=list(run.devices), resumed_from=run.resume_from.step if run.resume_from else 0)
+    else:
+        run.state("running", devices=list(run.devices))
+    for sentence in said:
+        run.warn(sentence)
+    if run.info.attempt > 1 and run.resume_from is None:
+        run.warn("There is no checkpoint to go on from: this attempt starts at the beginning.")
 
 
 def secrets_of(project: Project) -> dict[str, str]:

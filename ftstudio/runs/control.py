@@ -9,7 +9,7 @@ from typing import Literal
 from ftstudio.files import explained, write_atomic
 from ftstudio.runs.folder import RunFolder
 
-Request = Literal["stop", "checkpoint", "kill"]
+Request = Literal["stop", "checkpoint", "kill", "accept-changed-data"]
 
 
 def ask(run: RunFolder, request: Request, attempt: int) -> None:

@@ -28,7 +28,8 @@ from ftstudio_kit.hub_cache import cached_snapshot, hub_cache, is_offline
 
 ANSWER_SECONDS = 5.0
 TOKENIZER_PATTERNS = (
-    "tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template*", "*.model",
+    "tokenizer*.json", "*.model", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "chat_template*.json", "*.jinja",
 )  # fmt: skip
 MODEL_PATTERNS = (
     "config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_PATTERNS,

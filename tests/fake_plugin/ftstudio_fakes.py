@@ -107,6 +107,9 @@ class FakeData:
                 return {"train": Rows(["text"], [])}
         return {"train": Rows(["text"], [{"text": t} for t in self.options.texts])}
 
+    def fingerprint(self, run):
+        return " ".join(self.options.texts)
+
 
 class FakeTokenizer:
     def __init__(self, options):

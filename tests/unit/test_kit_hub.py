@@ -135,7 +135,9 @@ def test_folders_relative_absolute_at_home_and_behind_links(tmp_path: Path, monk
         assert local_folder(name, tmp_path / "project") == folder.resolve()
 
 
-@pytest.mark.parametrize("name", ["./gone", "/gone", "~/gone", "gone/", "two words", "~nobody-here/x", "x" * 5000, "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["./gone", "/gone", "~/gone", "gone/", "two words", "~nobody-here/x", "x" * 5000, "a\0b"]
+)
 def test_what_is_written_as_a_path_is_one_even_when_it_is_not_there(tmp_path: Path, name: str) -> None:
     found = local_folder(name, tmp_path)
     assert found is not None
@@ -299,10 +301,15 @@ class Hub(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         name = path.rpartition("/")[2]
         if path.startswith("/api/models/org/name/tree"):
-            files = [{"type": "file", "path": f, "size": len(b), "oid": f"{i}" * 40} for i, (f, b) in enumerate(FILES.items())]
+            files = [
+                {"type": "file", "path": f, "size": len(b), "oid": f"{i}" * 40}
+                for i, (f, b) in enumerate(FILES.items())
+            ]
             self._send(200, json.dumps(files).encode())
         elif path.startswith("/api/models/org/name"):
-            self._send(200, json.dumps({"id": "org/name", "sha": MAIN, "siblings": [{"rfilename": f} for f in FILES]}).encode())
+            self._send(
+                200, json.dumps({"id": "org/name", "sha": MAIN, "siblings": [{"rfilename": f} for f in FILES]}).encode()
+            )
         elif path.startswith("/org/name/resolve/") and name in FILES:
             self._send(200, FILES[name])
         else:
