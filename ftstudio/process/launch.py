@@ -10,6 +10,7 @@ import time
 
 from ftstudio.errors import InputError
 from ftstudio.files import RecordLock, explained
+from ftstudio.process.devices import choose_device
 from ftstudio.process.supervisor import Supervisor, last_state
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
@@ -18,8 +19,9 @@ from ftstudio.runs.status import LIVE, read_state
 
 def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     """Start a run under a supervisor of its own, and return once that lives. Raises InputError with its reason."""
+    place = choose_device(device)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "ftstudio.process.supervisor", str(run.path), str(attempt), device, str(writer)]
+    command = [sys.executable, "-m", "ftstudio.process.supervisor", str(run.path), str(attempt), place, str(writer)]
     with explained(run.console):
         console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
@@ -68,10 +70,11 @@ def run_inline(run: RunFolder, attempt: int = 1, device: str = "auto") -> int:
     with explained(run.path):
         if not lock.acquire():
             raise InputError(f"{run.title} is running already.", "Follow it with 'ftstudio status'.")
-        supervisor = Supervisor(run, attempt, device)
+        place = choose_device(device)
+        supervisor = Supervisor(run, attempt, place)
         supervisor.write("running")
     try:
-        code = work(run, attempt, device)
+        code = work(run, attempt, place)
         state, reason = last_state(run, attempt) or ("failed", f"The worker ended with exit code {code}.")
         supervisor.write(state, reason, ended=time.time(), exit_code=code)
     finally:

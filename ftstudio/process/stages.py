@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -26,6 +25,7 @@ from ftstudio.process.final import write_final
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured
+from ftstudio.runs.checkpoints import versions
 from ftstudio.runs.control import asked
 
 MAX_SAMPLE_CHARACTERS = 20_000
@@ -154,8 +154,8 @@ def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
             "Start a new run, or resume with --accept-changed-data.",
         )
     same = {name: (before.get(name), inputs[name]) for name in ("threads", "devices")}
-    old_versions, versions = before.get("versions", {}), inputs["versions"]
-    same |= {name: (old_versions.get(name), versions[name]) for name in ("torch", "transformers") if name in versions}
+    old_versions, new_versions = before.get("versions", {}), inputs["versions"]
+    same |= {n: (old_versions.get(n), new_versions[n]) for n in ("torch", "transformers") if n in new_versions}
     changed = [f"{name} {a} is now {b}" for name, (a, b) in same.items() if a is not None and a != b]
     if changed:
         run.warn(f"Not the same to the bit as without the interruption: {', '.join(changed)}.")
@@ -163,12 +163,6 @@ def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
 
 def _inputs(prepared: Prepared, run: WorkerRun) -> dict[str, Any]:
     """inputs.toml: what this attempt really works on."""
-    versions = {}
-    for name in ("ftstudio", "torch", "transformers", "datasets", "tokenizers", "peft"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     torch = sys.modules.get("torch")
     return {
         "attempt": run.info.attempt,
@@ -177,7 +171,7 @@ def _inputs(prepared: Prepared, run: WorkerRun) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads() if torch else None,
         "devices": list(run.devices),
-        "versions": versions,
+        "versions": versions(),
         "data": {"fingerprint": prepared.fingerprint, "shape": prepared.encoded.shape, **prepared.encoded.counts},
         "model": {
             "name": prepared.model.name,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -23,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstudio import __version__
 from ftstudio.api import Checkpoint, ContractError, ModelRef
 from ftstudio.files import fsync_folder, quote, write_atomic
 
@@ -104,7 +104,7 @@ def commit(
             "shape": shape,
             "metrics": {k: v if math.isfinite(v) else str(v) for k, v in metrics.items()},
             "base": _base_table(base),
-            "ftstudio": __version__,
+            "versions": versions(),
             "files": _hash_and_sync(draft.path),
         }
         write_atomic(draft.path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
@@ -114,6 +114,15 @@ def commit(
         raise
     draft.committed = Checkpoint(path=target, step=step, base=base, metrics=dict(metrics), shape=shape)
     return draft.committed
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, as they are installed here; what is not installed is left out."""
+    found = {}
+    for name in ("ftstudio", "torch", "transformers", "datasets", "tokenizers", "peft"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _put_in_place(staged: Path, target: Path) -> None:

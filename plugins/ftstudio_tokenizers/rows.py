@@ -128,12 +128,13 @@ class RowEncoder:
 
     def _messages(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
         """By the template, which closes turns in its own way; only one that never says an end gets it from us."""
-        for ids, assistant in self._conversations(batch["messages"]):
+        rows = batch["messages"]
+        for messages, (ids, assistant) in zip(rows, self._conversations(rows), strict=True):
             self.counts["documents"] += 1
             trained = list(assistant)
             if ids and self.eos is not None and not self.ends & set(ids[-3:]):
-                ids.append(self.eos)
-                trained.append(trained[-1])
+                ids.append(self.eos)  # the answer's end, though a newline that nobody said may stand before it
+                trained.append(not self.options.assistant_only_loss or messages[-1]["role"] == "assistant")
             yield from self._cut(ids, np.asarray(trained, bool))
 
     def _conversations(self, rows: Sequence[Any]) -> Iterator[tuple[list[int], list[bool]]]:

@@ -18,7 +18,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,10 @@ def content_hash(table: Table) -> str:
     digest = xxhash.xxh3_128(",".join(_columns(table)).encode())
     if isinstance(table, datasets.Dataset):
         for batch in table.select_columns(_columns(table)).with_format("arrow").iter(batch_size=50_000):
-            whole = batch.take(np.arange(len(batch)))  # a slice would bring bytes of its neighbours along
-            for part in whole.combine_chunks().to_batches():
-                digest.update(part.serialize())
+            for some in _halved(batch, 64 * BATCH_BYTES):
+                copied = some.take(np.arange(len(some)))  # a slice would bring bytes of its neighbours along
+                for part in copied.combine_chunks().to_batches():
+                    digest.update(part.serialize())
     else:
         for row in table:
             digest.update(json.dumps([row[name] for name in _columns(table)], default=dict).encode() + b"\n")
@@ -119,14 +119,14 @@ def _columns(table: Table) -> list[str]:
     return list(SHAPES[shape] if shape else table.column_names)
 
 
-def _halved(part: pa.Table) -> Iterator[pa.Table]:
-    """Parts of at most BATCH_BYTES, or of one row."""
-    if len(part) <= 1 or part.nbytes <= BATCH_BYTES:
+def _halved(part: pa.Table, size: int = BATCH_BYTES) -> Iterator[pa.Table]:
+    """Parts of at most `size` bytes, or of one row."""
+    if len(part) <= 1 or part.nbytes <= size:
         yield part
         return
     middle = len(part) // 2
-    yield from _halved(part.slice(0, middle))
-    yield from _halved(part.slice(middle))
+    yield from _halved(part.slice(0, middle), size)
+    yield from _halved(part.slice(middle), size)
 
 
 def batches(table: Table) -> Iterator[dict[str, list[Any]]]:
@@ -136,6 +136,17 @@ def batches(table: Table) -> Iterator[dict[str, list[Any]]]:
         for part in table.select_columns(names).with_format("arrow").iter(batch_size=ROWS):
             yield from (small.to_pydict() for small in _halved(part))
         return
-    rows_left = iter(table)
-    while some := list(islice(rows_left, ROWS)):
-        yield {name: [row[name] for row in some] for name in names}
+    held: list[list[Any]] = []
+    size = 0
+    for row in table:
+        held.append([row[name] for name in names])
+        size += sum(len(str(value)) for value in held[-1])
+        if len(held) == ROWS or size >= BATCH_BYTES:
+            yield _columns_of(names, held)
+            held, size = [], 0
+    if held:
+        yield _columns_of(names, held)
+
+
+def _columns_of(names: list[str], rows: list[list[Any]]) -> dict[str, list[Any]]:
+    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

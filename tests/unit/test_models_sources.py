@@ -84,7 +84,10 @@ def test_a_name_in_the_cache_resolves_offline_and_its_commit_is_recorded(run: Fa
 
 def test_a_hub_that_is_away_names_three_ways_out(run: FakeRun) -> None:
     refused = refusal(run, name="org/name")
-    assert refused.message == "The model 'org/name' is not in the cache, and the Hub cannot be asked: HF_HUB_OFFLINE is set."
+    assert (
+        refused.message
+        == "The model 'org/name' is not in the cache, and the Hub cannot be asked: HF_HUB_OFFLINE is set."
+    )
     for way in ("hf download org/name", "a folder that holds the model", 'use = "starter"'):
         assert way in refused.hint
 
