@@ -189,6 +189,7 @@ class Facts:
     weights_bytes: int | None = None  # one copy of the weights as saved
     architecture: str | None = None
     max_length: int | None = None
+    characters_per_token: float | None = None  # of the tokenizer, to estimate tokens with
     tokens_per_second: float | None = None
     peak_memory_bytes: int | None = None
     estimated: frozenset[str] = frozenset()

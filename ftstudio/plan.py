@@ -130,7 +130,7 @@ def _estimate(project: Project, facts: Facts) -> Facts:
     estimated = set(facts.estimated)
     tokens, examples = facts.tokens, facts.examples
     if tokens is None and facts.characters is not None and facts.rows is not None:
-        tokens = round(facts.characters / CHARACTERS_PER_TOKEN) + facts.rows
+        tokens = round(facts.characters / (facts.characters_per_token or CHARACTERS_PER_TOKEN)) + facts.rows
         estimated.add("tokens")
     limit = facts.max_length or facts.context
     if examples is None and facts.rows is not None:

@@ -15,8 +15,8 @@ LONG_CONTEXT = 8192
 
 
 def facts(options: CommonOptions, project_folder: Path) -> Facts:
-    """The length that rows are cut or continued at, when it was set."""
-    return Facts(max_length=options.max_length)
+    """The length that rows are cut or continued at, when it was set; bytes are about a character each."""
+    return Facts(max_length=options.max_length, characters_per_token=1.0 if isinstance(options, BytesOptions) else None)
 
 
 def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:

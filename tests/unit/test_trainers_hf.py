@@ -126,9 +126,9 @@ def test_memory_that_runs_out_is_explained(tmp_path: Path, gpt2: ModelRef, monke
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("evaluation_strategy", "evaluation_strategy is an old name. Its name is now eval_strategy."),
-        ("warmup_ratio", "warmup_ratio is an old name. Its name is now warmup_steps"),
-        ("no_cuda", "no_cuda is an old name."),
+        ("evaluation_strategy", "evaluation_strategy is not an option here. Write eval_strategy."),
+        ("warmup_ratio", "warmup_ratio is not an option here. Write warmup_steps"),
+        ("no_cuda", "no_cuda is not an option here."),
         ("group_by_length", 'Its name is now train_sampling_strategy = "group_by_length".'),
         ("output_dir", "training_arguments.output_dir is decided by the studio."),
         ("push_to_hub", "training_arguments.push_to_hub is decided by the studio."),

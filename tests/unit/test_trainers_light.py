@@ -135,7 +135,7 @@ def test_settings_without_sense_are_said(options: dict[str, Any], name: str, lev
 def test_an_old_name_gives_the_new_one(name: str) -> None:
     for options in (NativeOptions, HfOptions):
         _, found = parse(options, {name: 1})
-        assert found[0].message == f"{name} is an old name."
+        assert found[0].message == f"{name} is not an option here."
         assert found[0].fix.startswith("Its name is now ")
 
 
