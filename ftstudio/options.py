@@ -193,7 +193,9 @@ def _problem(error: OptionError) -> Problem:
 def unknown_key(key: str, known: Iterable[str], renamed: Mapping[str, str] | None = None) -> Problem:
     """The problem of a key that nothing reads."""
     if renamed and key in renamed:
-        return Problem(level="error", option=key, message=f"{key} is not an option here.", fix=f"Write {renamed[key]}.")
+        return Problem(
+            level="error", option=key, message=f"{key} is not an option here.", fix=f"Use {renamed[key]} instead."
+        )
     names = list(known)
     near = nearest(key, names)
     fix = f"Did you mean {near}?" if near else f"Known here: {', '.join(names)}." if names else "Nothing is known here."

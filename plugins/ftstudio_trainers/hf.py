@@ -98,7 +98,7 @@ def checked_arguments(options: HfOptions) -> dict[str, Any]:
         if name in OWNED:
             raise ComponentError(f"training_arguments.{name} is decided by the studio.", "Leave it out.")
         if name in RENAMED:
-            raise ComponentError(f"training_arguments.{name} is not an option here.", f"Write {RENAMED[name]}.")
+            raise ComponentError(f"training_arguments.{name} is not an option here.", f"Use {RENAMED[name]} instead.")
         if name not in known:
             near = difflib.get_close_matches(name, known - OWNED, n=1, cutoff=0)
             raise ComponentError(

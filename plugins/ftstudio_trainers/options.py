@@ -20,10 +20,10 @@ RENAMED: Mapping[str, str] = {
     "group_by_length": 'train_sampling_strategy = "group_by_length"',
     "logging_dir": "[[observers]] use = \"tensorboard\"",
     "lora_r": "lora_rank",
-    "no_cuda": 'given at the start: ftstudio run --device cpu',
+    "no_cuda": 'ftstudio run --device cpu',
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",
     "per_gpu_train_batch_size": "per_device_train_batch_size",
-    "use_cpu": 'given at the start: ftstudio run --device cpu',
+    "use_cpu": 'ftstudio run --device cpu',
     "warmup_ratio": "warmup_steps (a share of the run when below 1)",
 }  # fmt: skip
 """Old names of options -> what they are called now."""

@@ -47,7 +47,7 @@ def names_once(text, *sentences):
         (b"format = 1\n[trainer]\nuse = 'native'\nlearning_rat = 1", "project.toml:4 [trainer]: 'learning_rat' is not an option of trainer native. Did you mean learning_rate?"),
         (b"format = 1\n[trainer]\nuse = 'native'\nlearning_rate = 'high'", "learning_rate must be a number, not 'high'."),
         (b"format = 1\n[trainer]\nuse = 'native'\nlearning_rate = nan", "learning_rate must be a number, not nan."),
-        (b"format = 1\n[trainer]\nuse = 'native'\nevaluation_strategy = 'no'", "evaluation_strategy is not an option here. Write eval_strategy."),
+        (b"format = 1\n[trainer]\nuse = 'native'\nevaluation_strategy = 'no'", "evaluation_strategy is not an option here. Use eval_strategy instead."),
     ],
 )  # fmt: skip
 def test_project_files(ftstudio, tmp_path, content, sentence):

@@ -64,7 +64,7 @@ def test_a_table_and_its_options_are_the_same_thing():
         ({"path": "a", "on": "yes"}, ["on must be true or false, not 'yes'."]),
         ({"path": "a", "extra": 3}, ["extra must be a table, not 3."]),
         ({"path": "a", "extra": {"k": [1]}}, ["extra.k must be a text, a finite number, true or false, not a list."]),
-        ({"path": "a", "old_rate": 1}, ["old_rate is not an option here. Write rate."]),
+        ({"path": "a", "old_rate": 1}, ["old_rate is not an option here. Use rate instead."]),
         ({"path": "a", "stepz": 1}, ["'stepz' is not an option. Did you mean steps?"]),
         ({"rate": 9, "stepz": 1}, ["rate must be at most 1, not 9.", "'stepz' is not an option. Did you mean steps?", "path is missing. Give it a path. A file."]),
     ],

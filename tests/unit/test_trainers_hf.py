@@ -126,10 +126,10 @@ def test_memory_that_runs_out_is_explained(tmp_path: Path, gpt2: ModelRef, monke
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("evaluation_strategy", "evaluation_strategy is not an option here. Write eval_strategy."),
-        ("warmup_ratio", "warmup_ratio is not an option here. Write warmup_steps"),
+        ("evaluation_strategy", "evaluation_strategy is not an option here. Use eval_strategy instead."),
+        ("warmup_ratio", "warmup_ratio is not an option here. Use warmup_steps"),
         ("no_cuda", "no_cuda is not an option here."),
-        ("group_by_length", 'Its name is now train_sampling_strategy = "group_by_length".'),
+        ("group_by_length", 'Use train_sampling_strategy = "group_by_length" instead.'),
         ("output_dir", "training_arguments.output_dir is decided by the studio."),
         ("push_to_hub", "training_arguments.push_to_hub is decided by the studio."),
         ("learning_rate", "training_arguments.learning_rate is an option of its own. Write learning_rate in"),

@@ -136,7 +136,7 @@ def test_an_old_name_gives_the_new_one(name: str) -> None:
     for options in (NativeOptions, HfOptions):
         _, found = parse(options, {name: 1})
         assert found[0].message == f"{name} is not an option here."
-        assert found[0].fix.startswith("Its name is now ")
+        assert found[0].fix.startswith("Use ")
 
 
 def test_every_option_can_be_described() -> None:
