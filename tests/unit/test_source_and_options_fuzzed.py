@@ -1,5 +1,7 @@
 """Whatever a project.toml holds, reading it ends in a project or in sentences, and soon."""
 
+import contextlib
+import gc
 import time
 
 import pytest
@@ -53,6 +55,20 @@ def limits(request):
     )  # fmt: skip
 
 
+@contextlib.contextmanager
+def soon():
+    """The CPU time of this thread, without collections of what the process's other tests left on the heap: with torch
+    imported one of those takes longer than the limit.
+    """
+    gc.disable()
+    started = time.thread_time()
+    try:
+        yield
+        assert time.thread_time() - started < CPU_SECONDS
+    finally:
+        gc.enable()
+
+
 def test_any_bytes_are_a_file_or_a_sentence(tmp_path, limits):
     path = tmp_path / "project.toml"
 
@@ -60,14 +76,13 @@ def test_any_bytes_are_a_file_or_a_sentence(tmp_path, limits):
     @given(bodies)
     def read(body):
         path.write_bytes(body)
-        started = time.process_time()
-        try:
-            source = read_source(path)
-        except ProblemsError as error:
-            assert error.problems[0].message
-        else:
-            interpret(tmp_path, source, [], registry())
-        assert time.process_time() - started < CPU_SECONDS
+        with soon():
+            try:
+                source = read_source(path)
+            except ProblemsError as error:
+                assert error.problems[0].message
+            else:
+                interpret(tmp_path, source, [], registry())
 
     read()
 
@@ -83,17 +98,15 @@ def test_any_tables_are_a_project_with_problems(tmp_path, limits):
         ),
     )
     def understand(table, overrides):
-        started = time.process_time()
-        try:
-            project = interpret(
-                tmp_path, Source(source_path, "", table), [(k, parse_value(v)) for k, v in overrides], registry()
-            )
-        except FtstudioError as error:
-            assert str(error)
-        else:
-            assert project.errors or set(project.parts) == {"model", "dataset", "tokenizer", "trainer", "generator"}
-            for problem in project.problems:
-                assert problem.message
-        assert time.process_time() - started < CPU_SECONDS
+        with soon():
+            try:
+                parsed = [(key, parse_value(value)) for key, value in overrides]
+                project = interpret(tmp_path, Source(source_path, "", table), parsed, registry())
+            except FtstudioError as error:
+                assert str(error)
+            else:
+                assert project.errors or set(project.parts) == {"model", "dataset", "tokenizer", "trainer", "generator"}
+                for problem in project.problems:
+                    assert problem.message
 
     understand()
