@@ -18,7 +18,7 @@ import struct
 import sys
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +297,34 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 
 
+def bound_log(path: Path, limit: int, head: int = 1 << 20) -> bool:
+    """Cut the middle out of a log beyond `limit` bytes, keeping `head` bytes and a quarter of the limit at the end.
+
+    The writer keeps its descriptor, so the file is cut in place: what is written in the instant between the last
+    look at its size and the cut is lost. Returns whether it was cut. Raises OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size <= limit:
+            return False
+        kept = limit // 4
+        first = os.pread(descriptor, head, 0)
+        at = first.rfind(b"\n") + 1 or len(first)
+        tail = os.pread(descriptor, kept, size - kept)
+        tail = tail[tail.find(b"\n") + 1 :]
+        tail = f"[... {size - at - len(tail):,} bytes were cut out here ...]\n".encode() + tail
+        written = os.pwrite(descriptor, tail, at)
+        while (now := os.fstat(descriptor).st_size) > size:  # what came meanwhile
+            more = os.pread(descriptor, now - size, size)
+            written += os.pwrite(descriptor, more, at + written)
+            size = now
+        os.ftruncate(descriptor, at + written)
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def tail_bytes(path: Path, limit: int) -> bytes:
     """The last `limit` bytes of a file, from the start of a line; empty when there is no file."""
     try:
@@ -312,18 +340,26 @@ def tail_bytes(path: Path, limit: int) -> bytes:
 # -------------------------------------------------------------------------------------------------- locks
 
 
+_held: dict[tuple[int, int], int] = {}
+"""Device and inode of each lock file that a process holds -> its pid. Closing any descriptor of such a file would drop
+the lock, so `lock_holder` does not open it; a fork inherits this table but no lock, hence the pid."""
+
+
 class RecordLock:
     """A POSIX record lock on a file, opened once by its holder and never inherited by a fork.
 
-    Probing (`holder`) uses F_GETLK, which takes nothing, so it can never make the holder's own attempt fail.
+    Probing (`lock_holder`) uses F_GETLK, which takes nothing, so it can never make the holder's own attempt fail.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = -1
+        self._file = (0, 0)
 
     def acquire(self) -> bool:
         """Take the lock without waiting; False when somebody else holds it. Raises OSError where locks do not work."""
+        if _holds(self.path):
+            return False
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -332,21 +368,37 @@ class RecordLock:
             if error.errno in {errno.EACCES, errno.EAGAIN}:
                 return False
             raise
-        self._descriptor = descriptor
+        info = os.fstat(descriptor)
+        self._descriptor, self._file = descriptor, (info.st_dev, info.st_ino)
+        _held[self._file] = os.getpid()
         return True
+
+    def note(self, text: str) -> None:
+        """Write into the lock file what it is held for, for whoever waits. Raises OSError."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
 
     def release(self) -> None:
         """Give the lock up. Safe to call twice."""
         if self._descriptor >= 0:
+            _held.pop(self._file, None)
             os.close(self._descriptor)
             self._descriptor = -1
 
 
-def lock_holder(path: Path) -> int | None:
-    """The pid that holds the record lock on `path`, or None when nobody (on this host) does.
+def _holds(path: Path) -> bool:
+    """Whether this very process holds the lock on `path`."""
+    try:
+        info = path.stat()
+    except OSError:
+        return False
+    return _held.get((info.st_dev, info.st_ino)) == os.getpid()
 
-    Do not call this in the process that holds the lock itself: closing any descriptor of the file drops it.
-    """
+
+def lock_holder(path: Path) -> int | None:
+    """The pid that holds the record lock on `path`, or None when nobody (on this host) does."""
+    if _holds(path):
+        return os.getpid()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -357,6 +409,54 @@ def lock_holder(path: Path) -> int | None:
         os.close(descriptor)
     kind, pid = _unpack_flock(answer)
     return None if kind == fcntl.F_UNLCK else pid
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Only one writer at a time of what this folder holds; waits for the others, and leaves no file behind."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def why_locks_fail(folder: Path) -> str:
+    """Why record locks cannot be trusted in this folder, or "" when they can.
+
+    A child takes a lock that this process must then see and not get. Forks: call it where there is one thread.
+    """
+    probe = folder / f".lock-probe-{os.getpid()}-{secrets.token_hex(3)}"
+    lock = RecordLock(probe)
+    try:
+        if not lock.acquire():
+            return "a new lock file is held by nobody and cannot be locked"
+        seen = _in_child(lambda: f"{lock_holder(probe)} {RecordLock(probe).acquire()}")
+        return "" if seen == f"{os.getpid()} False" else "a lock that is held is not seen by another process"
+    except OSError as error:
+        return os.strerror(error.errno or errno.ENOLCK)
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _in_child(question: Callable[[], str]) -> str:
+    """What a forked child answers."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = b"failed"
+        with contextlib.suppress(Exception):
+            answer = question().encode()
+        os.write(writer, answer)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer.decode()
 
 
 # struct flock in native layout: macOS puts the offsets and the pid before the type, Linux after it.

@@ -7,11 +7,8 @@ would hurt. Edits compare the file with what was read and are refused when someb
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import fcntl
 import hashlib
-import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -21,7 +18,7 @@ from typing import Any
 
 from ftstudio.api import Problem
 from ftstudio.errors import FileChangedError, InputError, ProblemsError
-from ftstudio.files import explain, explained, quote, safe_text, size_text, write_atomic
+from ftstudio.files import exclusive, explain, explained, quote, safe_text, size_text, write_atomic
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -291,7 +288,7 @@ def edit_source(seen: Source, changes: Mapping[str, Any]) -> Source:
         raise InputError(
             f"{quote(path, 200)} cannot be edited: {safe_text(error)[:160]}.", "Edit it by hand."
         ) from error
-    with explained(path), _exclusive(path.parent):
+    with explained(path), exclusive(path.parent):
         current = path.read_bytes()
         if current != seen.text.encode():
             raise FileChangedError(
@@ -313,17 +310,6 @@ def _change(document: Any, keys: list[str], value: Any) -> None:
         place.pop(keys[-1], None)
     else:
         place[keys[-1]] = value
-
-
-@contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
-    """Only one writer of this folder's settings at a time; leaves no file behind."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _difference(before: str, after: str) -> str:
