@@ -223,6 +223,43 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     fsync_folder(path.parent)
 
 
+class Reserve:
+    """Room on the disk for one last small file, so that how a run ended can be written when the disk is full.
+
+    The file is made of blank lines, which mean nothing to TOML; `replace` fills it and gives it its name, which takes
+    no new block.
+    """
+
+    SIZE = 4096
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        try:
+            write_all(descriptor, b"\n" * self.SIZE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, target: Path, content: str) -> None:
+        """Make `target` of the reserved room. Raises OSError, also when the content is too large for it."""
+        data = content.encode()
+        if len(data) > self.SIZE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(target))
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(self.path, target)  # noqa: PTH105 - named as the system call that makes this atomic
+
+    def drop(self) -> None:
+        """Give the room back."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it: a short write (a signal, a disk about to be full) is gone on with until it raises."""
     view = memoryview(data)

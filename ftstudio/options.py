@@ -44,7 +44,7 @@ class Field:
     name: str
     base: Base
     item: Base | None = None
-    """What a tuple holds."""
+    """What a tuple holds, or a dict of one type."""
     nullable: bool = False
     required: bool = False
     default: Any = None
@@ -136,7 +136,7 @@ def _type(owner: type, name: str, hint: Any) -> tuple[Base, Base | None, bool, t
     if origin is tuple and len(args) == 2 and args[1] is Ellipsis and args[0] in simple:
         return "tuple", simple[args[0]], nullable, ()
     if origin is dict and args and args[0] is str:
-        return "dict", None, nullable, ()
+        return "dict", simple.get(args[1]), nullable, ()
     raise ContractError(
         f"Option {name} of {_name(owner)} has a type that no form has: {hint}.",
         "Use bool, int, float, str, Path, Literal, X | None, tuple[X, ...] or dict[str, scalar].",
@@ -218,6 +218,8 @@ def _dict(f: Field, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise OptionError(f.name, f"{f.name} must be a table, not {_shown(value)}.")
     for key, item in value.items():
+        if f.item is not None and _CONVERTERS[f.item](item) is None:
+            raise OptionError(f.name, f"{f.name}.{key} must be {_WORDS[f.item]}, not {_shown(item)}.")
         if not isinstance(item, _SCALARS) or (isinstance(item, float) and not math.isfinite(item)):
             raise OptionError(
                 f.name, f"{f.name}.{key} must be a text, a finite number, true or false, not {_shown(item)}."

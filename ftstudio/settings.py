@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.api import option
-from ftstudio.errors import InputError
+from ftstudio.errors import InputError, OptionError
 from ftstudio.files import config_dir, explain, quote
 from ftstudio.options import parse
 
@@ -21,6 +21,17 @@ class Settings:
     probe_seconds: float = option(
         20.0, help="How long a plugin may take to describe itself before it is given up.", gt=0, unit="s"
     )
+    slots: dict[str, int] = option(
+        {}, help='Runs that may compute at one time on a place, "cpu", "mps" or "gpu0"; one where nothing is said.'
+    )
+    stop_seconds: float = option(
+        600.0, help="How long a run may take to answer a stop before it is ended by force.", gt=0, unit="s"
+    )
+
+    def __post_init__(self) -> None:
+        for place, count in self.slots.items():
+            if count < 1:
+                raise OptionError("slots", f"slots.{place} must be a whole number from 1.")
 
 
 def settings_path() -> Path:

@@ -1,37 +1,119 @@
-"""Where a run may compute, found without torch."""
+"""Where runs may compute, found without torch: devices, the places that they take, and who else is there.
+
+A *device* has torch's name, which depends on CUDA_VISIBLE_DEVICES; its *place* is the same for every process of this
+machine: "cpu", "mps", or "gpu" and the number that nvidia-smi gives it. Workers number GPUs in that order too
+(CUDA_DEVICE_ORDER=PCI_BUS_ID), so that both names mean one card.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.errors import InputError
 from ftstudio.files import quote
 
-_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]+)?\Z")
+_DEVICE = re.compile(r"(?:cpu|mps|cuda(?::([0-9]+))?)\Z")
+NVIDIA_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where to compute: `name` in torch's words, `place` on this machine."""
+
+    name: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A process that holds memory of a GPU; `user` is "" where it cannot be known."""
+
+    pid: int
+    user: str
+    bytes: int
+
+
+def candidates(wanted: str = "auto") -> tuple[Device, ...]:
+    """The devices that a word allows, best first; never empty. Raises InputError for a word that names none."""
+    match = _DEVICE.match(wanted)
+    if wanted != "auto" and match is None:
+        raise InputError(f"{quote(wanted)} is no device.", "Write cpu, cuda, cuda:0 ... or mps.")
+    if wanted in {"cpu", "mps"}:
+        return (Device(wanted, wanted),)
+    gpus = tuple(Device(f"cuda:{i}", f"gpu{number}") for i, number in enumerate(_visible_gpus()))
+    if match is not None and match[1] is not None:
+        index = int(match[1])
+        return (gpus[index],) if index < len(gpus) else (Device(wanted, f"gpu{index}"),)
+    if wanted == "cuda":
+        return gpus or (Device("cuda:0", "gpu0"),)
+    if gpus and _torch_has_cuda():
+        return gpus
+    apple = platform.system() == "Darwin" and platform.machine() == "arm64"
+    return (Device("mps", "mps"),) if apple else (Device("cpu", "cpu"),)
 
 
 def choose_device(wanted: str = "auto") -> str:
-    """The device's name in torch's words. Raises InputError for a word that is none."""
-    if wanted != "auto":
-        if not _DEVICE.match(wanted):
-            raise InputError(f"{quote(wanted)} is no device.", "Write cpu, cuda, cuda:0 ... or mps.")
-        return "cuda:0" if wanted == "cuda" else wanted
-    if _has_cuda():
-        return "cuda:0"
-    return "mps" if platform.system() == "Darwin" and platform.machine() == "arm64" else "cpu"
+    """The best allowed device in torch's words. Raises InputError for a word that names none."""
+    return candidates(wanted)[0].name
 
 
-def _has_cuda() -> bool:
-    """An NVIDIA driver with a GPU that may be used, and a torch that was not built for the CPU alone."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}:
-        return False
-    if not any(Path("/dev").glob("nvidia[0-9]*")):
-        return False
+def _visible_gpus() -> list[int]:
+    """The numbers of the GPUs that CUDA_VISIBLE_DEVICES leaves, in its order."""
+    present = sorted(
+        int(p.name.removeprefix("nvidia")) for p in Path("/dev").glob("nvidia[0-9]*") if p.name[6:].isdigit()
+    )
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        return present
+    numbers = []
+    for word in listed.split(","):
+        if not word.strip().isdigit() or int(word) not in present:
+            break  # as CUDA does: what follows an invalid entry is invisible
+        numbers.append(int(word))
+    return numbers
+
+
+def _torch_has_cuda() -> bool:
+    """A torch that was not built for the CPU alone."""
     try:
         return not importlib.metadata.version("torch").endswith("+cpu")
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def tenants() -> Mapping[str, list[Tenant]]:
+    """Place -> the processes that hold memory of that GPU; empty where there is no nvidia-smi to ask."""
+    numbers = {uuid: f"gpu{index}" for index, uuid in _ask_nvidia("--query-gpu=index,uuid")}
+    found: dict[str, list[Tenant]] = {place: [] for place in numbers.values()}
+    for uuid, pid, mebibytes in _ask_nvidia("--query-compute-apps=gpu_uuid,pid,used_memory"):
+        if uuid in numbers and pid.isdigit():
+            size = int(mebibytes) << 20 if mebibytes.isdigit() else 0
+            found[numbers[uuid]].append(Tenant(int(pid), _user_of(int(pid)), size))
+    return found
+
+
+def _ask_nvidia(query: str) -> list[list[str]]:
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", query, "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
+
+
+def _user_of(pid: int) -> str:
+    import pwd  # noqa: PLC0415 - only where a GPU has tenants
+
+    with contextlib.suppress(OSError, KeyError):
+        return pwd.getpwuid(Path(f"/proc/{pid}").stat().st_uid).pw_name
+    return ""

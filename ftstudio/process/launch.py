@@ -6,22 +6,26 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 from ftstudio.errors import InputError
 from ftstudio.files import RecordLock, explained
-from ftstudio.process.devices import choose_device
-from ftstudio.process.supervisor import Supervisor, last_state
+from ftstudio.process.devices import candidates
+from ftstudio.process.endings import RUN_VARIABLE, last_state
+from ftstudio.process.supervisor import Supervisor
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, read_state
+from ftstudio.settings import read_settings
 
 
 def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
-    """Start a run under a supervisor of its own, and return once that lives. Raises InputError with its reason."""
-    place = choose_device(device)
+    """Start a run under a supervisor of its own, and return once that has a slot or waits in the queue.
+
+    Raises InputError with the supervisor's reason when it does not take the run.
+    """
+    candidates(device)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "ftstudio.process.supervisor", str(run.path), str(attempt), place, str(writer)]
+    command = [sys.executable, "-m", "ftstudio.process.supervisor", str(run.path), str(attempt), device, str(writer)]
     with explained(run.console):
         console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
@@ -33,6 +37,7 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
             pass_fds=(writer,),
             start_new_session=True,
             cwd="/",
+            env={name: value for name, value in os.environ.items() if name != RUN_VARIABLE},
         )
     finally:
         os.close(console)
@@ -40,7 +45,7 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     with os.fdopen(reader, "rb") as pipe:
         said = pipe.read().decode("utf-8", "replace")
     child.wait()
-    if said != "started":
+    if said != "ok":
         raise InputError(said or f"The supervisor of {run.title} did not start.", f"See {run.console}.")
 
 
@@ -54,7 +59,10 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
         where = "" if known.host == socket.gethostname() else f" on {known.host}, as far as can be seen from here"
         raise InputError(f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {run.title}")
     if known.state == "finished":
-        raise InputError(f"{run.title} has finished; there is nothing to go on with.", "Start a new run.")
+        raise InputError(
+            f"{run.title} has finished; there is nothing to go on with.",
+            f"Go on from it in a new run: ftstudio run {run.project} --from {run.title}",
+        )
     attempt = known.attempt + 1
     if accept_changed_data:
         ask(run, "accept-changed-data", attempt)
@@ -70,13 +78,12 @@ def run_inline(run: RunFolder, attempt: int = 1, device: str = "auto") -> int:
     with explained(run.path):
         if not lock.acquire():
             raise InputError(f"{run.title} is running already.", "Follow it with 'ftstudio status'.")
-        place = choose_device(device)
-        supervisor = Supervisor(run, attempt, place)
+        supervisor = Supervisor(run, attempt, candidates(device), read_settings())
         supervisor.write("running")
     try:
-        code = work(run, attempt, place)
+        code = work(run, attempt, supervisor.device.name)
         state, reason = last_state(run, attempt) or ("failed", f"The worker ended with exit code {code}.")
-        supervisor.write(state, reason, ended=time.time(), exit_code=code)
+        supervisor.end(state, reason, code)
     finally:
         lock.release()
     return code

@@ -1,7 +1,8 @@
 """The supervisor: the small detached parent of a run. `python -m ftstudio.process.supervisor RUN ATTEMPT DEVICE FD`.
 
-It holds the run's lock, writes state.toml (nobody else does), starts the worker, forwards SIGTERM to it, waits,
-and writes down how it ended. It loads no torch and no plugin, and it owes nothing to the terminal that started it.
+It holds the run's lock, writes state.toml (nobody else does), waits for its slot, starts the worker, forwards SIGTERM
+to it, waits, and writes down how it ended. It loads no torch and no plugin, and owes nothing to the terminal that
+started it. docs/runs.md says in which order things happen, and why.
 """
 
 from __future__ import annotations
@@ -13,92 +14,221 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ftstudio.files import RecordLock, explain, open_log, tail_bytes, write_toml
+from ftstudio.errors import FtstudioError
+from ftstudio.files import (
+    RecordLock,
+    Reserve,
+    bound_log,
+    explain,
+    is_disk_full,
+    lock_holder,
+    open_log,
+    state_dir,
+    toml_text,
+    why_locks_fail,
+    write_atomic,
+)
+from ftstudio.process import endings
+from ftstudio.process.devices import Device, candidates
+from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
-from ftstudio.runs.events import EventWriter, parse_event
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import boot_id
+from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
+QUEUE_SECONDS = 0.5
 GROUP_SECONDS = 5.0
-STOP_SECONDS = 600.0
+CONSOLE_BYTES = 64 << 20
 
 
 class Supervisor:
-    """One attempt of one run."""
+    """One run, from its place in the queue to its end; with auto_resume that can be several attempts."""
 
-    def __init__(self, run: RunFolder, attempt: int, device: str) -> None:
-        self.run, self.attempt, self.device = run, attempt, device
+    def __init__(self, run: RunFolder, attempt: int, devices: Sequence[Device], settings: Settings) -> None:
+        self.run, self.attempt, self.settings = run, attempt, settings
+        self.turn = Turn(run, devices, settings.slots)
+        self.device = devices[0]
         self.started = time.time()
         self.worker: subprocess.Popen[bytes] | None = None
-        self.terminated = self.killed = self.stopping = False
+        self.asked_of_us = endings.Asked()
+        self.stop_since: float | None = None
+        self.reserve: Reserve | None = None
+
+    # ------------------------------------------------------------------------------------------- state.toml
 
     def write(self, state: str, reason: str = "", **more: Any) -> None:
-        """Write state.toml."""
+        """Write state.toml. Raises OSError."""
+        write_atomic(self.run.state, self._state_text(state, reason, more))
+
+    def _state_text(self, state: str, reason: str, more: dict[str, Any]) -> str:
         live = self.worker is not None and self.worker.returncode is None
-        write_toml(
-            self.run.state,
-            {
-                "state": state,
-                "reason": reason,
-                "attempt": self.attempt,
-                "pid": os.getpid(),
-                "worker_pid": self.worker.pid if live and self.worker else None,
-                "started": self.started,
-                "boot_id": boot_id(),
-                "host": socket.gethostname(),
-                "device": self.device,
-                **more,
-            },
-        )
+        return toml_text({
+            "state": state,
+            "reason": reason,
+            "attempt": self.attempt,
+            "pid": os.getpid(),
+            "worker_pid": self.worker.pid if live and self.worker else None,
+            "started": self.started,
+            "boot_id": boot_id(),
+            "host": socket.gethostname(),
+            "device": self.device.name,
+            "place": self.device.place,
+            **more,
+        })  # fmt: skip
+
+    def _say(self, state: str, reason: str = "") -> None:
+        """Write a state that is not the last: a disk that is full now keeps no run from going on."""
+        with contextlib.suppress(OSError):
+            self.write(state, reason)
+
+    def end(self, state: str, reason: str, exit_code: int | None = None) -> None:
+        """Write the last state; on a full disk into the room that was reserved for it."""
+        more = {"ended": time.time(), "exit_code": exit_code}
+        try:
+            self.write(state, reason, **more)
+        except OSError as error:
+            if self.reserve is None or not is_disk_full(error):
+                raise
+            self.reserve.replace(self.run.state, self._state_text(state, reason, more))
+
+    # ---------------------------------------------------------------------------------------------- the run
+
+    def begin(self) -> None:
+        """Join the queue and write the first state: `starting` with a slot in hand, else `queued`. Raises OSError."""
+        self.reserve = Reserve(self.run.path / f".state.{os.getpid()}.reserve")
+        self.turn.join()
+        if self.turn.come():
+            self._take_device()
+            self.write("starting")
+        else:
+            self.write("queued", self.turn.reason)
 
     def supervise(self) -> None:
-        """Start the worker, wait for it, write down how it ended."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        """Wait for the slot, start the worker, wait for it, write down how it ended."""
         signal.signal(signal.SIGTERM, self._on_term)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            if not self._wait_for_turn():
+                return
+            while True:
+                steps_before = endings.newest_step(self.run)
+                state, reason, code = self._one_attempt()
+                goes_on = endings.goes_on(self.run, state, self.asked_of_us, code, steps_before)
+                if not goes_on:
+                    self.end(state, reason, code)
+                    return
+                self.attempt += 1
+                self._say("starting", f"Resumed by itself: {reason}")
+        finally:
+            self.turn.leave()
+            if self.reserve is not None:
+                self.reserve.drop()
+
+    def _wait_for_turn(self) -> bool:
+        """Poll until the slot is ours; False when the run was withdrawn meanwhile, which is then its end."""
+        said = self.turn.reason
+        while self.turn.slot is None:
+            time.sleep(QUEUE_SECONDS)
+            ended = self._ended_while_waiting()
+            if ended is not None:
+                self.end(*ended)
+                return False
+            if self.turn.come():
+                self._take_device()
+                self._say("starting")
+            elif self.turn.reason != said:
+                said = self.turn.reason
+                self._say("queued", said)
+        return True
+
+    def _ended_while_waiting(self) -> tuple[str, str] | None:
+        if asked(self.run, "stop", self.attempt) or asked(self.run, "kill", self.attempt):
+            answer(self.run, "stop")
+            answer(self.run, "kill")
+            return "stopped", "Withdrawn from the queue."
+        if self.asked_of_us.terminated:
+            return "interrupted", "Ended by SIGTERM while it waited."
+        return ("stopped", "Its ticket was taken away.") if self.turn.withdrawn() else None
+
+    def _take_device(self) -> None:
+        assert self.turn.device is not None
+        self.device = self.turn.device
+
+    # ------------------------------------------------------------------------------------------ one attempt
+
+    def _one_attempt(self) -> tuple[str, str, int]:
+        """State, reason and exit code of the worker."""
+        endings.end_leftovers(self.run)
+        before = endings.oom_kills()
         self.worker = self._start()
-        self.write("running")
+        self._say("running")
+        looked = 0.0
         while self.worker.poll() is None:
             self._look()
+            if time.monotonic() - looked > 1.0:
+                looked = time.monotonic()
+                self._bound_console()
             time.sleep(POLL_SECONDS)
         self._end_group(self.worker.pid)
-        state, reason = self._verdict(self.worker.returncode)
-        self.write(state, reason, ended=time.time(), exit_code=self.worker.returncode)
+        self._bound_console()
+        code = self.worker.returncode
+        self.asked_of_us.memory_ran_out = endings.oom_kills() > before
+        return *endings.verdict(self.run, self.attempt, code, self.asked_of_us), code
 
     def _start(self) -> subprocess.Popen[bytes]:
         console = open_log(self.run.console)
+        extra = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
         try:
             return subprocess.Popen(
-                [sys.executable, "-m", "ftstudio.process.worker", str(self.run.path), str(self.attempt), self.device],
+                [
+                    sys.executable,
+                    "-m",
+                    "ftstudio.process.worker",
+                    str(self.run.path),
+                    str(self.attempt),
+                    self.device.name,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
+                env={**os.environ, **extra, endings.RUN_VARIABLE: str(self.run.path)},
             )
         finally:
             os.close(console)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
-        self.terminated = True
+        self.asked_of_us.terminated = True
         if self.worker is not None and self.worker.returncode is None:
             self.worker.send_signal(signal.SIGTERM)
 
     def _look(self) -> None:
-        """Requests that are the supervisor's to meet, and the state that follows from the others."""
+        """Requests that are the supervisor's to meet, and what follows from those that the worker does not meet."""
         assert self.worker is not None
         if asked(self.run, "kill", self.attempt):
-            self.killed = True
+            self.asked_of_us.killed = True
             answer(self.run, "kill")
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.worker.pid, signal.SIGKILL)
-        if not self.stopping and asked(self.run, "stop", self.attempt):
-            self.stopping = True
-            self.write("stopping", "Finishing the step and committing a checkpoint.")
+            self._signal_group(signal.SIGKILL)
+        now = time.monotonic()
+        if self.stop_since is None and asked(self.run, "stop", self.attempt):
+            self.stop_since = now
+            self._say("stopping", "Finishing the step and committing a checkpoint.")
+        elif self.stop_since is None and not self.run.path.exists():
+            self.stop_since = now + GROUP_SECONDS - self.settings.stop_seconds  # it can commit nothing any more
+            self._signal_group(signal.SIGTERM)
+        elif self.stop_since is not None and now - self.stop_since > self.settings.stop_seconds:
+            self.asked_of_us.forced_after = self.settings.stop_seconds
+            self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        assert self.worker is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.worker.pid, number)
 
     def _end_group(self, group: int) -> None:
         """Nothing that the worker started may outlive it."""
@@ -111,68 +241,69 @@ class Supervisor:
                     return
                 time.sleep(0.05)
 
-    def _verdict(self, code: int) -> tuple[str, str]:
-        """State and reason: the worker's last word where it left one, else what its exit says."""
-        last = last_state(self.run, self.attempt)
-        if last is not None:
-            answer(self.run, "stop")
-            return last
-        if self.killed:
-            state, reason = "interrupted", "Killed on request."
-        elif code < 0:
-            name = signal.Signals(-code).name
-            hint = " It may have run out of memory." if -code == signal.SIGKILL else ""
-            state, reason = "interrupted", f"The worker was ended by signal {-code} ({name}).{hint}"
-        elif code == 0:
-            state, reason = "failed", "The worker exited without finishing: a plugin may have ended the process."
-        else:
-            state, reason = "failed", self._last_words(code)
+    def _bound_console(self) -> None:
         with contextlib.suppress(OSError):
-            events = EventWriter(self.run.events, self.attempt)
-            events.write("state", state=state, reason=reason)
-            events.close()
-        return state, reason
-
-    def _last_words(self, code: int) -> str:
-        lines = tail_bytes(self.run.console, 4000).decode("utf-8", "replace").strip().splitlines()
-        said = f" Its last line: {lines[-1][:200]}" if lines else ""
-        return f"The worker ended with exit code {code}.{said}"
+            bound_log(self.run.console, CONSOLE_BYTES)
 
 
-def last_state(run: RunFolder, attempt: int) -> tuple[str, str] | None:
-    """The worker's last word, when the stream ends with one of this attempt."""
-    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
-        event = parse_event(line, 0)
-        if event is None:
-            continue
-        final = event.kind == "state" and event.attempt == attempt and event.data.get("state") != "running"
-        return (str(event.data.get("state")), str(event.data.get("reason", ""))) if final else None
-    return None
+def refusal(run: RunFolder, lock: RecordLock) -> str:
+    """Take the run's lock, or say why this process may not supervise it. Raises OSError."""
+    broken = _locks_broken(run.path)
+    if broken:
+        return (
+            f"Record locks do not work in {run.project}: {broken}. Without them nobody could tell a live run from a "
+            "dead one. Put the project on a local disk, or on a network file system that has locks."
+        )
+    if not lock.acquire():
+        return f"{run.title} is running already. Follow it: ftstudio attach {run.title}"
+    worker = lock_holder(run.worker_lock)
+    if worker is not None:
+        return (
+            f"A worker of an earlier attempt of {run.title} (process {worker}) still commits its checkpoint. "
+            "Try again in a moment."
+        )
+    return ""
+
+
+def _locks_broken(folder: Path) -> str:
+    """`why_locks_fail`, asked once a file system and boot."""
+    known = state_dir() / "locks" / f"{folder.stat().st_dev}.{boot_id()}"
+    if known.exists():
+        return ""
+    broken = why_locks_fail(folder)
+    if not broken:
+        with contextlib.suppress(OSError):
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.touch()
+    return broken
 
 
 def main() -> None:
-    """Take the lock, say so through the descriptor, and supervise."""
+    """Take the lock, join the queue, say so through the descriptor, and supervise."""
     path, attempt, device, descriptor = sys.argv[1:]
     if os.fork():
         os._exit(0)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     run, said = RunFolder(Path(path)), int(descriptor)
     lock = RecordLock(run.lock)
     try:
-        if not lock.acquire():
-            os.write(said, f"{run.title} is running already.".encode())
+        refused = refusal(run, lock)
+        if refused:
+            os.write(said, refused.encode())
             return
-        supervisor = Supervisor(run, int(attempt), device)
-        supervisor.write("starting")
-    except OSError as error:
-        os.write(said, str(explain(error, run.path)).encode())
+        supervisor = Supervisor(run, int(attempt), candidates(device), read_settings())
+        supervisor.begin()
+    except (OSError, FtstudioError) as error:
+        os.write(said, str(explain(error, run.path) if isinstance(error, OSError) else error).encode())
         return
-    os.write(said, b"started")
+    os.write(said, b"ok")
     os.close(said)
     try:
         supervisor.supervise()
     except OSError as error:
         with contextlib.suppress(OSError):
-            supervisor.write("interrupted", str(explain(error, run.path)), ended=time.time())
+            supervisor.end("interrupted", str(explain(error, run.path)))
     finally:
         lock.release()
 

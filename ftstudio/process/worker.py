@@ -24,7 +24,7 @@ from ftstudio.project import Project
 from ftstudio.runs.checkpoints import clean, newest
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project
-from ftstudio.runs.status import EXIT_CODES, State
+from ftstudio.runs.status import DISK_FULL, EXIT_CODES, State
 
 
 def work(folder: RunFolder, attempt: int, device: str) -> int:
@@ -111,7 +111,7 @@ def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
         state: State = "stopped" if asked == "asked" else "interrupted"
         return state, str(error), EXIT_CODES[state]
     if isinstance(error, OSError) and is_disk_full(error):
-        return "interrupted", str(explain(error, Path(error.filename) if error.filename else None)), 3
+        return "interrupted", str(explain(error, Path(error.filename) if error.filename else None)), DISK_FULL
     if isinstance(error, FtstudioError):
         return "failed", str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):

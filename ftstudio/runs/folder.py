@@ -68,6 +68,16 @@ class RunFolder:
         return self.path / "control"
 
     @property
+    def origin(self) -> Path:
+        """The checkpoint that a fork went out from: a copy."""
+        return self.path / "origin"
+
+    @property
+    def quarantine(self) -> Path:
+        """Checkpoints that were found damaged, each with the reason beside it."""
+        return self.path / "quarantine"
+
+    @property
     def checkpoints(self) -> Path:
         """Committed checkpoints, one folder a step."""
         return self.path / "checkpoints"

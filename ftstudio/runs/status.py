@@ -27,6 +27,10 @@ GLYPHS: Mapping[State, str] = {
 }  # fmt: skip
 
 
+DISK_FULL = 75
+"""Exit code of a worker that ended for lack of space (EX_TEMPFAIL): its last event may not have fitted either."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
     """state.toml, read. `exit_code` is the worker's, negative for a signal."""

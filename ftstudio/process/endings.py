@@ -1,0 +1,141 @@
+"""How an attempt ended: the worker's last word where it left one, else what its exit and the requests say.
+
+Also what is swept up between attempts. Used by the supervisor alone, so it loads as little as that does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftstudio.files import read_toml, tail_bytes
+from ftstudio.runs.control import answer
+from ftstudio.runs.events import EventWriter, parse_event
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import DISK_FULL, age_text
+
+RUN_VARIABLE = "FTSTUDIO_RUN"
+"""Set for a worker and inherited by all that it starts: whose they are, should they outlive it."""
+
+VMSTAT = Path("/proc/vmstat")
+
+
+@dataclass
+class Asked:
+    """What was asked of an attempt, or done to it, that its end may come from."""
+
+    terminated: bool = False
+    killed: bool = False
+    forced_after: float | None = None  # seconds that a stop was not answered for
+    memory_ran_out: bool = False  # the kernel killed something for lack of memory meanwhile
+
+
+def verdict(run: RunFolder, attempt: int, code: int, asked_of_us: Asked) -> tuple[str, str]:
+    """State and reason at the end of an attempt; what the worker could not say is added to the events."""
+    said = last_state(run, attempt)
+    answer(run, "stop")
+    answer(run, "checkpoint")
+    if said is not None:
+        return said
+    state, reason = _unsaid(run, code, asked_of_us)
+    with contextlib.suppress(OSError):
+        events = EventWriter(run.events, attempt)
+        events.write("state", state=state, reason=reason)
+        events.close()
+    return state, reason
+
+
+def _unsaid(run: RunFolder, code: int, asked_of_us: Asked) -> tuple[str, str]:
+    if not run.path.exists():
+        return "interrupted", "Its run folder is gone."
+    if asked_of_us.killed:
+        return "interrupted", "Killed on request."
+    if asked_of_us.forced_after is not None:
+        waited = age_text(asked_of_us.forced_after)
+        return (
+            "stopped",
+            f"It did not answer the request to stop within {waited} and was ended by force: what came after its "
+            "last checkpoint is lost.",
+        )
+    if code == DISK_FULL:
+        return "interrupted", "The disk is full. Free some space, then resume it."
+    if code < 0:
+        return "interrupted", _signal_reason(-code, asked_of_us)
+    if code == 0:
+        return "failed", "The worker exited without finishing: a plugin may have ended the process."
+    return "failed", _last_words(run, code)
+
+
+def _signal_reason(number: int, asked_of_us: Asked) -> str:
+    name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+    reason = f"The worker was ended by signal {number} ({name})."
+    if number != signal.SIGKILL:
+        return reason
+    if asked_of_us.memory_ran_out:
+        return (
+            f"{reason} The kernel ran out of memory meanwhile: try a smaller per_device_train_batch_size or max_length."
+        )
+    return f"{reason} Somebody killed it, or it ran out of memory."
+
+
+def _last_words(run: RunFolder, code: int) -> str:
+    lines = tail_bytes(run.console, 4000).decode("utf-8", "replace").strip().splitlines()
+    said = f" Its last line: {lines[-1][:200]}" if lines else ""
+    return f"The worker ended with exit code {code}.{said}"
+
+
+def last_state(run: RunFolder, attempt: int) -> tuple[str, str] | None:
+    """The worker's last word, when the stream ends with one of this attempt."""
+    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
+        event = parse_event(line, 0)
+        if event is None:
+            continue
+        final = event.kind == "state" and event.attempt == attempt and event.data.get("state") != "running"
+        return (str(event.data.get("state")), str(event.data.get("reason", ""))) if final else None
+    return None
+
+
+# ---------------------------------------------------------------------------------------- between attempts
+
+
+def goes_on(run: RunFolder, state: str, asked_of_us: Asked, code: int, step_before: int) -> bool:
+    """Whether a run with auto_resume starts a new attempt by itself: interrupted by no wish of anybody, with room on
+    the disk, and with a newer checkpoint than the attempt began with, so that it cannot go round for ever.
+    """
+    unwanted = state == "interrupted" and code != DISK_FULL and not (asked_of_us.killed or asked_of_us.terminated)
+    return unwanted and wants_auto_resume(run) and newest_step(run) > step_before
+
+
+def wants_auto_resume(run: RunFolder) -> bool:
+    """What run.toml says; False when it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return read_toml(run.record).get("auto_resume") is True
+    return False
+
+
+def newest_step(run: RunFolder) -> int:
+    """The step of the newest committed checkpoint, -1 without one; names only."""
+    with contextlib.suppress(OSError):
+        return max((int(p.name) for p in run.checkpoints.iterdir() if p.name.isdigit()), default=-1)
+    return -1
+
+
+def end_leftovers(run: RunFolder) -> None:
+    """Kill what a worker of an earlier attempt started and what outlived both it and its supervisor (Linux)."""
+    mark = f"{RUN_VARIABLE}={run.path}".encode("utf-8", "surrogateescape")
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if entry.name != str(os.getpid()) and mark in (entry / "environ").read_bytes().split(b"\0"):
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def oom_kills(vmstat: Path = VMSTAT) -> int:
+    """How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in vmstat.read_text("ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,107 @@
+"""A supervisor's wait for its slot: whose turn it is, and the sentence that says what is waited for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ftstudio.files import RecordLock, size_text
+from ftstudio.process.devices import Device, tenants
+from ftstudio.runs import queue
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import read_state
+
+LOOK_SECONDS = 2.0
+"""How often the whole queue is read while every slot is taken, and nvidia-smi is asked, which takes half a second."""
+
+
+@dataclass
+class Turn:
+    """A run's wait for one of some devices. `device` and `slot` are set once it has its turn."""
+
+    run: RunFolder
+    devices: Sequence[Device]
+    slots: Mapping[str, int]
+    device: Device | None = None
+    slot: RecordLock | None = None
+    reason: str = ""
+    _looked: float = float("-inf")
+    _asked: float = float("-inf")
+    _taken: str = ""
+
+    def join(self) -> None:
+        """Take a ticket. Raises OSError."""
+        queue.take_ticket(self.run, [device.place for device in self.devices])
+
+    def come(self) -> bool:
+        """Whether the turn has come; takes the slot and gives the ticket back. Says in `reason` why not."""
+        free = [d for d in self.devices if not queue.is_full(d.place, self.slots)]
+        now = time.monotonic()
+        if not free and now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
+        ahead = self._ahead()
+        for device in free:
+            if any(device.place in ticket.places for ticket in ahead):
+                continue
+            self.slot = self._undisturbed(device)
+            if self.slot is not None:
+                self.device = device
+                queue.give_back(self.run)
+                return True
+        self.reason = self._taken or self._behind(ahead)
+        return False
+
+    def withdrawn(self) -> bool:
+        """Whether somebody took the ticket away. Raises OSError."""
+        return queue.ticket_of(self.run) is None
+
+    def leave(self) -> None:
+        """Give ticket and slot back."""
+        queue.give_back(self.run)
+        if self.slot is not None:
+            self.slot.release()
+
+    def _ahead(self) -> list[queue.Ticket]:
+        """The living tickets before this one."""
+        waiting = queue.tickets()
+        mine = next((t.order for t in waiting if t.run.path == self.run.path), None)
+        return [ticket for ticket in waiting if mine is None or ticket.order < mine]
+
+    def _undisturbed(self, device: Device) -> RecordLock | None:
+        """A slot of a device, unless a stranger's process holds memory of it."""
+        if device.place.startswith("gpu"):
+            now = time.monotonic()
+            if now - self._asked >= LOOK_SECONDS:
+                self._asked, self._taken = now, self._strangers(device.place)
+            if self._taken:
+                return None
+        return queue.take_slot(self.run, device.place, self.slots)
+
+    def _strangers(self, place: str) -> str:
+        """The sentence on processes that hold memory of a GPU and are no runs of ours, or ""."""
+        ours = {read_state(run).worker_pid for run in queue.holders(place, self.slots)}
+        found = [tenant for tenant in tenants().get(place, []) if _session(tenant.pid) not in ours]
+        if not found:
+            return ""
+        who = f"process {found[0].pid} of {found[0].user or 'somebody'}"
+        if len(found) > 1:
+            who = f"{len(found)} processes, {who} among them,"
+        return f"Waits for {place}: {who} uses {size_text(sum(tenant.bytes for tenant in found))} of its memory."
+
+    def _behind(self, ahead: Sequence[queue.Ticket]) -> str:
+        places = [device.place for device in self.devices]
+        before = [run.title for place in places for run in queue.holders(place, self.slots)]
+        before += [ticket.run.title for ticket in ahead if set(ticket.places) & set(places)]
+        more = f" and {len(before) - 2} more" if len(before) > 2 else ""
+        behind = f", behind {', '.join(before[:2])}{more}" if before else ""
+        return f"Waits for {' or '.join(places)}{behind}."
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+    return None

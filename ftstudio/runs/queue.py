@@ -1,0 +1,166 @@
+"""The queue without a scheduler: a queued run is its waiting supervisor.
+
+    $XDG_STATE_HOME/ftstudio/queue/0000000000002000.1f3a…toml    a ticket: its place in the queue, and whose it is
+    $XDG_STATE_HOME/ftstudio/slots/gpu0.0                         a slot: a lock, and in it the run that holds it
+
+A ticket counts while its supervisor lives, which the kernel knows (the run's `lock`). A slot is taken by the lowest
+ticket that may use its place. When a supervisor dies, by whatever cause, both are free at once, and nobody has to
+clean up. Tickets change places by being renamed, under one lock for the whole queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftstudio.errors import InputError
+from ftstudio.files import RecordLock, exclusive, lock_holder, read_toml, state_dir, write_toml
+from ftstudio.runs.folder import RunFolder
+
+GAP = 1000
+"""Room between two tickets, so that a move renames one file."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A run's place in the queue. `places` are where it may compute, best first."""
+
+    path: Path
+    order: int
+    run: RunFolder
+    places: tuple[str, ...]
+
+    @property
+    def lives(self) -> bool:
+        """Whether its supervisor still waits."""
+        return lock_holder(self.run.lock) is not None
+
+
+# ------------------------------------------------------------------------------------------------ tickets
+
+
+def queue_folder() -> Path:
+    """Where the tickets are. Raises OSError."""
+    folder = state_dir() / "queue"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def take_ticket(run: RunFolder, places: Sequence[str]) -> Ticket:
+    """Join the queue at its end. Only the run's supervisor does this, holding the run's lock. Raises OSError."""
+    folder = queue_folder()
+    with exclusive(folder):
+        for old in folder.glob(f"*.{_key(run)}.toml"):
+            old.unlink()
+        order = max((t.order for t in _read(folder)), default=0) + GAP
+        path = folder / _name(order, run)
+        write_toml(path, {"run": str(run.path), "places": list(places)})
+    return Ticket(path, order, run, tuple(places))
+
+
+def give_back(run: RunFolder) -> None:
+    """Leave the queue."""
+    with contextlib.suppress(OSError):
+        folder = queue_folder()
+        with exclusive(folder):
+            for path in folder.glob(f"*.{_key(run)}.toml"):
+                path.unlink()
+
+
+def tickets() -> list[Ticket]:
+    """The tickets whose supervisors wait, in order. Raises OSError."""
+    return [ticket for ticket in _read(queue_folder()) if ticket.lives]
+
+
+def ticket_of(run: RunFolder) -> Ticket | None:
+    """A run's ticket, wherever it was moved to; None when it was taken away. Raises OSError."""
+    return next((ticket for ticket in _read(queue_folder()) if ticket.run.path == run.path), None)
+
+
+def move(run: RunFolder, before: RunFolder | None) -> list[Ticket]:
+    """Put a waiting run before another one, or at the end, and return the queue as it is then.
+
+    Raises InputError when one of them does not wait, OSError when the queue cannot be written.
+    """
+    folder = queue_folder()
+    with exclusive(folder):
+        for ticket in _read(folder):
+            if not ticket.lives:
+                ticket.path.unlink(missing_ok=True)
+        waiting = _read(folder)
+        mine = _waiting(waiting, run)
+        rest = [ticket for ticket in waiting if ticket is not mine]
+        at = len(rest) if before is None else rest.index(_waiting(rest, before))
+        _renumber([*rest[:at], mine, *rest[at:]])
+    return tickets()
+
+
+def _waiting(queue: Iterable[Ticket], run: RunFolder) -> Ticket:
+    for ticket in queue:
+        if ticket.run.path == run.path:
+            return ticket
+    raise InputError(f"{run.title} does not wait in the queue.", "See 'ftstudio queue list'.")
+
+
+def _renumber(queue: Sequence[Ticket]) -> None:
+    """Give the tickets rising numbers above all that are in use, the last one first: cut short, it only moved less."""
+    top = max(ticket.order for ticket in queue)
+    for index, ticket in reversed(list(enumerate(queue, start=1))):
+        ticket.path.rename(ticket.path.with_name(_name(top + index * GAP, ticket.run)))
+
+
+def _read(folder: Path) -> list[Ticket]:
+    """All tickets by their order; what is no ticket, or is being renamed this instant, is passed over."""
+    found = []
+    for path in sorted(folder.glob("[0-9]*.toml")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            table = read_toml(path)
+            places = tuple(str(place) for place in table["places"])
+            found.append(Ticket(path, int(path.name.partition(".")[0]), RunFolder(Path(table["run"])), places))
+    return found
+
+
+def _name(order: int, run: RunFolder) -> str:
+    return f"{order:016d}.{_key(run)}.toml"
+
+
+def _key(run: RunFolder) -> str:
+    return hashlib.sha256(str(run.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+# -------------------------------------------------------------------------------------------------- slots
+
+
+def slot_paths(place: str, slots: Mapping[str, int]) -> list[Path]:
+    """The lock files of a place: as many as runs may compute there at one time. Raises OSError."""
+    folder = state_dir() / "slots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder / f"{place}.{number}" for number in range(slots.get(place, 1))]
+
+
+def take_slot(run: RunFolder, place: str, slots: Mapping[str, int]) -> RecordLock | None:
+    """A slot of a place, held until it is released or this process ends; None when all are taken. Raises OSError."""
+    for path in slot_paths(place, slots):
+        lock = RecordLock(path)
+        if lock_holder(path) is None and lock.acquire():
+            lock.note(str(run.path))
+            return lock
+    return None
+
+
+def holders(place: str, slots: Mapping[str, int]) -> list[RunFolder]:
+    """The runs that compute on a place now. Raises OSError."""
+    noted = [path.read_text("utf-8") for path in _held(place, slots)]
+    return [RunFolder(Path(text)) for text in noted if text]
+
+
+def _held(place: str, slots: Mapping[str, int]) -> Iterator[Path]:
+    return (path for path in slot_paths(place, slots) if lock_holder(path) is not None)
+
+
+def is_full(place: str, slots: Mapping[str, int]) -> bool:
+    """Whether every slot of a place is taken; opens nothing but the slots. Raises OSError."""
+    return len(list(_held(place, slots))) == len(slot_paths(place, slots))
