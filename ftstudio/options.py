@@ -204,7 +204,7 @@ def unknown_key(key: str, known: Iterable[str], renamed: Mapping[str, str] | Non
 
 def convert(f: Field, value: Any) -> Any:
     """One TOML value as the field's Python value. Raises OptionError, naming what was expected."""
-    if value is None and (f.nullable or f.default is None):
+    if value is None and f.nullable:
         return None
     if f.base == "tuple":
         items = value if isinstance(value, (list, tuple)) else [value]
