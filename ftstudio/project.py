@@ -23,6 +23,7 @@ __all__ = [
     "Selection",
     "create",
     "default_root",
+    "each_value",
     "edit",
     "example_files",
     "examples",
@@ -59,6 +60,26 @@ def _override(text: str) -> tuple[str, Any]:
     if not equals or not key or any(not part for part in key.split(".")):
         raise InputError(f"{quote(text)} is not of the form key.key=VALUE.", "For example: --set trainer.max_steps=10.")
     return key, parse_value(value.strip())
+
+
+def each_value(text: str) -> list[str]:
+    """One override a value of "key.key=A,B,C"; commas inside of quotes, brackets or braces do not part values.
+
+    Raises InputError when it is not of that form or holds fewer than two values.
+    """
+    key, values = _override(text)
+    if isinstance(values, str):  # A,B,C is no TOML value, but [A,B,C] may be one
+        as_list = parse_value(f"[{values}]")
+        values = as_list if isinstance(as_list, list) else [part.strip() for part in values.split(",")]
+    if not isinstance(values, list) or len(values) < 2 or "" in values:
+        raise InputError(
+            f"{quote(text)} does not name two values or more.", "For example: --each trainer.learning_rate=1e-5,1e-4."
+        )
+    return [f"{key}={_toml_value(value)}" for value in values]
+
+
+def _toml_value(value: Any) -> str:
+    return toml_text({"value": value}).partition("=")[2].strip()
 
 
 def default_root() -> Path:

@@ -9,13 +9,14 @@ import errno
 import hashlib
 import os
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftstudio.api import Checkpoint, ComponentError, Prompt
+from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
 from ftstudio.files import is_disk_full, read_toml, write_toml
 from ftstudio.plugins import Offer
@@ -61,12 +62,8 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
 
 def prepare(project: Project, run: WorkerRun) -> Prepared:
     """Fetch the model, load and choose the rows, tokenise them; write down what they were."""
-    models, sources = project.offer("model"), project.offer("dataset")
-    tokenizers, trainers = project.offer("tokenizer"), project.offer("trainer")
-
-    run.phase("fetching the model")
-    source = project.build("model")
-    model = borders.check_model(call(models, "fetch()", source.fetch, run), models)
+    sources, tokenizers, trainers = project.offer("dataset"), project.offer("tokenizer"), project.offer("trainer")
+    model = base_model(project, run)
 
     run.phase("loading the data")
     loader = project.build("dataset")
@@ -91,9 +88,30 @@ def prepare(project: Project, run: WorkerRun) -> Prepared:
     inputs = _inputs(prepared, run)
     if run.info.attempt > 1:
         compare_inputs(run, inputs)
+    elif run.lineage.get("data") not in {None, inputs["data"]["fingerprint"]}:
+        run.warn(f"The data are not those that {run.lineage.get('run')} was trained on.")
     write_toml(run.folder.inputs, inputs)
     measured.keep(project, encoded)
     return prepared
+
+
+def base_model(project: Project, run: WorkerRun) -> ModelRef:
+    """What training starts from: the project's model, or the weights that a fork takes over."""
+    offer = project.offer("model")
+    run.phase("fetching the model")
+    if run.weights_from is None:
+        return borders.check_model(call(offer, "fetch()", project.build("model").fetch, run), offer)
+    folder = run.weights_from.path
+    if (folder / "adapter_config.json").is_file():
+        merged = run.dir / "origin-merged"
+        if not (merged / "config.json").is_file():
+            trainer = project.build("trainer")
+            call(project.offer("trainer"), "export()", trainer.export, run.weights_from, merged, run)
+            for file in folder.glob("*token*"):
+                shutil.copyfile(file, merged / file.name)
+        folder = merged
+    name = f"{run.lineage.get('run')} at step {run.weights_from.step}"
+    return borders.check_model(ModelRef(folder, weights=True, name=name), offer)
 
 
 def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:

@@ -11,19 +11,21 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from ftstudio.api import Checkpoint
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.files import RecordLock, explain, is_disk_full, safe_text
 from ftstudio.process.devices import choose_device
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
-from ftstudio.runs.checkpoints import clean, newest
+from ftstudio.runs.checkpoints import clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import frozen_project
+from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, State
 
 
@@ -48,25 +50,38 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
         return error.exit_code
     with contextlib.closing(run), _signals(run), explained_end(run) as code:
         clean(folder.checkpoints)
-        go_on(run)
+        go_on(run, read_record(folder).lineage)
         result = run_all(project, run)
         run.state("finished", checkpoint=result.path.name, exit_code=0)
     lock.release()
     return code[0]
 
 
-def go_on(run: WorkerRun) -> None:
-    """Say that the attempt begins, and from where: a later one goes on from the newest checkpoint that verifies."""
-    found, said = newest(run.folder.checkpoints, run.folder.path / "quarantine")
-    run.resume_from = found if run.info.attempt > 1 else None
-    if run.info.attempt > 1:
-        run.state("running", devices=list(run.devices), resumed_from=run.resume_from.step if run.resume_from else 0)
-    else:
-        run.state("running", devices=list(run.devices))
+def go_on(run: WorkerRun, lineage: Mapping[str, Any]) -> None:
+    """Say that the attempt begins, and from where: the newest own checkpoint that verifies, or a fork's origin."""
+    found, said = newest(run.folder.checkpoints, run.folder.quarantine)
+    run.lineage = lineage
+    if lineage.get("weights_only"):
+        run.weights_from = _origin(run)
+    elif lineage and found is None:
+        found = _origin(run)
+    run.resume_from = found
+    later = run.info.attempt > 1
+    from_step: dict[str, Any] = {"resumed_from": found.step if found else 0} if later or found else {}
+    run.state("running", devices=list(run.devices), **from_step)
     for sentence in said:
         run.warn(sentence)
-    if run.info.attempt > 1 and run.resume_from is None:
+    if later and found is None:
         run.warn("There is no checkpoint to go on from: this attempt starts at the beginning.")
+
+
+def _origin(run: WorkerRun) -> Checkpoint:
+    try:
+        return open_checkpoint(run.folder.origin)
+    except ValueError as error:
+        raise InputError(
+            f"The checkpoint that {run.folder.title} goes out from is damaged: {error}.", "Fork again from another one."
+        ) from error
 
 
 def secrets_of(project: Project) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
@@ -88,6 +89,8 @@ class WorkerRun:
         self.project, self.dir, self.cache = project, folder.path, cache_dir()
         self.seed, self.devices = seed, devices
         self.resume_from: Checkpoint | None = None
+        self.lineage: Mapping[str, Any] = {}
+        self.weights_from: Checkpoint | None = None  # of a fork that takes no more than weights
         self.requests: WorkerRequests = WorkerRequests(folder, attempt)
         self.logged: dict[str, float] = {}
         self.training = False

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,30 @@ class Record:
     overrides: Mapping[str, Any]
     argv: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    auto_resume: bool = False
 
 
-def create_run(project: Project, argv: Sequence[str], problems: Sequence[Problem] = ()) -> RunFolder:
-    """Make the next numbered run folder of a project and freeze its settings. Raises InputError."""
+def create_run(
+    project: Project,
+    argv: Sequence[str],
+    problems: Sequence[Problem] = (),
+    *,
+    lineage: Mapping[str, Any] | None = None,
+    auto_resume: bool = False,
+) -> RunFolder:
+    """Make the next numbered run folder of a project and freeze its settings. Raises InputError.
+
+    `lineage` says from which run and step it goes out (`fork.Parent.lineage`); `auto_resume` lets its supervisor start
+    it again when it was interrupted by nobody's wish.
+    """
     runs = project.folder / "runs"
     refuse_symlinks(runs, project.folder)
     with explained(runs):
         runs.mkdir(exist_ok=True)
         run = _next_folder(runs)
         try:
-            write_toml(run.record, _record(project, argv, problems))
+            write_toml(run.record, {**_record(project, argv, problems), "lineage": lineage, "auto_resume": auto_resume})
             run.control.mkdir()
         except OSError as error:
             shutil.rmtree(run.path, ignore_errors=True)
@@ -107,6 +120,8 @@ def read_record(run: RunFolder) -> Record:
         overrides=raw.get("overrides", {}),
         argv=tuple(raw.get("argv", ())),
         problems=tuple(raw.get("problems", ())),
+        lineage=raw.get("lineage", {}),
+        auto_resume=raw.get("auto_resume") is True,
     )
 
 

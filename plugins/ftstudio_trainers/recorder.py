@@ -53,14 +53,21 @@ class Recorder:
         self._load_weights(checkpoint)
         self.metrics = dict(checkpoint.metrics)
         self.last = checkpoint
-        if self.at.best_step is not None:
-            folder = checkpoint.path.parent / f"{self.at.best_step:06d}"
-            if folder.is_dir():
-                value = {"eval_loss": cast("float", self.at.best_metric)}
-                self.best = Checkpoint(
-                    folder, self.at.best_step, checkpoint.base, value, checkpoint.tokenizer, checkpoint.shape
-                )
+        self._find_best(checkpoint)
         self.run.say(f"Going on after step {self.at.step}.")
+
+    def _find_best(self, resumed: Checkpoint) -> None:
+        """The best so far, beside the checkpoint. A fork has left its parent's behind, and counts what it evaluates."""
+        step = self.at.best_step
+        if step is None:
+            return
+        folder = resumed.path.parent / f"{step:06d}"
+        if folder.is_dir():
+            value = {"eval_loss": cast("float", self.at.best_metric)}
+            self.best = Checkpoint(folder, step, resumed.base, value, resumed.tokenizer, resumed.shape)
+        else:
+            self.at.best_metric = self.at.best_step = None
+            self.run.say(f"The best checkpoint so far, of step {step}, is not here: what counts is what comes.")
 
     def _load_weights(self, checkpoint: Checkpoint) -> None:
         model = self.setup.model

@@ -1,0 +1,96 @@
+"""How the command line reports the end of a run: the texts side by side, the losses, where the model is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+from ftstudio.cli import output
+from ftstudio.cli.follow import value_text
+from ftstudio.errors import InputError
+from ftstudio.project import Project
+from ftstudio.runs.events import Series, read_events
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import EXIT_CODES, GLYPHS, StateFile
+from ftstudio.runs.summary import few_rows_sentence, losses, samples
+
+LEFT_RUNNING = 130
+
+
+def command() -> str:
+    """How this program was called, for commands that are to be typed."""
+    called = sys.argv[0]
+    return f"{shlex.quote(sys.executable)} -m ftstudio" if called.endswith("__main__.py") else shlex.quote(called)
+
+
+def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json: bool) -> int:
+    """Report how a run ended, and return the exit code."""
+    if as_json:
+        result(folder, state, as_json=True)
+    elif state.state == "finished":
+        _summary(folder, project)
+    else:
+        output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
+        if state.state in {"stopped", "interrupted"}:
+            output.say(f"  Go on with it: {command()} resume {folder.title}")
+        if state.state == "failed" and state.exit_code != InputError.exit_code:
+            output.say(f"  The worker's output is in {folder.console}.")
+    return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
+
+
+def result(folder: RunFolder, state: StateFile, *, as_json: bool) -> None:
+    """The run's folder, or all that came of it as JSON."""
+    if not as_json:
+        output.data(str(folder.path))
+        return
+    output.as_json(result_table(folder, state))
+
+
+def result_table(folder: RunFolder, state: StateFile) -> dict[str, Any]:
+    """The value that `run --json` prints for a run."""
+    events = read_events(folder.events)
+    series = Series()
+    series.add(events)
+    committed = [e for e in events if e.kind == "checkpoint"]
+    return {
+        "run": str(folder.path),
+        "state": state.state,
+        "reason": state.reason,
+        "checkpoint": str(folder.checkpoints / str(committed[-1].data.get("path"))) if committed else None,
+        "metrics": {k: v if v == v and abs(v) != float("inf") else str(v) for k, v in series.last().items()},  # noqa: PLR0124
+        "samples": samples(events),
+    }
+
+
+def _summary(folder: RunFolder, project: Project | None) -> None:
+    """What came of it: the texts side by side, the loss before and after, where the model is."""
+    events = read_events(folder.events)
+    found = samples(events)
+    columns = output.width()
+    for sample in (s for s in found if s.get("model") == "final"):
+        base = next((s for s in found if s.get("model") == "base" and s["prompt"] == sample["prompt"]), None)
+        prompt = sample["prompt"] if isinstance(sample["prompt"], str) else sample["prompt"][-1]["content"]
+        output.data()
+        output.data(f"prompt: {prompt}")
+        if base is None:
+            for line in output.wrap(sample["text"], columns, "  "):
+                output.data(line)
+            continue
+        seed = project.head.seed if project else 0
+        pair = (
+            (f"before (base model, seed {seed})", base["text"]),
+            (f"after (fine-tuned, seed {seed})", sample["text"]),
+        )
+        for line in output.side_by_side(*pair, columns):
+            output.data(line)
+    output.data()
+    before_after = losses(events)
+    if before_after is not None:
+        name, before, after = before_after
+        output.data(f"{name}: {value_text(before)} before, {value_text(after)} after")
+    sentence = few_rows_sentence(folder)
+    if sentence:
+        output.data(sentence)
+    output.data(f"model:  {folder.final}")
+    output.data(f"studio: {command()} {folder.project}")

@@ -1,0 +1,135 @@
+"""ftstudio run and resume: starting a run, or going on with one, and following it to its end."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ftstudio.cli import output
+from ftstudio.cli.ending import LEFT_RUNNING, command, end, result, result_table
+from ftstudio.cli.follow import follow
+from ftstudio.cli.projects import DEVICE, JSON, SETTINGS, project_folder
+from ftstudio.errors import InputError
+from ftstudio.process.launch import resume, run_inline
+from ftstudio.process.outlive import what_ends_it
+from ftstudio.process.wanted import Wanted
+from ftstudio.project import Project, default_root, each_value
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.fork import find_parent, lineage_text
+from ftstudio.runs.record import find_run, frozen_project
+from ftstudio.runs.status import GLYPHS, read_state
+
+
+@click.command()
+@click.argument("path")
+@SETTINGS
+@click.option("--each", metavar="KEY.KEY=A,B,C", help="One run a value, all queued.")
+@click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")
+@click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
+@DEVICE
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@click.option("--inline", is_flag=True, help="Run in this process, for breakpoint(); it ends with the terminal.")
+@click.option("--auto-resume", is_flag=True, help="Go on by itself when it is interrupted by nobody's wish.")
+@JSON
+def run(
+    path: str,
+    overrides: tuple[str, ...],
+    each: str | None,
+    parent: str | None,
+    weights_only: bool,
+    device: str,
+    detach: bool,
+    inline: bool,
+    auto_resume: bool,
+    as_json: bool,
+) -> int:
+    """Run a project: fetch, tokenise, train, sample. Ctrl+C stops it with a checkpoint, twice leaves it running."""
+    if weights_only and parent is None:
+        raise InputError("--weights-only says what to take from another run.", "Name it: --from RUN[:STEP].")
+    if each is not None and inline:
+        raise InputError("--each queues runs; --inline runs one here.", "Leave one of them out.")
+    origin = find_parent(parent, default_root(), weights_only=weights_only) if parent else None
+    wishes = [
+        Wanted(
+            project=project_folder(path),
+            overrides=(*overrides, *once),
+            device=device,
+            parent=origin,
+            auto_resume=auto_resume,
+        )
+        for once in ([(value,) for value in each_value(each)] if each else [()])
+    ]
+    outlooks = [wish.outlook() for wish in wishes]  # none is made when one of them could not start
+    output.problems(outlooks[0].problems)
+    if not inline:
+        _say_what_ends_it()
+    folders = []
+    for wish, outlook in zip(wishes, outlooks, strict=True):
+        folder = wish.create(outlook, sys.argv)
+        out_from = lineage_text(folder)
+        output.say(f"▸ run {folder.title} in {folder.path}" + (f", {out_from}" if out_from else ""))
+        if inline:
+            return _inline(folder, outlook.project, device, as_json=as_json)
+        wish.start(folder)
+        _say_if_queued(folder)
+        folders.append(folder)
+    if each is not None:
+        return _left_alone(folders, as_json=as_json)
+    return _followed(folders[0], outlooks[0].project, 1, detach=detach, as_json=as_json)
+
+
+def _inline(folder: RunFolder, project: Project, device: str, *, as_json: bool) -> int:
+    output.say("  inline: nothing survives this terminal, and nobody can stop it but you.")
+    run_inline(folder, device=device)
+    return end(folder, project, read_state(folder), as_json=as_json)
+
+
+def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
+    """What is said of several runs that were queued."""
+    if as_json:
+        output.as_json([result_table(folder, read_state(folder)) for folder in folders])
+    else:
+        for folder in folders:
+            output.data(str(folder.path))
+        output.say(f"  They go on without this terminal, as places come free. Watch them: {command()} status --watch")
+    return 0
+
+
+def _say_what_ends_it() -> None:
+    sentence = what_ends_it()
+    if sentence:
+        output.say(f"! {sentence}")
+
+
+def _say_if_queued(folder: RunFolder) -> None:
+    state = read_state(folder)
+    if state.state == "queued":
+        output.say(f"{GLYPHS[state.state]} {folder.title} is queued. {state.reason}")
+
+
+def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool, as_json: bool) -> int:
+    """Follow an attempt that was started, unless it is to be left alone."""
+    if detach:
+        output.say(f"  It goes on without this terminal. Follow it: {command()} attach {folder.title}")
+        result(folder, read_state(folder), as_json=as_json)
+        return 0
+    state = follow(folder, attempt)
+    if state is None:
+        output.say(f"  {folder.title} goes on. Come back with: {command()} attach {folder.title}")
+        return LEFT_RUNNING
+    return end(folder, project, state, as_json=as_json)
+
+
+@click.command("resume")
+@click.argument("run")
+@DEVICE
+@click.option("--accept-changed-data", is_flag=True, help="Go on although the data are not what they were.")
+@click.option("--detach", is_flag=True, help="Start it and return at once.")
+@JSON
+def resume_(run: str, device: str, accept_changed_data: bool, detach: bool, as_json: bool) -> int:
+    """Go on with a run that was stopped or interrupted, from its newest checkpoint that verifies."""
+    folder = find_run(run, default_root())
+    attempt = resume(folder, device, accept_changed_data=accept_changed_data)
+    output.say(f"▸ run {folder.title}, attempt {attempt}")
+    return _followed(folder, frozen_project(folder), attempt, detach=detach, as_json=as_json)

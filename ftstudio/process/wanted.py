@@ -1,0 +1,74 @@
+"""A run that somebody wants, from the wish to the started run: what the command line and the studio both call.
+
+    Wanted ──outlook──> what would go wrong ──create──> a run folder ──launch.start──> a supervisor that holds it
+
+Nothing is made for a wish that cannot be met: the outlook comes first, and a run that no supervisor takes leaves no
+folder behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftstudio import plan
+from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.process.devices import choose_device
+from ftstudio.process.launch import start
+from ftstudio.project import load
+from ftstudio.runs import measured
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.fork import Parent, copy_origin
+from ftstudio.runs.record import create_run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A run of a project with settings for this once, on a device, perhaps from another run's checkpoint."""
+
+    project: Path
+    overrides: tuple[str, ...] = ()
+    device: str = "auto"
+    parent: Parent | None = None
+    auto_resume: bool = False
+
+    def outlook(self) -> plan.Outlook:
+        """What the settings imply. Raises ProblemsError when the run could not start, InputError for a wrong wish."""
+        where = choose_device(self.device)
+        project = load(self.project, self.overrides)
+        outlook = plan.look_ahead(project, None if project.errors else measured.recall(project, where))
+        if outlook.errors:
+            raise ProblemsError("It cannot start.", outlook.problems)
+        return outlook
+
+    def create(self, outlook: plan.Outlook, argv: Sequence[str]) -> RunFolder:
+        """The run's folder, with the checkpoint that it goes out from. Raises InputError; nothing is left then."""
+        run = create_run(
+            outlook.project,
+            argv,
+            outlook.problems,
+            lineage=self.parent.lineage if self.parent else None,
+            auto_resume=self.auto_resume,
+        )
+        if self.parent is not None:
+            with _whole(run):
+                copy_origin(self.parent, run)
+        return run
+
+    def start(self, run: RunFolder) -> None:
+        """Start the run that was made. Raises InputError with the supervisor's reason; nothing is left then."""
+        with _whole(run):
+            start(run, device=self.device)
+
+
+@contextlib.contextmanager
+def _whole(run: RunFolder) -> Iterator[None]:
+    """Remove a run's folder when what happens inside fails."""
+    try:
+        yield
+    except FtstudioError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise

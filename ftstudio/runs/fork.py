@@ -1,0 +1,115 @@
+"""Forks: a new run that goes out from another run's checkpoint.
+
+The checkpoint is copied into the new run as `origin/`, by hard links where the file system has them, so the parent may
+be pruned, moved or deleted afterwards. run.toml holds the lineage.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftstudio.errors import InputError, UnknownNameError
+from ftstudio.files import explained, fsync_folder, quote, read_toml
+from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import find_run, read_record
+
+WORDS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A checkpoint to go out from, verified."""
+
+    run: RunFolder
+    folder: Path
+    manifest: Manifest
+    weights_only: bool = False
+
+    @property
+    def lineage(self) -> Mapping[str, Any]:
+        """What run.toml says of it."""
+        return {
+            "run": self.run.title,
+            "path": str(self.run.path),
+            "step": self.manifest.step,
+            "weights_only": self.weights_only,
+            "data": self._data(),
+        }
+
+    def _data(self) -> str | None:
+        """The fingerprint of the data that it was trained on, where that is known."""
+        try:
+            return str(read_toml(self.run.inputs)["data"]["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
+    """The checkpoint that RUN, RUN:STEP, RUN:best or RUN:last means; without a step the last.
+
+    Raises UnknownNameError when there is none, InputError when it is damaged.
+    """
+    run, which = _split(text, root)
+    committed = list_checkpoints(run.checkpoints)
+    if not committed:
+        raise InputError(f"{run.title} has no checkpoint to go out from.", "Wait for its first one.")
+    if which == "best":
+        folder = best_of(run.checkpoints) or committed[-1]
+    elif which in {"", "last"}:
+        folder = committed[-1]
+    else:
+        folder = _at_step(run, committed, which)
+    try:
+        return Parent(run, folder, verify(folder), weights_only)
+    except ValueError as error:
+        raise InputError(
+            f"Checkpoint {folder.name} of {run.title} is damaged: {error}.", "Name another one."
+        ) from error
+
+
+def _split(text: str, root: Path) -> tuple[RunFolder, str]:
+    """Run and step: the last ":word" is a step when what stands before it already names a run or a path."""
+    head, _, last = text.rpartition(":")
+    if head and (":" in head or Path(head).expanduser().exists() or last in WORDS):
+        return find_run(head, root), last
+    return find_run(text, root), ""
+
+
+def _at_step(run: RunFolder, committed: list[Path], which: str) -> Path:
+    for folder in committed:
+        if which.isdigit() and int(folder.name) == int(which):
+            return folder
+    steps = ", ".join(str(int(p.name)) for p in committed)
+    raise UnknownNameError(f"{run.title} has no checkpoint {quote(which)}.", f"It has: {steps}; or say best or last.")
+
+
+def copy_origin(parent: Parent, run: RunFolder) -> None:
+    """Copy the parent's checkpoint into the new run. Raises InputError when it cannot be written."""
+    staging = run.path / ".origin.staging"
+    with explained(run.origin):
+        staging.mkdir()
+        for name in [*parent.manifest.files, "MANIFEST.json"]:
+            target = staging / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(parent.folder / name, target, follow_symlinks=False)
+            except OSError:
+                shutil.copyfile(parent.folder / name, target, follow_symlinks=False)
+        fsync_folder(staging)
+        staging.rename(run.origin)
+        fsync_folder(run.path)
+
+
+def lineage_text(run: RunFolder) -> str:
+    """Where a run came from, in words; "" for a run that started at the beginning. Raises InputError."""
+    lineage = read_record(run).lineage
+    if not lineage:
+        return ""
+    what = "the weights of " if lineage.get("weights_only") else ""
+    return f"from {what}{lineage.get('run')} at step {lineage.get('step')}"
