@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test faults check bench format clean
 
 help:
 	@echo "make demo    install into .venv and run projects/quickstart to a sample"
 	@echo "make test    the tests"
+	@echo "make faults  the tests of faults at full count"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make bench   benchmarks"
 
@@ -28,6 +29,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m alone
+
+# Every point of every operation, where `make test` tries a few.
+faults: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/faults --faults=full
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

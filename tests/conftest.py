@@ -23,6 +23,9 @@ FAKE_PROJECT = {
 
 def pytest_addoption(parser):
     parser.addoption("--examples", type=int, default=20_000, help="inputs that hypothesis makes, in all")
+    parser.addoption(
+        "--faults", default="8", help="points tried of each operation that faults are injected into, or full"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,18 @@ def own_folders(tmp_path_factory, monkeypatch):
     for name in ("FTSTUDIO_DISABLE_PLUGINS", "FTSTUDIO_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return root
+
+
+@pytest.fixture
+def settings_file(own_folders):
+    """Write the user's settings.toml of this test."""
+
+    def write(text):
+        folder = own_folders / "config" / "ftstudio"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "settings.toml").write_text(text + "\n")
+
+    return write
 
 
 @pytest.fixture

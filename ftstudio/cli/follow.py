@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ftstudio.api import Event
@@ -92,34 +91,31 @@ def value_text(value: object) -> str:
     return f"{value:.4g}"
 
 
-def follow(run: RunFolder, attempt: int) -> StateFile | None:
-    """Say what happens until the run is over, and return its state.
+def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile | None:
+    """Say what happens from an attempt on until the run is over, and return its state.
 
-    The first Ctrl+C asks the run to stop; the second leaves it running and returns None.
+    The first Ctrl+C asks the run to stop; the second leaves it running and returns None. Where the run is not
+    `stoppable` from here, the first one leaves.
     """
     reader, narrator = EventReader(run.events), Narrator()
-    asked = False
+    asked, waited_for = not stoppable, ""
     while True:
         try:
-            state = _step(reader, narrator.event, run, attempt)
-            if state is not None:
+            state = read_state(run)
+            for event in reader.read():
+                if event.attempt >= attempt:
+                    narrator.event(event)
+            if state.state not in LIVE:
                 narrator.clear()
                 return state
+            if state.state == "queued" and state.reason != waited_for:
+                waited_for = state.reason
+                narrator.line(f"◌ {waited_for}")
+            time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             narrator.clear()
             if asked:
                 return None
             asked = True
-            ask(run, "stop", attempt)
+            ask(run, "stop", read_state(run).attempt)
             narrator.line("  Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
-
-
-def _step(reader: EventReader, on_event: Callable[[Event], None], run: RunFolder, attempt: int) -> StateFile | None:
-    state = read_state(run)
-    for event in reader.read():
-        if event.attempt == attempt:
-            on_event(event)
-    if state.state not in LIVE:
-        return state
-    time.sleep(POLL_SECONDS)
-    return None

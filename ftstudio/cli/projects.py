@@ -19,7 +19,7 @@ from ftstudio.process.errand import run_errand
 from ftstudio.process.token_view import lines, summary
 from ftstudio.project import FILE, FORMAT, Project, create, default_root, example_files, list_projects, load
 from ftstudio.runs import measured
-from ftstudio.runs.record import find_run, frozen_project
+from ftstudio.runs.record import changes_since, find_run, frozen_project
 from ftstudio.sniff import sniff
 
 SETTINGS = click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting for this once.")
@@ -159,15 +159,36 @@ def _show_report(report: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("path")
+@click.option("--changes", is_flag=True, help="Of a run: only what its project says otherwise today.")
 @SETTINGS
 @JSON
-def show(path: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def show(path: str, changes: bool, overrides: tuple[str, ...], as_json: bool) -> None:
     """The settings of a project, or the frozen ones of a run, with every default written out."""
+    if changes:
+        _show_changes(path, overrides, as_json=as_json)
+        return
     resolved = _project_or_run(path, overrides).resolved()
     if as_json:
         output.as_json(resolved)
     else:
         output.data(toml_text(resolved).rstrip())
+
+
+def _show_changes(path: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    """What differs between a run's frozen settings and its project's of today."""
+    run = find_run(path, default_root())
+    differing = changes_since(run, load(run.project, overrides))
+    if as_json:
+        output.as_json({key: {"run": before, "project": now} for key, (before, now) in differing.items()})
+    elif not differing:
+        output.say(f"{run.title} has the settings that its project has today.")
+    else:
+        rows = [[key, _value_text(before), _value_text(now)] for key, (before, now) in differing.items()]
+        output.table([["", run.title, "today"], *rows])
+
+
+def _value_text(value: Any) -> str:
+    return "-" if value is None else json.dumps(value, ensure_ascii=False)[:60]
 
 
 def _project_or_run(path: str, overrides: tuple[str, ...]) -> Project:

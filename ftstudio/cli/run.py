@@ -72,7 +72,8 @@ def run(
         if inline:
             return _inline(folder, outlook.project, device, as_json=as_json)
         wish.start(folder)
-        _say_if_queued(folder)
+        if each is not None or detach:
+            _say_if_queued(folder)
         folders.append(folder)
     if each is not None:
         return _left_alone(folders, as_json=as_json)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 import time
 from pathlib import Path
 
@@ -12,12 +15,16 @@ from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow, metrics_text
 from ftstudio.cli.projects import JSON, project_folder
 from ftstudio.errors import InputError
-from ftstudio.files import quote, safe_text, tail_bytes
+from ftstudio.files import quote, tail_bytes
 from ftstudio.project import FILE, default_root, list_projects
 from ftstudio.runs.control import Request, ask
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import find_run, list_runs
 from ftstudio.runs.status import GLYPHS, LIVE, StateFile, Status, age_text, ago, read_state, read_status
+
+LOG_BYTES = 1 << 20
+POLL_SECONDS = 0.2
+HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
 @click.command()
@@ -38,7 +45,8 @@ def status(path: str | None, watch: bool, as_json: bool) -> None:
         if not watch:
             return
         time.sleep(1)
-        output.data()
+        if sys.stdout.isatty():
+            sys.stdout.write(HOME_AND_CLEAR)  # ours, and to a terminal: drawn again in place
 
 
 def _is_project(path: str) -> bool:
@@ -70,7 +78,9 @@ def _row(status: Status) -> list[str]:
         what = ""
     figures = metrics_text({k: v for k, v in status.metrics.items() if k in {"loss", "eval_loss"}})
     eta = f"{age_text(status.eta_s)} left" if status.eta_s is not None else ago(status.last_event_t)
-    return [f"{GLYPHS[status.state]} {status.project}:{status.run}", status.state, what, figures, eta, status.reason]
+    elsewhere = status.state in LIVE and status.host not in {"", socket.gethostname()}
+    state = f"{status.state} on {status.host}" if elsewhere else status.state
+    return [f"{GLYPHS[status.state]} {status.project}:{status.run}", state, what, figures, eta, status.reason]
 
 
 def _live(text: str) -> tuple[RunFolder, StateFile]:
@@ -120,10 +130,11 @@ def attach(run: str) -> int:
     folder = find_run(run, default_root())
     state = read_state(folder)
     if state.state in LIVE:
-        try:
-            state = follow(folder, state.attempt) or state
-        except KeyboardInterrupt:
+        left = follow(folder, state.attempt, stoppable=False)
+        if left is None:
+            output.say(f"  {folder.title} goes on.")
             return LEFT_RUNNING
+        state = left
     return end(folder, None, state, as_json=False)
 
 
@@ -134,16 +145,27 @@ def attach(run: str) -> int:
 def logs(run: str, follow_it: bool, count: int) -> None:
     """The worker's raw output."""
     folder = find_run(run, default_root())
-    text = tail_bytes(folder.console, 1 << 20).decode("utf-8", "replace")
-    for line in text.splitlines()[-count:]:
-        output.data(safe_text(line))
     offset = folder.console.stat().st_size if folder.console.exists() else 0
-    while follow_it and read_state(folder).state in LIVE:
-        time.sleep(0.2)
+    text = tail_bytes(folder.console, LOG_BYTES).decode("utf-8", "replace")
+    for line in text.splitlines()[-count:]:
+        output.data(line)
+    if follow_it:
+        _follow_log(folder, offset)
+
+
+def _follow_log(folder: RunFolder, offset: int) -> None:
+    """Whole lines as they come, until the run is over. The log may be cut meanwhile: then from its new end."""
+    live = True
+    while live:
+        live = read_state(folder).state in LIVE
         with folder.console.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            offset = min(offset, size)
             file.seek(offset)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
+            new = file.read(LOG_BYTES)
+        whole = new[: new.rfind(b"\n") + 1] if live else new
         offset += len(whole)
-        for raw in whole.splitlines():
-            output.data(safe_text(raw.decode("utf-8", "replace")))
+        for line in whole.decode("utf-8", "replace").splitlines():
+            output.data(line)
+        if not whole:
+            time.sleep(POLL_SECONDS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 SCHEDULERS = {"SLURM_JOB_ID": "Slurm job", "PBS_JOBID": "PBS job", "LSB_JOBID": "LSF job"}
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+CGROUP = Path("/proc/self/cgroup")
 LOGINCTL_SECONDS = 2.0
 
 
@@ -34,7 +35,7 @@ def what_ends_it() -> str:
 def _login_takes_all() -> bool:
     """KillUserProcesses of systemd, for a user who does not linger, in a login's own scope."""
     try:
-        if "/session-" not in Path("/proc/self/cgroup").read_text("ascii", "replace"):
+        if "/session-" not in CGROUP.read_text("ascii", "replace"):
             return False
     except OSError:
         return False

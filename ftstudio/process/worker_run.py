@@ -68,6 +68,8 @@ class WorkerRequests:
             self.notice("asked")
         elif os.getppid() != self.parent:
             self.notice("its supervisor is gone")
+        elif not self.folder.path.is_dir():
+            self.notice("its run folder is gone")
         self._checkpoint = asked(self.folder, "checkpoint", self.attempt)
 
 

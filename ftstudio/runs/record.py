@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,24 @@ def read_record(run: RunFolder) -> Record:
 def frozen_project(run: RunFolder) -> Project:
     """The project as it was when the run was made, from run.toml. Raises InputError."""
     return from_tables(run.project, run.record, read_record(run).settings)
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key: ("trainer.max_steps", 7), ("observers[0].use", "csv")."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            for index, item in enumerate(value):
+                yield from flat(item, f"{prefix}{key}[{index}].")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def changes_since(run: RunFolder, project: Project) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (value in the run, value in the project) of each setting that differs; None where it is not set."""
+    before, now = dict(flat(frozen_project(run).resolved())), dict(flat(project.resolved()))
+    return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
 
 
 def list_runs(project: Path) -> list[RunFolder]:

@@ -1,8 +1,10 @@
 """A stranger's plugin for the tests: one torch-free component of each kind, on the same API as everybody's."""
 
+import ctypes
 import json
 import os
 import struct
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +50,13 @@ class TrainerOptions:
     save_total_limit: int = option(2, help="Checkpoints kept.", ge=1)
     step_seconds: float = option(0.0, help="Seconds a step.", ge=0, unit="s")
     ending: str = option(
-        "good", help="How it ends.", choices=("good", "exit", "nan", "raise", "no-weights", "kill", "full")
+        "good",
+        help="How it ends.",
+        choices=("good", "exit", "segfault", "nan", "raise", "memory", "no-weights", "kill", "full"),
     )
     note: str = option("", help="A text that is printed.")
+    deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    child: Path | None = option(None, help="Start a process that does not end, and write its pid here.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +161,8 @@ class FakeTrainer:
         o = self.options
         if o.note:
             print(o.note, flush=True)
+        if o.child:
+            o.child.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
         position, total = 0.0, 0
         if run.resume_from is not None:
             state = json.loads((run.resume_from.path / "state.json").read_text())
@@ -166,7 +174,7 @@ class FakeTrainer:
             run.progress(step, o.max_steps)
             run.log(step, loss=10.0 / step, tokens_per_second=100.0, peak_memory_bytes=1e6)
             self._misbehave(step)
-            stop = run.requests.stop
+            stop = not o.deaf and run.requests.stop
             if step % o.save_steps == 0 or step == o.max_steps or stop or run.requests.checkpoint:
                 last = self._commit(run, step, position)
             if stop:
@@ -187,6 +195,10 @@ class FakeTrainer:
         match self.options.ending:
             case "exit":
                 os._exit(0)
+            case "segfault":
+                ctypes.string_at(0)
+            case "memory":
+                bytearray(1 << 50)
             case "nan":
                 raise TrainingError("The loss is nan at step 6.", "Lower learning_rate.")
             case "raise":

@@ -1,0 +1,237 @@
+"""Whatever is killed, and whenever: no run is lost, none needs a hand, and each ends as if nothing had been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from lab import at_step, ended, kill, outcome, resumed, started, state_is, until, worker_of
+
+from ftstudio.files import lock_holder
+from ftstudio.runs.checkpoints import list_checkpoints, verify
+from ftstudio.runs.control import ask
+from ftstudio.runs.events import read_events
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import LIVE, boot_id, read_state
+
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+
+WALK = {"max_steps": 60, "save_steps": 3, "step_seconds": 0.01}
+
+
+@pytest.fixture
+def kills(request):
+    """How many random kills: a few, or with --faults=full 200, or as many as the command line says."""
+    value = request.config.getoption("--faults")
+    return 200 if value == "full" else int(value)
+
+
+@pytest.fixture
+def chance():
+    return random.Random()
+
+
+def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(make_project, kills, chance):
+    undisturbed = started(make_project("undisturbed", trainer=WALK))
+    assert ended(undisturbed).state == "finished"
+    project = make_project("disturbed", trainer=WALK)
+    killed = 0
+    while killed < kills:
+        run, attempt = started(project), 1
+        while True:
+            pid = worker_of(run, attempt)
+            time.sleep(chance.uniform(0.0, 1.2))
+            hit = killed < kills and read_state(run).state in LIVE and kill(pid)
+            state = ended(run)
+            if state.state == "finished":
+                break
+            assert hit
+            killed += 1
+            assert state.state == "interrupted"
+            assert state.reason.startswith("The worker was ended by signal 9 (SIGKILL).")
+            for folder in list_checkpoints(run.checkpoints):
+                verify(folder)
+            attempt = resumed(run)
+        assert outcome(run) == outcome(undisturbed)
+        assert not (run.path / "quarantine").exists()
+        assert [p.name for p in run.checkpoints.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
+    run = started(make_project(trainer={**WALK, "max_steps": 2000}))
+    pid = worker_of(run)
+    at_step(run, 5)
+    kill(read_state(run).pid)
+    until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
+    state = ended(run)
+    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
+    assert not kill(pid, 0)
+    last = [e for e in read_events(run.events) if e.kind == "state"][-1]
+    assert last.data["state"] == "interrupted"
+    assert last.data["reason"].endswith("its supervisor is gone.")
+    step = [e for e in read_events(run.events) if e.kind == "metrics"][-1].step
+    assert int(list_checkpoints(run.checkpoints)[-1].name) == step
+    attempt = resumed(run)
+    worker_of(run, attempt)
+    ask(run, "stop", attempt)
+    assert ended(run).state == "stopped"
+    assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
+
+
+def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project):
+    undisturbed = started(make_project("undisturbed", trainer=WALK))
+    ended(undisturbed)
+    run = started(make_project("disturbed", trainer=WALK))
+    pid = worker_of(run)
+    at_step(run, 10)
+    kill(read_state(run).pid)
+    kill(pid)
+    state = ended(run)
+    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
+    resumed(run)
+    assert ended(run).state == "finished"
+    assert outcome(run) == outcome(undisturbed)
+
+
+def test_a_killed_follower_changes_nothing_about_the_run(make_project):
+    project = make_project(trainer=WALK)
+    follower = subprocess.Popen([sys.executable, "-m", "ftstudio", "run", str(project)], stderr=subprocess.PIPE)
+    run = RunFolder(project / "runs" / "0001")
+    until(run.state.exists, "the run's state")
+    at_step(run, 3)
+    follower.kill()
+    follower.wait()
+    follower.stderr.close()
+    assert ended(run).state == "finished"
+
+
+def test_a_closed_terminal_changes_nothing_about_the_run(make_project):
+    project = make_project(trainer=WALK)
+    pid, master = os.forkpty()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "ftstudio", "run", str(project)])
+    run = RunFolder(project / "runs" / "0001")
+    until(run.state.exists, "the run's state")
+    at_step(run, 3)
+    os.close(master)
+    os.waitpid(pid, 0)
+    assert ended(run).state == "finished"
+
+
+@pytest.mark.parametrize("whom", ["supervisor", "worker"])
+def test_a_hang_up_means_nothing(make_project, whom):
+    run = started(make_project(trainer=WALK))
+    worker = worker_of(run)
+    at_step(run, 3)
+    kill(worker if whom == "worker" else read_state(run).pid, signal.SIGHUP)
+    assert ended(run).state == "finished"
+
+
+@pytest.mark.parametrize("whom", ["supervisor", "worker"])
+def test_sigterm_is_a_notice_of_preemption(make_project, whom):
+    run = started(make_project(trainer={**WALK, "max_steps": 2000}))
+    worker = worker_of(run)
+    at_step(run, 5)
+    kill(worker if whom == "worker" else read_state(run).pid, signal.SIGTERM)
+    state = ended(run)
+    assert state.state == "interrupted"
+    assert state.reason.endswith("preempted by SIGTERM.")
+    last = [e for e in read_events(run.events) if e.kind == "metrics"][-1].step
+    assert int(list_checkpoints(run.checkpoints)[-1].name) == last
+
+
+def test_sigkill_on_the_heels_of_sigterm_leaves_the_last_commit(make_project, chance):
+    for _ in range(3):
+        run = started(make_project(trainer={**WALK, "max_steps": 2000}))
+        worker = worker_of(run)
+        at_step(run, 7)
+        kill(worker, signal.SIGTERM)
+        time.sleep(chance.uniform(0, 0.03))
+        kill(worker)
+        assert ended(run).state == "interrupted"
+        for folder in list_checkpoints(run.checkpoints):
+            verify(folder)
+        attempt = resumed(run)
+        worker_of(run, attempt)
+        ask(run, "stop", attempt)
+        assert ended(run).state == "stopped"
+
+
+def test_a_run_with_auto_resume_goes_on_by_itself(make_project):
+    undisturbed = started(make_project("undisturbed", trainer=WALK))
+    ended(undisturbed)
+    run = started(make_project("disturbed", trainer=WALK), auto_resume=True)
+    at_step(run, 8)
+    kill(worker_of(run))
+    worker_of(run, 2)
+    state = ended(run)
+    assert (state.state, state.attempt) == ("finished", 2)
+    assert outcome(run) == outcome(undisturbed)
+
+
+def test_auto_resume_does_not_go_round_without_progress(make_project):
+    run = started(make_project(trainer={**WALK, "save_steps": 5, "ending": "kill"}), auto_resume=True)
+    state = ended(run)
+    assert state.state == "interrupted"
+    assert state.attempt == 2  # the first one committed step 5; the second died at step 6 again
+
+
+def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
+    run = started(make_project(trainer={**WALK, "max_steps": 2000}), auto_resume=True)
+    at_step(run, 4)
+    kill(read_state(run).pid)
+    kill(worker_of(run))
+    until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
+    text = run.state.read_text()
+    run.state.write_text(text.replace(boot_id(), "another-boot"))
+    time.sleep(1.0)
+    state = read_state(run)
+    assert (state.state, state.reason) == ("interrupted", "The machine was restarted.")
+    assert lock_holder(run.lock) is None
+
+
+def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):
+    """Neither when the worker is killed, nor, at the latest when the run goes on, when its supervisor was too."""
+    marker = tmp_path / "child.pid"
+    run = started(make_project(trainer={**WALK, "max_steps": 2000, "child": str(marker)}))
+    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
+    kill(worker_of(run))
+    assert ended(run).state == "interrupted"
+    until(lambda: not kill(int(marker.read_text()), 0), "the end of the worker's child", 10)
+
+    marker.unlink()
+    attempt = resumed(run)
+    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
+    child = int(marker.read_text())
+    kill(read_state(run).pid)
+    kill(worker_of(run, attempt))
+    ended(run)
+    marker.unlink()
+    attempt = resumed(run)
+    until(lambda: not kill(child, 0), "the end of the orphan", 10)
+    ask(run, "stop", attempt)
+    ended(run)
+
+
+def test_a_run_killed_on_request_says_so(make_project):
+    run = started(make_project(trainer={**WALK, "max_steps": 2000}))
+    at_step(run, 4)
+    ask(run, "kill", 1)
+    state = ended(run)
+    assert (state.state, state.reason) == ("interrupted", "Killed on request.")
+
+
+def test_an_unanswered_stop_is_enforced_and_says_so(make_project, settings_file):
+    settings_file("stop_seconds = 1.0")
+    run = started(make_project(trainer={**WALK, "max_steps": 2000, "deaf": True}))
+    at_step(run, 4)
+    ask(run, "stop", 1)
+    assert state_is(run, "stopping").reason == "Finishing the step and committing a checkpoint."
+    state = ended(run)
+    assert state.state == "stopped"
+    assert state.reason == (
+        "It did not answer the request to stop within 1 s and was ended by force: what came after its last checkpoint is lost."
+    )
