@@ -55,6 +55,7 @@ class TrainerOptions:
         choices=("good", "exit", "segfault", "nan", "raise", "memory", "no-weights", "kill", "full"),
     )
     note: str = option("", help="A text that is printed.")
+    flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
     child: Path | None = option(None, help="Start a process that does not end, and write its pid here.")
 
@@ -161,6 +162,10 @@ class FakeTrainer:
         o = self.options
         if o.note:
             print(o.note, flush=True)
+        for _ in range(o.flood):
+            print(("x" * 9_999 + "\n") * 100, end="")
+        if o.flood:
+            print(f"the last of {o.flood} MB", flush=True)
         if o.child:
             o.child.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
         position, total = 0.0, 0

@@ -8,6 +8,7 @@ import hashlib
 import os
 import signal
 import time
+from pathlib import Path
 
 from ftstudio.files import lock_holder
 from ftstudio.process.launch import resume
@@ -76,6 +77,15 @@ def kill(pid, number=signal.SIGKILL):
     except ProcessLookupError:
         return False
     return True
+
+
+def gone(pid):
+    """Whether a process has ended; one that nobody reaps, as in some containers, has."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
 
 
 def digest(folder):

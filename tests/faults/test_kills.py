@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from lab import at_step, ended, kill, outcome, resumed, started, state_is, until, worker_of
+from lab import at_step, ended, gone, kill, outcome, resumed, started, state_is, until, worker_of
 
 from ftstudio.files import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
@@ -68,7 +68,7 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     state = ended(run)
     assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
-    assert not kill(pid, 0)
+    assert gone(pid)
     last = [e for e in read_events(run.events) if e.kind == "state"][-1]
     assert last.data["state"] == "interrupted"
     assert last.data["reason"].endswith("its supervisor is gone.")
@@ -200,7 +200,7 @@ def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):
     until(lambda: marker.exists() and marker.read_text(), "the worker's child")
     kill(worker_of(run))
     assert ended(run).state == "interrupted"
-    until(lambda: not kill(int(marker.read_text()), 0), "the end of the worker's child", 10)
+    until(lambda: gone(int(marker.read_text())), "the end of the worker's child", 10)
 
     marker.unlink()
     attempt = resumed(run)
@@ -211,7 +211,7 @@ def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):
     ended(run)
     marker.unlink()
     attempt = resumed(run)
-    until(lambda: not kill(child, 0), "the end of the orphan", 10)
+    until(lambda: gone(child), "the end of the orphan", 10)
     ask(run, "stop", attempt)
     ended(run)
 

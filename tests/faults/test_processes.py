@@ -239,15 +239,14 @@ def test_a_kill_for_lack_of_memory_is_recognised(tmp_path):
     assert "per_device_train_batch_size" in said
 
 
-def test_a_log_of_any_size_is_bounded_and_keeps_head_and_tail(make_project, monkeypatch):
-    lines = "x" * 9_999 + "\n"
-    run = started(make_project(trainer={"max_steps": 3, "note": "first words\n" + lines * 9_000 + "last words"}))
+def test_a_log_of_any_size_is_bounded_and_keeps_head_and_tail(make_project):
+    run = started(make_project(trainer={"max_steps": 3, "note": "first words", "flood": 90}))
     assert ended(run).state == "finished"
     text = run.console.read_bytes()
     assert len(text) <= 64 << 20
     assert text.startswith(b"first words\n")
     assert b"bytes were cut out here" in text
-    assert text.rstrip().endswith(b"last words")
+    assert text.rstrip().endswith(b"the last of 90 MB")
 
 
 def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_project, tmp_path):

@@ -1,0 +1,75 @@
+"""ui.toml: what was open and what was seen, so that the studio opens on the screen that was left.
+
+Written whenever it changes, never at the end: there may be no end. A damaged file is forgotten; it only costs a
+person the way back to their screen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftstudio.files import read_toml, state_dir, write_toml
+
+
+class Memory:
+    """The values of ui.toml: the last root, the open projects with their panes, and when somebody last looked."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or state_dir() / "ui.toml"
+        self._values: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._values = read_toml(self.path)
+
+    def get(self, key: str, kind: type, default: Any) -> Any:
+        """A value of the kind that is wanted, else the default."""
+        value = self._values.get(key)
+        return value if isinstance(value, kind) else default
+
+    def put(self, **values: Any) -> None:
+        """Change values and write them. A disk that is full or read-only keeps nobody from working."""
+        if all(self._values.get(key) == value for key, value in values.items()):
+            return
+        self._values |= values
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_toml(self.path, self._values)
+
+    # ------------------------------------------------------------------------------ what the screens ask for
+
+    def last_root(self) -> Path | None:
+        """The folder that was open last, if it still exists."""
+        text = self.get("root", str, "")
+        return Path(text) if text and Path(text).is_dir() else None
+
+    def opened(self, root: Path) -> None:
+        """Remember the folder that is open."""
+        self.put(root=str(root.resolve()))
+
+    def seen_until(self, root: Path) -> float:
+        """When somebody last looked at this folder, in Unix seconds; 0 for never."""
+        seen = self.get("seen", Mapping, {}).get(str(root.resolve()), 0.0)
+        return float(seen) if isinstance(seen, (int, float)) else 0.0
+
+    def looked(self, root: Path) -> None:
+        """Somebody looks now."""
+        self.put(seen={**self.get("seen", Mapping, {}), str(root.resolve()): time.time()})
+
+    def pane(self, project: Path) -> str:
+        """The pane that was open in a project."""
+        return str(self.get("panes", Mapping, {}).get(str(project), "setup"))
+
+    def showed(self, project: Path | None, pane: str = "") -> None:
+        """Remember which project, and which pane of it, is shown; None is Home."""
+        panes = dict(self.get("panes", Mapping, {}))
+        if project is not None and pane:
+            panes[str(project)] = pane
+        self.put(project="" if project is None else str(project), panes=panes)
+
+    def shown_project(self) -> Path | None:
+        """The project that was shown last, None for Home."""
+        text = self.get("project", str, "")
+        return Path(text) if text and Path(text).is_dir() else None

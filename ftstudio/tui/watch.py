@@ -1,0 +1,123 @@
+"""The one thread of the studio that reads run folders.
+
+    Watcher.look() -> Seen     projects, runs and statuses as the files are now; bounded, and only what changed is read
+
+The first look reads folder names and state.toml only, for the first picture; later looks read what came since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from textual.message import Message
+
+from ftstudio.errors import FtstudioError
+from ftstudio.project import list_projects
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import list_runs
+from ftstudio.runs.status import LIVE, Status, StatusReader, read_state
+
+ENDED_A_LOOK = 100
+"""Ended runs whose events are read in one look: their figures appear a hundred at a time."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a root folder: projects by name, and the status of each of their runs."""
+
+    projects: tuple[Path, ...] = ()
+    statuses: Mapping[Path, Status] = field(default_factory=dict)
+    problem: str = ""
+    whole: bool = False
+    """Whether the events of every run were read."""
+
+    def of(self, project: Path) -> list[Status]:
+        """The runs of a project, the newest first."""
+        return [s for path, s in sorted(self.statuses.items(), reverse=True) if path.parent.parent == project]
+
+
+class Seen(Message):
+    """The files were looked at. `changed` are the runs whose status is another than before."""
+
+    def __init__(self, found: Found, changed: frozenset[Path]) -> None:
+        super().__init__()
+        self.found, self.changed = found, changed
+
+
+class Watcher:
+    """Looks at a root folder again and again. Used by one thread."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._readers: dict[Path, StatusReader] = {}
+        self._statuses: dict[Path, Status] = {}
+        self._settled: dict[Path, tuple[int, int]] = {}
+        self._listed: dict[Path, tuple[int, list[RunFolder]]] = {}
+
+    def look(self, *, quickly: bool = False) -> Seen:
+        """What is there now. `quickly` reads no events: what state.toml says is enough for a first picture."""
+        problem = ""
+        try:
+            projects = tuple(p.resolve() for p in list_projects(self.root)) if self.root.is_dir() else ()
+        except FtstudioError as error:
+            projects, problem = (), str(error)
+        runs = [run for project in projects for run in self._runs(project)]
+        before = dict(self._statuses)
+        there = {run.path for run in runs}
+        for gone in [path for path in self._statuses if path not in there]:
+            self._forget(gone)
+        left = ENDED_A_LOOK
+        for run in reversed(runs):
+            left -= self._look_at(run, quickly=quickly, room=left > 0)
+        changed = frozenset(p for p in {*before, *self._statuses} if before.get(p) != self._statuses.get(p))
+        whole = all(path in self._settled or status.state in LIVE for path, status in self._statuses.items())
+        return Seen(Found(projects, dict(self._statuses), problem, whole and not quickly), changed)
+
+    def _look_at(self, run: RunFolder, *, quickly: bool, room: bool) -> bool:
+        """Read one run as far as this look allows; True when events of an ended run were read."""
+        if run.path in self._settled and self._settled[run.path] == _stamp(run.state):
+            return False
+        if quickly or not room:
+            if run.path not in self._statuses:
+                self._statuses[run.path] = _from_state(run)
+            return False
+        stamp = _stamp(run.state)
+        status = self._readers.setdefault(run.path, StatusReader(run)).read()
+        self._statuses[run.path] = status
+        if status.state in LIVE:
+            self._settled.pop(run.path, None)
+            return False
+        self._settled[run.path] = stamp
+        return True
+
+    def _runs(self, project: Path) -> list[RunFolder]:
+        """The runs of a project; listed again only when its folder of runs changed."""
+        stamp = _stamp(project / "runs")[0]
+        known = self._listed.get(project)
+        if known is None or known[0] != stamp:
+            known = self._listed[project] = (stamp, list_runs(project))
+        return known[1]
+
+    def _forget(self, path: Path) -> None:
+        self._settled.pop(path, None)
+        self._statuses.pop(path, None)
+        self._readers.pop(path, None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file or folder is written again."""
+    try:
+        info = path.stat()
+    except OSError:
+        return (0, 0)
+    return (info.st_mtime_ns, info.st_ino)
+
+
+def _from_state(run: RunFolder) -> Status:
+    known = read_state(run)
+    return Status(
+        project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
+        attempt=known.attempt, host=known.host, device=known.device,
+    )  # fmt: skip
