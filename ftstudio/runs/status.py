@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ SILENT_SECONDS = 300.0
 TAIL = 16 << 10
 TAIL_LIVE = 64 << 10
 TAIL_LIMIT = 8 << 20
-_KIND, _RESUMED = b'"kind":"', b'"resumed_from":'
+_MARK = re.compile(rb'"kind":(?:("phase)"|"metrics","step":[0-9]+,"metrics":{"([^"]*)")')
+_BY_STEPS = b'"unit":"step"'
 PACE_EVENTS = 100
 """Progress events that the pace, and so the time that is left, is taken from."""
 
@@ -248,7 +250,7 @@ def _tail(path: Path, size: int) -> tuple[bytes, int]:
                 start = max(0, end - size)
                 file.seek(start)
                 data = file.read(end - start)
-                found = b'"kind":"metrics"' in data and b'"unit":"step"' in data
+                found = b'"kind":"metrics"' in data and _BY_STEPS in data
                 if found or start == 0 or size >= TAIL_LIMIT:
                     break
                 size *= 8
@@ -260,40 +262,23 @@ def _tail(path: Path, size: int) -> tuple[bytes, int]:
 
 
 def _that_count(data: bytes, paces: int) -> list[Event]:
-    """The events of a tail that a status is made of, in their order; to parse them all would take twenty times longer.
+    """The events of a tail that a status is made of, in their order: the last one, the last phase, the last `paces` of
+    progress by steps, and the last of each sort of metrics (those that begin with the same name).
 
-    The last one, the last phase, the last `paces` of progress, and of each sort of metrics (those that begin with the
-    same name) the last; all metrics where an attempt was resumed, since it hides some of them.
+    All of them, which takes twenty times longer, where an attempt was resumed, since it hides some, and where one of
+    those lines is damaged.
     """
-    resumed = _RESUMED in data
-    events: list[Event] = []
-    seen: set[bytes] = set()
-    for line in reversed(data.split(b"\n")):
-        sort = _sort(line)
-        if sort == b"step":
-            counts = paces > 0
-        elif sort.startswith(b"metrics"):
-            counts = resumed or sort not in seen
-        else:
-            counts = (sort == b"phase" and sort not in seen) or (resumed and _RESUMED in line)
-        if (counts or not events) and (event := parse_event(line, 0)) is not None:
-            events.append(event)
-            seen.add(sort)
-            paces -= sort == b"step"
-    return events[::-1]
-
-
-def _sort(line: bytes) -> bytes:
-    """What a line is, by its beginning: "phase", "step" for progress by steps, "metrics loss" ..."""
-    start = line.find(_KIND) + len(_KIND)
-    end = line.find(b'"', start)
-    kind = line[start:end]
-    if kind == b"metrics":
-        name = line.find(b'{"', end)
-        return b"metrics " + line[name + 2 : line.find(b'"', name + 2)]
-    if kind == b"progress":
-        return b"step" if b'"unit":"step"' in line else b""
-    return kind
+    if b'"resumed_from":' not in data:
+        places = {len(data) - 1, *{mark[1] or mark[2]: mark.start() for mark in _MARK.finditer(data)}.values()}
+        at = len(data)
+        while paces > 0 and (at := data.rfind(_BY_STEPS, 0, at)) >= 0:
+            places.add(at)
+            paces -= 1
+        starts = {data.rfind(b"\n", 0, place) + 1 for place in places}
+        events = [parse_event(data[start : data.find(b"\n", start)], 0) for start in sorted(starts)]
+        if None not in events:
+            return [event for event in events if event is not None]
+    return [event for line in data.split(b"\n") if (event := parse_event(line, 0)) is not None]
 
 
 # ------------------------------------------------------------------------------------------------ words
