@@ -23,7 +23,7 @@ def _means_studio(arguments: list[str]) -> bool:
 
 
 def _studio(arguments: list[str]) -> int:
-    from ftstudio.project import default_root  # noqa: PLC0415 - `--version` needs none of this
+    from ftstudio.finding import default_root  # noqa: PLC0415 - `--version` needs none of this
     from ftstudio.tui.app import open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
 
     words = [a for a in arguments if not a.startswith("-")]

@@ -11,9 +11,10 @@ from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
+from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.source import Source, edit_source, parse_value, read_source
-from ftstudio.tables import FILE, FORMAT, Part, Project, Selection, interpret
+from ftstudio.tables import FORMAT, Part, Project, Selection, interpret
 
 __all__ = [
     "FILE",
@@ -80,23 +81,6 @@ def each_value(text: str) -> list[str]:
 
 def _toml_value(value: Any) -> str:
     return toml_text({"value": value}).partition("=")[2].strip()
-
-
-def default_root() -> Path:
-    """Where projects are looked for: $FTSTUDIO_PROJECTS, ./projects, ~/ftstudio."""
-    named = os.environ.get("FTSTUDIO_PROJECTS")
-    if named:
-        return Path(named).expanduser()
-    return Path("projects") if Path("projects").is_dir() else Path.home() / "ftstudio"
-
-
-def list_projects(root: Path) -> list[Path]:
-    """The project folders in `root` (or `root` itself, when it is one), by name. Raises InputError."""
-    if (root / FILE).is_file():
-        return [root]
-    with explained(root):
-        found = [entry for entry in root.iterdir() if (entry / FILE).is_file()]
-    return sorted(found, key=lambda p: p.name)
 
 
 def create(root: Path, name: str, tables: Mapping[str, Any] | str, files: Mapping[str, Path] | None = None) -> Path:

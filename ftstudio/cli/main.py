@@ -20,7 +20,7 @@ COMMANDS = {
     "show": "ftstudio.cli.projects",
     "data": "ftstudio.cli.projects",
     "run": "ftstudio.cli.run",
-    "status": "ftstudio.cli.runs",
+    "status": "ftstudio.cli.status",
     "stop": "ftstudio.cli.runs",
     "kill": "ftstudio.cli.runs",
     "checkpoint": "ftstudio.cli.runs",

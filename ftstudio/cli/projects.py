@@ -12,36 +12,18 @@ from ftstudio import plan
 from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.follow import Narrator, value_text
-from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import check_name, plural, quote, size_text, toml_text
+from ftstudio.cli.options import DEVICE, JSON, SETTINGS
+from ftstudio.errors import InputError
+from ftstudio.files import check_name, plural, size_text, toml_text
+from ftstudio.finding import default_root, project_folder
 from ftstudio.process.devices import choose_device
 from ftstudio.process.errand import run_errand
 from ftstudio.process.token_view import lines, summary
-from ftstudio.project import FILE, FORMAT, Project, create, default_root, example_files, list_projects, load
+from ftstudio.project import FORMAT, Project, create, example_files, load
 from ftstudio.runs import measured
-from ftstudio.runs.record import changes_since, find_run, frozen_project
+from ftstudio.runs.find import find_run
+from ftstudio.runs.record import changes_since, frozen_project
 from ftstudio.sniff import sniff
-
-SETTINGS = click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting for this once.")
-JSON = click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
-DEVICE = click.option("--device", default="auto", metavar="D", help="cpu, cuda, cuda:1, mps; the best there is.")
-
-
-def project_folder(text: str) -> Path:
-    """The project that a person names: a folder, or the name of one in the default root."""
-    path = Path(text).expanduser()
-    if path.name == FILE:
-        path = path.parent
-    if path.exists():
-        return path
-    root = default_root()
-    if "/" not in text and (root / text / FILE).exists():
-        return root / text
-    names = [p.name for p in list_projects(root)] if root.is_dir() else []
-    raise UnknownNameError(
-        f"There is no project {quote(text)} here or in {quote(root, 200)}.",
-        f"There are: {', '.join(names)}." if names else "Make one: ftstudio new NAME",
-    )
 
 
 @click.command()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import click
 
 from ftstudio.cli import output
-from ftstudio.cli.projects import JSON
+from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, quote, state_dir
-from ftstudio.project import default_root
+from ftstudio.finding import default_root
 from ftstudio.runs.control import ask
+from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import Ticket, tickets
 from ftstudio.runs.queue import move as move_ticket
-from ftstudio.runs.record import find_run
 from ftstudio.runs.status import read_state
 
 

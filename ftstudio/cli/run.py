@@ -9,15 +9,17 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING, command, end, result, result_table
 from ftstudio.cli.follow import follow
-from ftstudio.cli.projects import DEVICE, JSON, SETTINGS, project_folder
+from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
+from ftstudio.finding import default_root, project_folder
 from ftstudio.process.launch import resume, run_inline
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
-from ftstudio.project import Project, default_root, each_value
+from ftstudio.project import Project, each_value
+from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent, lineage_text
-from ftstudio.runs.record import find_run, frozen_project
+from ftstudio.runs.record import frozen_project
 from ftstudio.runs.status import GLYPHS, read_state
 
 

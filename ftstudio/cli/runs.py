@@ -1,10 +1,8 @@
-"""ftstudio status, attach, logs, stop, kill, checkpoint: watching runs, and asking something of them."""
+"""ftstudio attach, logs, stop, kill, checkpoint: watching runs, and asking something of them."""
 
 from __future__ import annotations
 
 import os
-import socket
-import sys
 import time
 from pathlib import Path
 
@@ -12,75 +10,17 @@ import click
 
 from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING, end
-from ftstudio.cli.follow import follow, metrics_text
-from ftstudio.cli.projects import JSON, project_folder
+from ftstudio.cli.follow import follow
 from ftstudio.errors import InputError
 from ftstudio.files import quote, tail_bytes
-from ftstudio.project import FILE, default_root, list_projects
+from ftstudio.finding import default_root
 from ftstudio.runs.control import Request, ask
+from ftstudio.runs.find import find_run, list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import find_run, list_runs
-from ftstudio.runs.status import GLYPHS, LIVE, StateFile, Status, age_text, ago, read_state, read_status
+from ftstudio.runs.status import LIVE, StateFile, read_state
 
 LOG_BYTES = 1 << 20
 POLL_SECONDS = 0.2
-HOME_AND_CLEAR = "\x1b[H\x1b[J"
-
-
-@click.command()
-@click.argument("path", required=False)
-@click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
-@JSON
-def status(path: str | None, watch: bool, as_json: bool) -> None:
-    """What runs, and how the newest runs ended: of all projects, of one, or of one run."""
-    while True:
-        found = _statuses(path)
-        if as_json:
-            single = path is not None and not _is_project(path)
-            output.as_json(found[0].as_json() if single else [s.as_json() for s in found])
-        elif not found:
-            output.say("No runs yet. Start one: ftstudio run PROJECT")
-        else:
-            output.table([_row(s) for s in found])
-        if not watch:
-            return
-        time.sleep(1)
-        if sys.stdout.isatty():
-            sys.stdout.write(HOME_AND_CLEAR)  # ours, and to a terminal: drawn again in place
-
-
-def _is_project(path: str) -> bool:
-    return (
-        path.endswith("/")
-        or (Path(path) / FILE).is_file()
-        or (":" not in path and not (Path(path) / "run.toml").is_file())
-    )
-
-
-def _statuses(path: str | None) -> list[Status]:
-    if path is not None and not _is_project(path):
-        return [read_status(find_run(path, default_root()))]
-    if path is None or (Path(path).is_dir() and not (Path(path) / FILE).is_file()):
-        root = Path(path) if path else default_root()
-        folders = list_projects(root) if root.is_dir() else []
-    else:
-        folders = [project_folder(path).resolve()]
-    found = [read_status(r) for folder in folders for r in list_runs(folder)]
-    return sorted(found, key=lambda s: (s.state not in LIVE, -(s.last_event_t or 0)))
-
-
-def _row(status: Status) -> list[str]:
-    if status.state == "running" and status.step is None:
-        what = status.phase
-    elif status.step is not None:
-        what = f"{status.step:,}/{status.total_steps:,}" if status.total_steps else f"{status.step:,}"
-    else:
-        what = ""
-    figures = metrics_text({k: v for k, v in status.metrics.items() if k in {"loss", "eval_loss"}})
-    eta = f"{age_text(status.eta_s)} left" if status.eta_s is not None else ago(status.last_event_t)
-    elsewhere = status.state in LIVE and status.host not in {"", socket.gethostname()}
-    state = f"{status.state} on {status.host}" if elsewhere else status.state
-    return [f"{GLYPHS[status.state]} {status.project}:{status.run}", state, what, figures, eta, status.reason]
 
 
 def _live(text: str) -> tuple[RunFolder, StateFile]:

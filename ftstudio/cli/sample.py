@@ -10,14 +10,16 @@ import click
 
 from ftstudio.api import Event
 from ftstudio.cli import output
-from ftstudio.cli.projects import DEVICE, JSON, SETTINGS, project_folder
+from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
 from ftstudio.files import quote, read_toml, safe_text
+from ftstudio.finding import FILE, default_root, project_folder
 from ftstudio.process.errand import run_errand
-from ftstudio.project import FILE, Project, default_root, load
+from ftstudio.project import Project, load
 from ftstudio.runs.checkpoints import list_checkpoints
+from ftstudio.runs.find import find_run, list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import find_run, frozen_project, list_runs
+from ftstudio.runs.record import frozen_project
 
 
 @click.command()

@@ -1,17 +1,35 @@
-"""The event stream of a run: one writer format, one reader, and the rule for what counts after a resume."""
+"""The event stream of a run: one writer's format and one reader. What counts after a resume is `series.py`'s.
+
+A reader believes whole lines only: one that is still being written is left for the next look, and one that is no
+event (torn by a crash and ended by the next writer, or damaged) is counted and passed over.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ftstudio.api import Event
 from ftstudio.files import LineAppender
+from ftstudio.runs.series import Series, number
+
+__all__ = [
+    "KINDS",
+    "EventReader",
+    "EventWriter",
+    "Series",
+    "iter_events",
+    "number",
+    "parse_event",
+    "plain",
+    "read_events",
+]
 
 KINDS = ("phase", "progress", "metrics", "message", "sample", "checkpoint", "warning", "state")
 
@@ -26,124 +44,113 @@ class EventWriter:
 
     def write(self, kind: str, step: int | None = None, **data: Any) -> None:
         """Append one event. Raises OSError when it cannot be written."""
-        record = {"t": round(time.time(), 3), "attempt": self.attempt, "kind": kind, "step": step, **data}
-        self._lines.append(self._redact(json.dumps(_plain(record), ensure_ascii=False, separators=(",", ":"))))
+        at = None if step is None else int(step)  # a plugin's NumPy integer is no JSON integer
+        record = {"t": round(time.time(), 3), "attempt": self.attempt, "kind": kind, "step": at, **data}
+        self._lines.append(self._redact(json.dumps(plain(record), ensure_ascii=False, separators=(",", ":"))))
 
     def close(self) -> None:
         """Close the file."""
         self._lines.close()
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN: numbers that are not finite are written as the strings "nan", "inf" and "-inf"."""
+def plain(value: Any) -> Any:
+    """A value for JSON, which has no NaN: numbers that are not finite become the strings "nan", "inf" and "-inf"."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, (str, int, bool)) or value is None:
         return value
-    return _plain(float(value)) if hasattr(value, "__float__") else str(value)
-
-
-def number(value: Any) -> float | None:
-    """A metric's value as it was written, NaN and infinities included; None when it is no number."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
-        return float(value)
-    return float(value) if value in ("nan", "inf", "-inf") else None
+    return plain(float(value)) if hasattr(value, "__float__") else str(value)
 
 
 @dataclass
 class EventReader:
-    """Reads whole lines as they come; a line still being written is left for the next call.
+    """Reads events as they come, in bounded pieces.
 
-    `skipped` counts lines that are no event. `seq` is the number of the last line seen, from 1.
+    `offset` is where the next look begins, always the start of a line. `skipped` counts lines that are no event.
+    `seq` is the number of the last line seen, from 1 at the offset where reading began.
     """
 
     path: Path
     offset: int = 0
     seq: int = 0
     skipped: int = 0
+    _too_long: bool = False
 
     def read(self, limit_bytes: int = 8 << 20) -> list[Event]:
-        """The events that came since the last call, from at most `limit_bytes` of the file."""
+        """The events that came since the last call, from about `limit_bytes` of the file; none when none came.
+
+        A piece of the file without any event is passed over, so an empty list always means: nothing more for now.
+        """
         try:
             with self.path.open("rb") as file:
-                file.seek(self.offset)
-                data = file.read(limit_bytes)
+                self._begin_again_if_cut(file)
+                while data := self._lines(file, limit_bytes):
+                    if events := self._events(data):
+                        return events
         except OSError:
-            return []
-        end = data.rfind(b"\n") + 1
-        self.offset += end
+            pass
+        return []
+
+    def _begin_again_if_cut(self, file: BinaryIO) -> None:
+        """A file that is shorter than what was read is another file."""
+        if file.seek(0, os.SEEK_END) < self.offset:
+            self.offset = self.seq = self.skipped = 0
+            self._too_long = False
+
+    def _lines(self, file: BinaryIO, limit: int) -> bytes:
+        """The next whole lines; empty when there are none yet. A line longer than the limit is skipped in pieces."""
+        while True:
+            file.seek(self.offset)
+            data = file.read(limit)
+            end = data.rfind(b"\n") + 1
+            if end or len(data) < limit:
+                self.offset += end
+                return data[:end]
+            self.offset += len(data)
+            self._too_long = True
+
+    def _events(self, data: bytes) -> list[Event]:
         events = []
-        for line in data[:end].split(b"\n")[:-1]:
+        for line in data.split(b"\n")[:-1]:
             self.seq += 1
-            event = parse_event(line, self.seq)
-            if event is None:
-                self.skipped += bool(line.strip())
-            else:
+            event = None if self._too_long else parse_event(line, self.seq)
+            if event is not None:
                 events.append(event)
+            elif self._too_long or line.strip():
+                self.skipped += 1
+            self._too_long = False
         return events
+
+
+_INTEGERS = 1 << 63
 
 
 def parse_event(line: bytes, seq: int) -> Event | None:
     """One line as an event, or None when it is none."""
     try:
-        raw = json.loads(line)
-        step = raw["step"]
-        if not isinstance(raw["kind"], str) or not (step is None or isinstance(step, int)):
-            return None
-        data = {k: v for k, v in raw.items() if k not in {"t", "attempt", "kind", "step"}}
-        return Event(seq, float(raw["t"]), int(raw["attempt"]), raw["kind"], step, data)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        data = json.loads(line)
+        t, attempt, kind, step = data.pop("t"), data.pop("attempt"), data.pop("kind"), data.pop("step")
+        t = float(t)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+    if type(attempt) is not int or not 0 <= attempt < 1 << 31 or type(kind) is not str or not math.isfinite(t):
+        return None
+    if step is not None and (type(step) is not int or not -_INTEGERS <= step < _INTEGERS):
+        return None
+    return Event(seq, t, attempt, kind, step, data)
+
+
+def iter_events(path: Path) -> Iterator[Event]:
+    """All events of a run, in order, a piece of the file at a time."""
+    reader = EventReader(path)
+    while batch := reader.read(1 << 20):
+        yield from batch
 
 
 def read_events(path: Path) -> list[Event]:
     """All events of a run, in order."""
-    reader, events = EventReader(path), list[Event]()
-    while batch := reader.read():
-        events += batch
-    return events
-
-
-@dataclass
-class Series:
-    """Metrics by step after the rule of resumes: for each step the highest attempt wins, and an attempt that
-    went on from step S hides what older attempts logged beyond S.
-    """
-
-    points: dict[str, dict[int, tuple[int, float]]] = field(default_factory=dict)
-
-    def add(self, events: Iterable[Event]) -> None:
-        """Take in more events, in order."""
-        for event in events:
-            if event.kind == "state" and isinstance(event.data.get("resumed_from"), int):
-                self._hide(event.data["resumed_from"], event.attempt)
-            elif event.kind == "metrics" and event.step is not None:
-                metrics = event.data.get("metrics")
-                for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-                    self._put(str(name), event.step, event.attempt, number(value))
-
-    def _put(self, name: str, step: int, attempt: int, value: float | None) -> None:
-        if value is None:
-            return
-        points = self.points.setdefault(name, {})
-        if step not in points or points[step][0] <= attempt:
-            points[step] = (attempt, value)
-
-    def _hide(self, beyond: int, attempt: int) -> None:
-        for points in self.points.values():
-            for step in [s for s, (a, _) in points.items() if s > beyond and a < attempt]:
-                del points[step]
-
-    def last(self) -> dict[str, float]:
-        """The newest value of each metric."""
-        return {name: points[max(points)][1] for name, points in self.points.items() if points}
-
-    def values(self, name: str) -> list[tuple[int, float]]:
-        """(step, value) of one metric, by step."""
-        return [(step, value) for step, (_, value) in sorted(self.points.get(name, {}).items())]
+    return list(iter_events(path))

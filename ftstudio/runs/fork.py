@@ -16,8 +16,9 @@ from typing import Any
 from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import explained, fsync_folder, quote, read_toml
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
+from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import find_run, read_record
+from ftstudio.runs.record import read_record
 
 WORDS = ("last", "best")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +12,25 @@ from typing import Any
 
 from ftstudio import __version__
 from ftstudio.api import Problem
-from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explain, explained, nearest, quote, read_toml, refuse_symlinks, write_toml
-from ftstudio.project import FILE, Project, from_tables, list_projects
+from ftstudio.errors import InputError
+from ftstudio.files import explain, explained, quote, read_toml, refuse_symlinks, write_toml
+from ftstudio.project import Project, from_tables
+from ftstudio.runs.find import NUMBER, find_run, list_runs
 from ftstudio.runs.folder import RunFolder
 
+__all__ = [
+    "FORMAT",
+    "Record",
+    "changes_since",
+    "create_run",
+    "find_run",
+    "flat",
+    "frozen_project",
+    "list_runs",
+    "read_record",
+]
+
 FORMAT = 1
-_NUMBER = re.compile(r"[0-9]{4,}\Z")
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def create_run(
 
 def _next_folder(runs: Path) -> RunFolder:
     """The first free number after the highest; another process that takes it first makes us take the next."""
-    number = max((int(p.name) for p in runs.iterdir() if _NUMBER.match(p.name)), default=0)
+    number = max((int(p.name) for p in runs.iterdir() if NUMBER.match(p.name)), default=0)
     while True:
         number += 1
         with contextlib.suppress(FileExistsError):
@@ -146,57 +157,3 @@ def changes_since(run: RunFolder, project: Project) -> dict[str, tuple[Any, Any]
     """Dotted key -> (value in the run, value in the project) of each setting that differs; None where it is not set."""
     before, now = dict(flat(frozen_project(run).resolved())), dict(flat(project.resolved()))
     return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
-
-
-def list_runs(project: Path) -> list[RunFolder]:
-    """The runs of a project, oldest first."""
-    runs = project / "runs"
-    try:
-        names = [p.name for p in runs.iterdir() if _NUMBER.match(p.name) and (p / "run.toml").is_file()]
-    except OSError:
-        return []
-    return [RunFolder(runs / name) for name in sorted(names, key=int)]
-
-
-def find_run(text: str, root: Path) -> RunFolder:
-    """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
-
-    An existing path wins over a name. Raises UnknownNameError with the nearest name.
-    """
-    path = Path(text).expanduser()
-    if (path / "run.toml").is_file():
-        return RunFolder(path.resolve())
-    if (path / FILE).is_file():
-        return _newest(path.resolve())
-    name, _, number = text.partition(":")
-    folder = _project_named(name, root)
-    if not number:
-        return _newest(folder)
-    run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
-    if _NUMBER.match(run.name) and run.record.is_file():
-        return run
-    have = [r.name for r in list_runs(folder)]
-    raise UnknownNameError(
-        f"{quote(name)} has no run {quote(number)}.", f"It has: {', '.join(have[-8:])}." if have else "It has none yet."
-    )
-
-
-def _project_named(name: str, root: Path) -> Path:
-    folders = {p.name: p for p in (list_projects(root) if root.is_dir() else [])}
-    path = Path(name).expanduser()
-    if (path / FILE).is_file():
-        return path.resolve()
-    if name in folders:
-        return folders[name].resolve()
-    near = nearest(name, folders)
-    raise UnknownNameError(
-        f"There is no run or project {quote(name)} here or in {quote(root, 200)}.",
-        f"Did you mean {near}?" if near else "Name a run folder, PROJECT:0001 or a project.",
-    )
-
-
-def _newest(project: Path) -> RunFolder:
-    runs = list_runs(project)
-    if not runs:
-        raise UnknownNameError(f"{quote(project.name)} has no run yet.", f"Start one: ftstudio run {project}")
-    return runs[-1]

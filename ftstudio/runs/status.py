@@ -1,92 +1,67 @@
-"""The state of a run: written by its supervisor, derived by everybody else.
+"""What `status` and the studio show of a run: its state, and how far it is, from the end of its events.
 
-`state.toml` says what the supervisor last knew. When it is gone without a last word (its lock is free on the
-host that it ran on), readers derive "interrupted"; nobody writes on its behalf.
+Time is bounded whatever the run's length: the last TAIL bytes of events.jsonl, more only where they hold no step or no
+metric, and of those bytes the lines that count. A `StatusReader` that is asked again reads what is new since.
+A clock that was set changes no state, and at most makes an age or an estimate absent.
 """
 
 from __future__ import annotations
 
-import socket
+import math
+import os
+import re
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
-from ftstudio.files import lock_holder, read_toml
-from ftstudio.runs.events import EventReader, Series
+from ftstudio.api import Event
+from ftstudio.runs.events import EventReader, parse_event, plain
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.series import Series, number, resumed_from
+from ftstudio.runs.state import LIVE, State, StateFile, boot_id, host_name, process_start, read_state
 
-State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
-LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"})
+__all__ = [
+    "DISK_FULL",
+    "EXIT_CODES",
+    "GLYPHS",
+    "LIVE",
+    "State",
+    "StateFile",
+    "Status",
+    "StatusReader",
+    "age_text",
+    "ago",
+    "boot_id",
+    "host_name",
+    "process_start",
+    "read_state",
+    "read_status",
+]
+
 EXIT_CODES: Mapping[State, int] = {"finished": 0, "failed": 1, "stopped": 3, "interrupted": 3}
 GLYPHS: Mapping[State, str] = {
     "queued": "◌", "starting": "◌", "running": "●", "stopping": "●",
     "finished": "✓", "stopped": "■", "failed": "✗", "interrupted": "✗",
 }  # fmt: skip
-
-
 DISK_FULL = 75
 """Exit code of a worker that ended for lack of space (EX_TEMPFAIL): its last event may not have fitted either."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateFile:
-    """state.toml, read. `exit_code` is the worker's, negative for a signal."""
-
-    state: State
-    reason: str = ""
-    attempt: int = 1
-    pid: int | None = None
-    worker_pid: int | None = None
-    started: float = 0.0
-    ended: float | None = None
-    boot_id: str = ""
-    host: str = ""
-    device: str = ""
-    exit_code: int | None = None
-
-
-@lru_cache(maxsize=1)
-def boot_id() -> str:
-    """Identity of this boot of this machine, or "" where there is none to read."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
-
-
-def read_state(run: RunFolder) -> StateFile:
-    """What a reader may believe: the file, or "interrupted" when nobody is left to write it."""
-    try:
-        raw = read_toml(run.state)
-        state = raw["state"]
-        if state not in get_args(State):
-            raise ValueError(f"unknown state {state!r}")
-        known = StateFile(**{k: v for k, v in raw.items() if k in StateFile.__dataclass_fields__})
-    except FileNotFoundError:
-        if lock_holder(run.lock) is not None:
-            return StateFile(state="starting")
-        return StateFile(state="interrupted", reason="It never started.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return StateFile(state="interrupted", reason=f"Its state.toml is damaged: {error}.")
-    return _derived(run, known)
-
-
-def _derived(run: RunFolder, known: StateFile) -> StateFile:
-    if known.state not in LIVE or known.host != socket.gethostname():
-        return known
-    if known.boot_id == boot_id() and lock_holder(run.lock) is not None:
-        return known
-    reason = "The machine was restarted." if known.boot_id != boot_id() else "Its supervisor was killed."
-    values = {**known.__dict__, "state": "interrupted", "reason": reason, "worker_pid": None}
-    return StateFile(**values)
+SILENT_SECONDS = 300.0
+"""A run without an event for so long is called stalled. It is a word, never a state."""
+TAIL = 16 << 10
+TAIL_LIVE = 64 << 10
+TAIL_LIMIT = 8 << 20
+_MARK = re.compile(rb'"kind":(?:("phase)"|"metrics","step":[0-9]+,"metrics":{"([^"]*)")')
+_BY_STEPS = b'"unit":"step"'
+PACE_EVENTS = 100
+"""Progress events that the pace, and so the time that is left, is taken from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What `status` shows of a run. Times are Unix seconds, durations seconds."""
+    """What `status` shows of a run. Times are Unix seconds, durations seconds; `silent_since` is set when it stalls."""
 
     project: str
     run: str
@@ -102,60 +77,229 @@ class Status:
     eta_s: float | None = None
     last_event_t: float | None = None
     phase: str = ""
+    silent_since: float | None = None
+    elsewhere: bool = False
+    """Live on another host, as far as can be seen from here."""
+
+    @property
+    def note(self) -> str:
+        """What stands beside the state: "on gpu03, last event 4 s ago", "stalled: last event 12 min ago"."""
+        last = f"last event {ago(self.last_event_t)}" if ago(self.last_event_t) else "no event yet"
+        if self.elsewhere:
+            return f"on {self.host}, {last}"
+        return f"stalled: {last}" if self.silent_since is not None else ""
 
     def as_json(self) -> dict[str, Any]:
-        """The value that `status --json` prints for a run."""
-        values = {k: v for k, v in self.__dict__.items() if k != "phase"}
-        return {**values, "path": str(self.path), "metrics": dict(self.metrics)}
+        """The value that `status --json` prints for a run; numbers that are not finite are strings."""
+        values = {k: v for k, v in self.__dict__.items() if k not in {"phase", "silent_since", "elsewhere"}}
+        return {**values, "path": str(self.path), "metrics": plain(self.metrics)}
 
 
 def read_status(run: RunFolder) -> Status:
-    """The status of a run from its files."""
-    known = read_state(run)
-    reader, series = EventReader(run.events), Series()
-    step = total = None
-    last_t: float | None = None
-    phase, first_step = "", None
-    while events := reader.read():
-        series.add(events)
+    """The status of a run from its files, once. Never raises."""
+    return StatusReader(run).read()
+
+
+class StatusReader:
+    """The status of a run, again and again: each call reads what came since the last one.
+
+    Costs a stat() for a run that has ended, and for a live one state.toml and the new events.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._events: EventReader | None = None
+        self._seen = _Seen()
+        self._silence = 0.0
+        self._silent_at = time.monotonic()
+        """How long it was silent, and when that was found: from there on a clock counts that nobody sets."""
+        self._ended: tuple[tuple[int, ...], Status] | None = None
+
+    def read(self) -> Status:
+        """The status now. Never raises."""
+        written = _identity(self.run.state)
+        if self._ended is not None and self._ended[0] == written:
+            return self._ended[1]
+        known = read_state(self.run)
+        self._read_events(known)
+        status = self._status(known)
+        self._ended = (written, status) if known.state not in LIVE and written else None
+        return status
+
+    def _read_events(self, known: StateFile) -> None:
+        if self._events is not None:
+            while events := self._events.read():
+                self._silence, self._silent_at = 0.0, time.monotonic()
+                if any(resumed_from(event) is not None for event in events):
+                    break  # what it hides, only a look further back can tell
+                self._seen.add(events)
+            else:
+                return
+        live = known.state in LIVE
+        data, offset = _tail(self.run.events, TAIL_LIVE if live else TAIL)
+        first_look = self._events is None
+        self._events = EventReader(self.run.events, offset)
+        self._seen = _Seen()
+        self._seen.begin(_that_count(data, PACE_EVENTS if live else 1))
+        if first_look:
+            self._silence = time.time() - (self._seen.last_t or known.started)
+            self._silent_at = time.monotonic()
+
+    def _status(self, known: StateFile) -> Status:
+        run, seen = self.run, self._seen
+        silent = self._silent_since(known)
+        return Status(
+            project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
+            attempt=known.attempt, host=known.host, device=known.device, step=seen.step, total_steps=seen.total,
+            metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
+            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and known.host != host_name(),
+            eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
+        )  # fmt: skip
+
+    def _silent_since(self, known: StateFile) -> float | None:
+        """When the last event of a run came that has been silent for long."""
+        last = self._seen.last_t or known.started
+        silence = self._silence + time.monotonic() - self._silent_at
+        return last if known.state == "running" and last and silence >= SILENT_SECONDS else None
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        info = path.stat()
+    except OSError:
+        return ()
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+class _Seen:
+    """What the events said, in so far as `status` shows it."""
+
+    def __init__(self) -> None:
+        self.step: int | None = None
+        self.total: int | None = None
+        self.phase = ""
+        self.last_t: float | None = None
+        self.metrics: dict[str, tuple[int, float]] = {}
+        self._pace: deque[tuple[float, int]] = deque(maxlen=PACE_EVENTS)
+        self._attempt = 0
+
+    def begin(self, events: list[Event]) -> None:
+        """Take in the end of the stream, where a resume may hide what came before it."""
+        self.add(events)
+        if any(resumed_from(event) is not None for event in events):
+            series = Series()
+            series.add(events)
+            tracks = {name: series.tracks[name] for name in series.names}
+            self.metrics = {name: (track.steps[-1], track.values[-1]) for name, track in tracks.items()}
+        if self.step is None and self.metrics:  # a trainer that logs but tells no progress
+            self.step = max(step for step, _ in self.metrics.values())
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Take in events that came after those."""
         for event in events:
-            last_t = event.t
+            self.last_t = event.t
+            if event.attempt != self._attempt:
+                self._attempt = event.attempt
+                self._pace.clear()
             if event.kind == "phase":
-                phase, first_step = str(event.data.get("name", "")), None
-            if event.kind == "progress" and event.data.get("unit") == "step":
-                step, total = event.data.get("done"), event.data.get("total")
-                first_step = first_step or (event.t, step)
-    eta = _eta(known.state, first_step, last_t, step, total)
-    return Status(
-        project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
-        attempt=known.attempt, host=known.host, device=known.device, step=step, total_steps=total,
-        metrics=series.last(), eta_s=eta, last_event_t=last_t, phase=phase,
-    )  # fmt: skip
+                self.phase = str(event.data.get("name", ""))
+            elif event.kind == "progress" and event.data.get("unit") == "step":
+                self._progress(event.t, event.data.get("done"), event.data.get("total"))
+            elif event.kind == "metrics" and event.step is not None:
+                self._metrics(event.step, event.data.get("metrics"))
+
+    def _progress(self, t: float, done: object, total: object) -> None:
+        if type(done) is int:
+            self.step = done
+            self.total = total if type(total) is int else None
+            self._pace.append((t, done))
+
+    def _metrics(self, step: int, metrics: object) -> None:
+        for name, raw in metrics.items() if isinstance(metrics, Mapping) else ():
+            value = number(raw)
+            if value is not None and step >= self.metrics.get(name, (step, 0.0))[0]:
+                self.metrics[name] = (step, value)
+
+    def eta(self, attempt: int) -> float | None:
+        """Seconds to the last step at this attempt's pace, or None when that cannot be said.
+
+        A step back in time is a clock that was set, and so is a pause beyond all others: neither is pace.
+        """
+        if attempt != self._attempt or self.step is None or not self.total:
+            return None
+        moves = [(t - t0, n - n0) for (t0, n0), (t, n) in zip(self._pace, list(self._pace)[1:], strict=False)]
+        moves = [(seconds, steps) for seconds, steps in moves if seconds >= 0 and steps >= 0]
+        if not moves:
+            return None
+        longest = max(SILENT_SECONDS, 20 * sorted(seconds for seconds, _ in moves)[len(moves) // 2])
+        seconds = sum(seconds for seconds, _ in moves if seconds <= longest)
+        steps = sum(steps for seconds, steps in moves if seconds <= longest)
+        left = max(0, self.total - self.step)
+        return round(left * seconds / steps, 1) if steps and seconds else None
 
 
-def _eta(
-    state: State, first: tuple[float, Any] | None, now: float | None, step: int | None, total: int | None
-) -> float | None:
-    """Seconds to the last step at this attempt's own pace, or None when that cannot be said."""
-    if state != "running" or first is None or now is None or not step or not total:
-        return None
-    start, start_step = first
-    done = step - cast("int", start_step)
-    if done <= 0 or now <= start:
-        return None
-    return round((total - step) * (now - start) / done, 1)
+# ----------------------------------------------------------------------------------- the end of the stream
+
+
+def _tail(path: Path, size: int) -> tuple[bytes, int]:
+    """The last whole lines of events.jsonl, as many as it takes to find a step and a metric, and where they end."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while True:
+                start = max(0, end - size)
+                file.seek(start)
+                data = file.read(end - start)
+                found = b'"kind":"metrics"' in data and _BY_STEPS in data
+                if found or start == 0 or size >= TAIL_LIMIT:
+                    break
+                size *= 8
+    except OSError:
+        return b"", 0
+    first = data.find(b"\n") + 1 if start else 0
+    whole = data.rfind(b"\n") + 1
+    return data[first:whole], start + whole
+
+
+def _that_count(data: bytes, paces: int) -> list[Event]:
+    """The events of a tail that a status is made of, in their order: the last one, the last phase, the last `paces` of
+    progress by steps, and the last of each sort of metrics (those that begin with the same name).
+
+    All of them, which takes twenty times longer, where an attempt was resumed, since it hides some, and where one of
+    those lines is damaged.
+    """
+    if b'"resumed_from":' not in data:
+        places = {len(data) - 1, *{mark[1] or mark[2]: mark.start() for mark in _MARK.finditer(data)}.values()}
+        at = len(data)
+        while paces > 0 and (at := data.rfind(_BY_STEPS, 0, at)) >= 0:
+            places.add(at)
+            paces -= 1
+        starts = {data.rfind(b"\n", 0, place) + 1 for place in places}
+        events = [parse_event(data[start : data.find(b"\n", start)], 0) for start in sorted(starts)]
+        if None not in events:
+            return [event for event in events if event is not None]
+    return [event for line in data.split(b"\n") if (event := parse_event(line, 0)) is not None]
+
+
+# ------------------------------------------------------------------------------------------------ words
 
 
 def age_text(seconds: float) -> str:
-    """A duration for people: "4 s", "10 min", "2 h 06"."""
+    """A duration for people: "4 s", "10 min", "2 h 06", "3 d"."""
+    if not math.isfinite(seconds):
+        return ""
     seconds = max(0.0, seconds)
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:
         return f"{seconds / 60:.0f} min"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d}"
+    if seconds < 48 * 3600:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d}"
+    return f"{seconds // 86400:.0f} d"
 
 
 def ago(t: float | None) -> str:
-    """How long ago a Unix time was."""
-    return "" if t is None else f"{age_text(time.time() - t)} ago"
+    """How long ago a Unix time was; "" for none, and for one to come: the clock was set."""
+    if t is None or t > time.time() + 60:
+        return ""
+    return f"{age_text(time.time() - t)} ago"

@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.widgets import DataTable, Footer, Static
 
 from ftstudio.files import plural, safe_text
-from ftstudio.project import list_projects
-from ftstudio.runs.record import list_runs
+from ftstudio.finding import list_projects
+from ftstudio.runs.find import list_runs
 from ftstudio.runs.status import GLYPHS, LIVE, Status, age_text, ago, read_status
 
 REFRESH_SECONDS = 1.0

@@ -1,0 +1,45 @@
+"""Where projects are, by the names of folders alone: reads no file and loads no plugin, so a list comes at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ftstudio.errors import UnknownNameError
+from ftstudio.files import explained, quote
+
+FILE = "project.toml"
+
+
+def default_root() -> Path:
+    """Where projects are looked for: $FTSTUDIO_PROJECTS, ./projects, ~/ftstudio."""
+    named = os.environ.get("FTSTUDIO_PROJECTS")
+    if named:
+        return Path(named).expanduser()
+    return Path("projects") if Path("projects").is_dir() else Path.home() / "ftstudio"
+
+
+def list_projects(root: Path) -> list[Path]:
+    """The project folders in `root` (or `root` itself, when it is one), by name. Raises InputError."""
+    if (root / FILE).is_file():
+        return [root]
+    with explained(root):
+        found = [entry for entry in root.iterdir() if (entry / FILE).is_file()]
+    return sorted(found, key=lambda p: p.name)
+
+
+def project_folder(text: str) -> Path:
+    """The project that a person names: a folder, or the name of one in the default root. Raises UnknownNameError."""
+    path = Path(text).expanduser()
+    if path.name == FILE:
+        path = path.parent
+    if path.exists():
+        return path
+    root = default_root()
+    if "/" not in text and (root / text / FILE).exists():
+        return root / text
+    names = [p.name for p in list_projects(root)] if root.is_dir() else []
+    raise UnknownNameError(
+        f"There is no project {quote(text)} here or in {quote(root, 200)}.",
+        f"There are: {', '.join(names)}." if names else "Make one: ftstudio new NAME",
+    )

@@ -1,0 +1,68 @@
+"""Which run a person means, and which runs there are: by the names of folders alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ftstudio.errors import UnknownNameError
+from ftstudio.files import nearest, quote
+from ftstudio.finding import FILE, list_projects
+from ftstudio.runs.folder import RunFolder
+
+NUMBER = re.compile(r"[0-9]{4,}\Z")
+"""What run folders are called."""
+
+
+def list_runs(project: Path) -> list[RunFolder]:
+    """The runs of a project, oldest first."""
+    runs = project / "runs"
+    try:
+        names = [p.name for p in runs.iterdir() if NUMBER.match(p.name) and (p / "run.toml").is_file()]
+    except OSError:
+        return []
+    return [RunFolder(runs / name) for name in sorted(names, key=int)]
+
+
+def find_run(text: str, root: Path) -> RunFolder:
+    """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
+
+    An existing path wins over a name. Raises UnknownNameError with the nearest name.
+    """
+    path = Path(text).expanduser()
+    if (path / "run.toml").is_file():
+        return RunFolder(path.resolve())
+    if (path / FILE).is_file():
+        return _newest(path.resolve())
+    name, _, number = text.partition(":")
+    folder = _project_named(name, root)
+    if not number:
+        return _newest(folder)
+    run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
+    if NUMBER.match(run.name) and run.record.is_file():
+        return run
+    have = [r.name for r in list_runs(folder)]
+    raise UnknownNameError(
+        f"{quote(name)} has no run {quote(number)}.", f"It has: {', '.join(have[-8:])}." if have else "It has none yet."
+    )
+
+
+def _project_named(name: str, root: Path) -> Path:
+    folders = {p.name: p for p in (list_projects(root) if root.is_dir() else [])}
+    path = Path(name).expanduser()
+    if (path / FILE).is_file():
+        return path.resolve()
+    if name in folders:
+        return folders[name].resolve()
+    near = nearest(name, folders)
+    raise UnknownNameError(
+        f"There is no run or project {quote(name)} here or in {quote(root, 200)}.",
+        f"Did you mean {near}?" if near else "Name a run folder, PROJECT:0001 or a project.",
+    )
+
+
+def _newest(project: Path) -> RunFolder:
+    runs = list_runs(project)
+    if not runs:
+        raise UnknownNameError(f"{quote(project.name)} has no run yet.", f"Start one: ftstudio run {project}")
+    return runs[-1]

@@ -1,0 +1,198 @@
+"""state.toml: written by a run's supervisor alone, and how much of it a reader may believe.
+
+When the supervisor is gone without a last word, readers derive what became of the run (`read_state`); nobody writes
+on its behalf. They ask in this order, each question only when the ones before left it open:
+
+    is the state a last word, or another host's?      as it is written: what cannot be seen from here is not judged
+    does somebody hold `lock`?                        as it is written; asked twice, around a second reading of
+                                                      state.toml, since a run may have ended in between
+    is this another boot of the machine?              interrupted
+    does somebody hold `worker.lock`?                 stopping: the worker noticed, and commits a checkpoint
+    does the recorded process live?                   as it is written: the locks of this file system lie
+    nothing of it                                     interrupted
+
+A process is its pid and its start: a stranger that got the pid of a dead supervisor is nobody. The supervisor loads
+this module and has to stay small, so it imports little.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ftstudio.files import explain, lock_holder, quote, tail_bytes
+from ftstudio.runs.events import parse_event
+from ftstudio.runs.folder import RunFolder
+
+State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
+LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"})
+
+UNTRUSTED_LOCKS = "Its process lives though its lock is free: locks on this file system cannot be trusted."
+ORPHANED = "Its supervisor was killed; its worker commits a checkpoint and leaves."
+RESTARTED = "The machine was restarted."
+KILLED = "Its supervisor was killed."
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFile:
+    """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
+
+    `pid_started` is what `process_start` said of the supervisor; `queued` is since when a run waits for its slot.
+    """
+
+    state: State
+    reason: str = ""
+    attempt: int = 1
+    pid: int | None = None
+    pid_started: float | None = None
+    worker_pid: int | None = None
+    queued: float | None = None
+    started: float = 0.0
+    ended: float | None = None
+    boot_id: str = ""
+    host: str = ""
+    device: str = ""
+    exit_code: int | None = None
+
+
+# ------------------------------------------------------------------------------------------- the machine
+
+
+def host_name() -> str:
+    """This host, as state.toml names it; `socket` has the same answer, and costs 10 ms to import."""
+    return os.uname().nodename
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    """Identity of this boot of this machine, or "" where there is none to read."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> float | None:
+    """When a process started, in seconds since the boot on Linux; None when there is none (a zombie is none).
+
+    Only good for being compared with what it said before. Since the boot, not the epoch: setting the clock must not
+    make another process of it. In a container nobody may reap a dead supervisor, hence the zombies.
+    """
+    if sys.platform != "linux":
+        return _process_start_elsewhere(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        after_name = stat[stat.rindex(b")") + 1 :].split()  # the name may hold spaces and brackets
+        return None if after_name[0] in b"ZX" else int(after_name[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _process_start_elsewhere(pid: int) -> float | None:
+    import psutil  # noqa: PLC0415 - 10 MB that the supervisor does not have, needed where there is no /proc
+
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def read_state(run: RunFolder) -> StateFile:
+    """What a reader may believe of a run. Never raises: a damaged file is a reason."""
+    known = _read(run)
+    if known.state not in LIVE or known.host != host_name() or lock_holder(run.lock) is not None:
+        return known
+    known = _read(run)
+    if known.state not in LIVE or lock_holder(run.lock) is not None:
+        return known
+    return _without_supervisor(run, known)
+
+
+def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
+    """What became of a run of this host whose lock is free."""
+    here = boot_id()
+    if known.boot_id and here and known.boot_id != here:
+        return replace(known, state="interrupted", reason=RESTARTED, worker_pid=None)
+    if lock_holder(run.worker_lock) is not None:
+        return replace(known, state="stopping", reason=ORPHANED)
+    if known.pid is not None and known.pid_started is not None and process_start(known.pid) == known.pid_started:
+        return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
+    return replace(known, state="interrupted", reason=KILLED, worker_pid=None)
+
+
+def _read(run: RunFolder) -> StateFile:
+    """The file as it is, or what is left to say without it."""
+    try:
+        raw = _parse(run.state.read_bytes())
+    except FileNotFoundError:
+        if lock_holder(run.lock) is not None:
+            return StateFile(state="starting", host=host_name())
+        return StateFile(state="interrupted", reason="It never started.")
+    except OSError as error:
+        return _unreadable(run, str(explain(error, run.state)))
+    except (ValueError, RecursionError) as error:
+        return _unreadable(run, f"Its state.toml is damaged: {error}.")
+    state: State | None = next((known for known in get_args(State) if known == raw.get("state")), None)
+    if state is None:
+        return _unreadable(run, f"Its state.toml says {quote(raw.get('state'))}, which is no state that we know.")
+    return _state_file(state, raw)
+
+
+def _unreadable(run: RunFolder, reason: str) -> StateFile:
+    """A held lock is a live run, whatever its file says. The attempt, which a resume counts on, is the last event's."""
+    live = lock_holder(run.lock) is not None
+    attempt = 1
+    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
+        event = parse_event(line, 0)
+        if event is not None:
+            attempt = event.attempt
+            break
+    return StateFile(state="running" if live else "interrupted", reason=reason, attempt=attempt)
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}
+_FIELDS = {f.name: _KINDS[str(f.type).split(" ", maxsplit=1)[0]] for f in fields(StateFile) if f.name != "state"}
+
+
+def _state_file(state: State, raw: Mapping[str, Any]) -> StateFile:
+    """Keys of other versions are passed over, and so are values of another type."""
+    known: dict[str, Any] = {}
+    for name, kinds in _FIELDS.items():
+        value = raw.get(name)
+        if isinstance(value, kinds) and not isinstance(value, bool):
+            known[name] = value
+    return StateFile(state=state, **known)
+
+
+_FLAT = re.compile(r'([a-z_]+) = (?:"([^"\\\x00-\x1f\x7f]*)"|(-?(?:0|[1-9]\d{0,17}))(\.\d{1,17})?)\n', re.ASCII)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    """The TOML that the supervisor writes: one bare key, string or number a line. Raises ValueError.
+
+    tomllib takes 130 us for it, half of what `status` may spend on a run; whatever else the file holds goes to tomllib.
+    """
+    text = data.decode()
+    values: dict[str, Any] = {}
+    at = 0
+    while line := _FLAT.match(text, at):
+        key, string, whole, fraction = line.groups()
+        if key in values:
+            break
+        if string is not None:
+            values[key] = string
+        else:
+            values[key] = int(whole) if fraction is None else float(whole + fraction)
+        at = line.end()
+    return values if at == len(text) else tomllib.loads(text)
