@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+FLAGS = {"--ascii": "ascii", "--no-mouse": "mouse", "--readonly": "readonly"}
+"""Flags of the studio -> what they set."""
+
 
 def main() -> None:
     """Entry of the console script."""
@@ -13,7 +16,7 @@ def main() -> None:
 
 
 def _means_studio(arguments: list[str]) -> bool:
-    """No command at all, or a folder where a command would stand."""
+    """No command at all, or a folder where a command would stand; flags of the studio may stand beside it."""
     words = [a for a in arguments if not a.startswith("-")]
     if not words:
         return not {"-h", "--help", "--version"} & set(arguments)
@@ -24,10 +27,15 @@ def _means_studio(arguments: list[str]) -> bool:
 
 def _studio(arguments: list[str]) -> int:
     from ftstudio.finding import default_root  # noqa: PLC0415 - `--version` needs none of this
-    from ftstudio.tui.app import open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
+    from ftstudio.tui.app import Manners, open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
+    from ftstudio.tui.memory import Memory  # noqa: PLC0415
 
     words = [a for a in arguments if not a.startswith("-")]
-    return open_studio(Path(words[0]).expanduser() if words else default_root())
+    unknown = [a for a in arguments if a.startswith("-") and a not in FLAGS]
+    if unknown or len(words) > 1:
+        return _command(["--help"]) if "--help" in unknown or "-h" in unknown else _command(arguments)
+    root = Path(words[0]).expanduser() if words else Memory().last_root() or default_root()
+    return open_studio(root, Manners(**{FLAGS[a]: a != "--no-mouse" for a in arguments if a in FLAGS}))
 
 
 def _command(arguments: list[str]) -> int:

@@ -21,6 +21,9 @@ class Settings:
     probe_seconds: float = option(
         20.0, help="How long a plugin may take to describe itself before it is given up.", gt=0, unit="s"
     )
+    keymap: dict[str, str] = option(
+        {}, help='Other keys for the studio\'s actions, by their id: { "run.start" = "f5" }.'
+    )
     slots: dict[str, int] = option(
         {}, help='Runs that may compute at one time on a place, "cpu", "mps" or "gpu0"; one where nothing is said.'
     )

@@ -1,7 +1,7 @@
 """All that a person can do with a key: one registry that bindings, key line, help, palette and docs are made from.
 
-An action is named once, here. Whatever holds the focus offers it by a method `do_<id>` (dots become underscores) and may
-say by `why_off(id)` why it cannot be taken now. Lower case looks, capitals act on a run.
+An action is named once, here. A screen or pane offers it by a method `do_<id>` (dots become underscores) and may say
+by `why_not(id)` why it cannot be taken now. Lower case looks, capitals act on a run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACES: Mapping[str, str] = {
     "files": "Files",
     "queue": "Queue",
 }
-"""Where an action can be taken -> what help calls it. A pane's keys hold beside its project's, those beside everywhere's."""
+"""Where an action can be taken -> what help calls it. A pane's keys hold beside its project's and everywhere's."""
 
 
 @dataclass(frozen=True)
@@ -64,37 +64,113 @@ def _a(id: str, keys: str, words: str, help: str, place: str, **more: bool) -> A
 ACTIONS: tuple[Action, ...] = (
     _a("palette", "colon,ctrl+p", "commands", "Find a command by its name.", "everywhere"),
     _a("help", "question_mark", "help", "Explain what is under the cursor, and list the keys.", "everywhere"),
-    _a("back", "escape,backspace", "back", "Go one layer up: close what lies on top, then the project.", "everywhere", line=False),
+    _a(
+        "back",
+        "escape,backspace",
+        "back",
+        "Go one layer up: close what lies on top, then the project.",
+        "everywhere",
+        line=False,
+    ),
     _a("leave", "q", "leave", "Leave the studio. Runs go on.", "everywhere"),
-    _a("copy", "y", "copy", "Copy what is under the cursor: to the terminal's clipboard, and into a file.", "everywhere", line=False),
+    _a(
+        "copy",
+        "y",
+        "copy",
+        "Copy what is under the cursor: to the terminal's clipboard, and into a file.",
+        "everywhere",
+        line=False,
+    ),
     _a("queue.open", "", "queue", "Show the runs that wait, and change their order.", "everywhere", line=False),
-    _a("plugins.open", "", "plugins", "Show the installed plugins and why one does not work.", "everywhere", line=False),
-    _a("settings.open", "", "settings", "Show the settings of the studio, and where they are written.", "everywhere", line=False),
-    _a("doctor.open", "", "doctor", "Check this machine: devices, folders, versions, terminal.", "everywhere", line=False),
+    _a(
+        "plugins.open", "", "plugins", "Show the installed plugins and why one does not work.", "everywhere", line=False
+    ),
+    _a(
+        "settings.open",
+        "",
+        "settings",
+        "Show the settings of the studio, and where they are written.",
+        "everywhere",
+        line=False,
+    ),
+    _a(
+        "doctor.open",
+        "",
+        "doctor",
+        "Check this machine: devices, folders, versions, terminal.",
+        "everywhere",
+        line=False,
+    ),
     _a("theme.next", "", "theme", "Take the next colour theme.", "everywhere", line=False),
-
     _a("home.open", "enter", "open", "Open the project of the run under the cursor.", "home"),
-    _a("project.new", "n", "new", "Make a project: from a data file of yours, from an example, or empty.", "home", writes=True),
+    _a(
+        "project.new",
+        "n",
+        "new",
+        "Make a project: from a data file of yours, from an example, or empty.",
+        "home",
+        writes=True,
+    ),
     _a("home.filter", "slash", "filter", "Show only the runs whose line holds what you type.", "home"),
     _a("home.sort", "s", "sort", "Sort by: live first, newest first, name, loss.", "home", line=False),
     _a("home.mark", "space", "mark", "Mark runs, of any projects, to compare them.", "home"),
     _a("home.compare", "c", "compare", "Compare the marked runs.", "home", line=False),
     _a("home.projects", "p", "projects", "Show the runs of one project only, or of all.", "home"),
-    _a("home.tutorial", "t", "tutorial", "Make the tutorial's project: ten sentences, three epochs.", "home", line=False, writes=True),
-
+    _a(
+        "home.tutorial",
+        "t",
+        "tutorial",
+        "Make the tutorial's project: ten sentences, three epochs.",
+        "home",
+        line=False,
+        writes=True,
+    ),
     _a("run.start", "S", "start", "Start a run of this project with its settings of now.", "project", writes=True),
-    _a("run.stop", "X", "stop", "Stop the run: it finishes its step, commits a checkpoint and ends.", "project", writes=True),
-    _a("run.resume", "R", "resume", "Go on with a run that was stopped or interrupted.", "project", line=False, writes=True),
-    _a("run.checkpoint", "C", "checkpoint", "Commit a checkpoint after this step, and go on.", "project", line=False, writes=True),
+    _a(
+        "run.stop",
+        "X",
+        "stop",
+        "Stop the run: it finishes its step, commits a checkpoint and ends.",
+        "project",
+        writes=True,
+    ),
+    _a(
+        "run.resume",
+        "R",
+        "resume",
+        "Go on with a run that was stopped or interrupted.",
+        "project",
+        line=False,
+        writes=True,
+    ),
+    _a(
+        "run.checkpoint",
+        "C",
+        "checkpoint",
+        "Commit a checkpoint after this step, and go on.",
+        "project",
+        line=False,
+        writes=True,
+    ),
     _a("run.fork", "F", "fork", "Start a new run from a checkpoint of this one.", "project", line=False, writes=True),
-    _a("run.kill", "K", "kill", "End the run at once; what came after its last checkpoint is lost.", "project", line=False, writes=True),
+    _a(
+        "run.kill",
+        "K",
+        "kill",
+        "End the run at once; what came after its last checkpoint is lost.",
+        "project",
+        line=False,
+        writes=True,
+    ),
     _a("run.previous", "less_than_sign", "older run", "Show the run before this one.", "project", line=False),
     _a("run.next", "greater_than_sign", "newer run", "Show the run after this one.", "project", line=False),
     _a("run.list", "r", "runs", "List the runs of this project.", "project", line=False),
     _a("run.note", "N", "note", "Write a note on this run.", "project", line=False, writes=True),
-    *(_a(f"pane.{name}", str(number), name.capitalize(), f"Show {name.capitalize()}.", "project", line=False)
-      for number, name in enumerate(("setup", "data", "train", "logs", "generate", "compare", "files"), start=1)),
-)  # fmt: skip
+    *(
+        _a(f"pane.{name}", str(number), name.capitalize(), f"Show {name.capitalize()}.", "project", line=False)
+        for number, name in enumerate(("setup", "data", "train", "logs", "generate", "compare", "files"), start=1)
+    ),
+)
 
 
 def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Action]:
@@ -137,14 +213,15 @@ def keys_page() -> str:
     """docs/keys.md."""
     parts = [
         "# Keys\n\nLower case looks, capitals act on a run. Rebind one in settings.toml by its id:"
-        " `keymap = { \"run.start\" = \"f5\" }`.\n"
+        ' `keymap = { "run.start" = "f5" }`.\n'
     ]
     for place, title in PLACES.items():
         actions = in_place(place)
         if actions:
-            rows = [
-                f"| {' '.join(f'`{key_words(k)}`' for k in a.keys.split(',')) if a.keys else 'palette'} | {a.help} | `{a.id}` |"
-                for a in actions
-            ]
+            rows = [f"| {_keys_cell(a)} | {a.help} | `{a.id}` |" for a in actions]
             parts.append(f"## {title}\n\n| key | what it does | id |\n|---|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+def _keys_cell(action: Action) -> str:
+    return " ".join(f"`{key_words(k)}`" for k in action.keys.split(",")) if action.keys else "palette"

@@ -1,104 +1,205 @@
-"""The studio's app, and its Home: the projects of a folder and their runs."""
+"""The studio's app: its screens, what all of them share, and the one thread that reads files.
+
+docs/studio.md says how the parts meet. `Studio` holds no state that a file does not hold too.
+"""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from rich.text import Text
 from textual import work
-from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
-from textual.message import Message
-from textual.widgets import DataTable, Footer, Static
+from textual.app import App
+from textual.binding import BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.screen import Screen
+from textual.worker import get_current_worker
 
-from ftstudio.files import plural, safe_text
-from ftstudio.finding import list_projects
-from ftstudio.runs.find import list_runs
-from ftstudio.runs.status import GLYPHS, LIVE, Status, age_text, ago, read_status
+from ftstudio.errors import FtstudioError, InputError
+from ftstudio.finding import FILE
+from ftstudio.settings import read_settings
+from ftstudio.tui.actions import Action, clashes
+from ftstudio.tui.look import Look
+from ftstudio.tui.memory import Memory
+from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.screens.home import Home
+from ftstudio.tui.watch import Found, Seen, Watcher
 
-REFRESH_SECONDS = 1.0
-RUNS_SHOWN = 200
-COLUMNS = ("run", "state", "step", "loss", "when")
+LOOK_SECONDS = 1.0
 
 
-class StudioApp(App[None]):
-    """Home: what runs and what ran, in all projects of a folder."""
+@dataclass(frozen=True)
+class Manners:
+    """How the studio was opened: what its terminal can, and what the person allows."""
 
-    CSS_PATH = "app.tcss"
+    ascii: bool = False
+    mouse: bool = True
+    readonly: bool = False
+
+
+class Commands(Provider):
+    """The palette: every action of the screen that is shown, with the reason when it cannot be taken now."""
+
+    def _actions(self) -> Iterable[tuple[Action, str]]:
+        screen = self.screen
+        if isinstance(screen, StudioScreen):
+            for action in screen.offered():
+                yield action, screen.why_off(action)
+
+    async def discover(self) -> Hits:
+        """All of them, before anything is typed."""
+        for action, off in self._actions():
+            yield DiscoveryHit(
+                f"{action.words}  {action.key}", self._take(action), text=action.words, help=off or action.help
+            )
+
+    async def search(self, query: str) -> Hits:
+        """Those whose words or help match."""
+        matcher = self.matcher(query)
+        for action, off in self._actions():
+            score = max(matcher.match(action.words), matcher.match(action.help))
+            if score > 0:
+                yield Hit(
+                    score,
+                    f"{action.words}  {action.key}",
+                    self._take(action),
+                    text=action.words,
+                    help=off or action.help,
+                )
+
+    def _take(self, action: Action) -> Any:
+        screen = self.screen
+        assert isinstance(screen, StudioScreen)
+        return lambda: screen.action_act(action.id)
+
+
+class Studio(App[None]):
+    """The app. Screens are modes: Home, and one for each open project."""
+
     TITLE = "ftstudio"
-    ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "leave")]
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar[set[Any]] = {Commands}
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = []
 
-    class Read(Message):
-        """The files were read again."""
-
-        def __init__(self, projects: int, statuses: list[Status]) -> None:
-            super().__init__()
-            self.projects, self.statuses = projects, statuses
-
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, manners: Manners | None = None, memory: Memory | None = None) -> None:
         super().__init__()
         self.root = root
+        self.manners = manners or Manners()
+        self.look = Look(ascii=self.manners.ascii)
+        self.memory = memory or Memory()
+        self.watcher = Watcher(root)
+        self.found = Found()
+        self.away_since = self.memory.seen_until(root) if root.is_dir() else 0.0
+        self.animation_level = "none"
+        self.over_ssh = "SSH_CONNECTION" in os.environ
+        self._keymap_problems: list[str] = []
 
-    def compose(self) -> ComposeResult:
-        """A title, the runs, the keys."""
-        yield Static("", id="title", markup=False)
-        yield DataTable(cursor_type="row", id="runs")
-        yield Static("", id="hint", markup=False)
-        yield Footer()
+    # ------------------------------------------------------------------------------------------- life
 
     def on_mount(self) -> None:
-        """Read at once, then every second."""
-        self.query_one("#runs", DataTable).add_columns(*COLUMNS)
-        self.read_files()
-        self.set_interval(REFRESH_SECONDS, self.read_files)
+        """Show what the folder names say, then begin to look."""
+        self._read_keymap()
+        self.found = self.watcher.look(quickly=True).found
+        self.add_mode("home", Home)
+        self.switch_mode("home")
+        shown = self.memory.shown_project()
+        if shown is not None and (shown in self.found.projects):
+            self.call_later(self.open_project, shown)
+        if self.root.is_dir():
+            self.memory.opened(self.root)
+        self.watch_files()
 
-    @work(thread=True, exclusive=True)
-    def read_files(self) -> None:
-        """Read all run folders, outside the event loop."""
-        folders = list_projects(self.root) if self.root.is_dir() else []
-        newest = [run for folder in folders for run in list_runs(folder)][-RUNS_SHOWN:]
-        statuses = sorted(map(read_status, newest), key=lambda s: (s.state not in LIVE, -(s.last_event_t or 0)))
-        self.post_message(self.Read(len(folders), statuses))
+    def _read_keymap(self) -> None:
+        try:
+            keymap = read_settings().keymap
+        except InputError as error:
+            self._keymap_problems = [str(error)]
+            return
+        self._keymap_problems = clashes(keymap)
+        self.set_keymap(keymap)
 
-    def on_studio_app_read(self, message: Read) -> None:
-        """Show what was read, in place: the cursor stays where it is."""
-        live = sum(s.state in LIVE for s in message.statuses)
-        title = f" ftstudio  {self.root}   {plural(message.projects, 'project')}, {plural(live, 'live run')}"
-        self.query_one("#title", Static).update(safe_text(title, one_line=True))
-        table = self.query_one("#runs", DataTable)
-        cursor = table.cursor_row
-        table.clear()
-        for status in message.statuses:
-            table.add_row(*(Text(cell) for cell in _cells(status)))
-        table.move_cursor(row=cursor)
-        self.query_one("#hint", Static).update(_hint(self.root, message))
+    def on_ready(self) -> None:
+        """Say what is wrong with the settings, once there is a screen to say it on."""
+        for sentence in self._keymap_problems:
+            self.say_error(InputError(sentence, "It is in settings.toml."))
+
+    @work(thread=True, exclusive=True, group="watch")
+    def watch_files(self) -> None:
+        """Look at the files again and again; a look that the app has not taken in yet is waited for."""
+        worker = get_current_worker()
+        while not worker.is_cancelled:
+            seen = self.watcher.look()
+            self.call_from_thread(self._take_in, seen)
+            time.sleep(LOOK_SECONDS if seen.found.whole else 0.05)
+
+    def _take_in(self, seen: Seen) -> None:
+        self.found = seen.found
+        screen = self.screen
+        if isinstance(screen, StudioScreen):
+            screen.seen(seen)
+        elif isinstance(self.screen_stack[0], StudioScreen):
+            self.screen_stack[0].seen(seen)
+
+    # --------------------------------------------------------------------------------------- projects
+
+    def open_project(self, project: Path, pane: str = "", run: Path | None = None) -> None:
+        """Show a project's screen, made at its first time."""
+        from ftstudio.tui.screens.project import ProjectScreen  # noqa: PLC0415 - Home paints before it is needed
+
+        name = f"project {project}"
+        if name not in self._modes:
+            self.add_mode(name, lambda: ProjectScreen(project, pane or self.memory.pane(project), run))
+            self.switch_mode(name)
+        else:
+            self.switch_mode(name)
+            screen = self.screen
+            if isinstance(screen, ProjectScreen):
+                screen.turn_to(pane, run)
+
+    def open_home(self) -> None:
+        """Show Home."""
+        self.memory.showed(None)
+        self.switch_mode("home")
+
+    # ----------------------------------------------------------------------------------------- saying
+
+    def say(self, text: str) -> None:
+        """One line at the bottom for a few seconds."""
+        if isinstance(self.screen, StudioScreen):
+            self.screen.say(text)
+
+    def say_error(self, error: FtstudioError) -> None:
+        """An error as a panel with the next step, until it is dismissed."""
+        if isinstance(self.screen, StudioScreen):
+            self.screen.say_error(error)
+
+    def leave_words(self) -> str:
+        """What is said on the shell after leaving: which runs go on, and how to come back."""
+        live = [s for s in self.found.statuses.values() if s.state in {"queued", "starting", "running", "stopping"}]
+        if not live:
+            return ""
+        count = "1 run goes on." if len(live) == 1 else f"{len(live)} runs go on."
+        return f"{count} Come back with: ftstudio {self.root}"
+
+    def get_default_screen(self) -> Screen[Any]:
+        """What lies below the modes; never seen."""
+        return Screen(id="_default")
 
 
-def _cells(status: Status) -> tuple[str, ...]:
-    step = "" if status.step is None else f"{status.step:,}/{status.total_steps or 0:,}"
-    loss = status.metrics.get("loss")
-    when = f"{age_text(status.eta_s)} left" if status.eta_s is not None else ago(status.last_event_t)
-    cells = (
-        f"{GLYPHS[status.state]} {status.project}:{status.run}",
-        f"{status.state} {status.reason}"[:60],
-        step or status.phase,
-        "" if loss is None else f"{loss:.3f}",
-        when,
-    )
-    return tuple(safe_text(cell, one_line=True) for cell in cells)
-
-
-def _hint(root: Path, message: StudioApp.Read) -> str:
-    if not message.projects:
-        return " No projects here yet. Make one:  ftstudio new NAME --data FILE"
-    if not message.statuses:
-        return safe_text(f" No runs yet. Start one:  ftstudio run {root}/NAME")
-    return ""
-
-
-def open_studio(root: Path) -> int:
-    """Run the studio on a folder until the person leaves."""
-    StudioApp(root).run()
-    return 0
+def open_studio(root: Path, manners: Manners | None = None) -> int:
+    """Run the studio on a folder until the person leaves. Returns the exit code."""
+    if (root / FILE).is_file():
+        project = root.resolve()
+        root = project.parent
+        Memory().showed(project)
+    studio = Studio(root, manners)
+    studio.run(mouse=studio.manners.mouse)
+    words = studio.leave_words()
+    if words:
+        print(studio.look.plain(words))  # noqa: T201 - the terminal is the shell's again
+    return studio.return_code or 0

@@ -19,8 +19,7 @@ ASCII_STATES: Mapping[State, str] = {
     "finished": "+", "stopped": "=", "failed": "x", "interrupted": "x",
 }  # fmt: skip
 _PLAIN = str.maketrans({
-    "…": "...", "·": "|", "→": "->", "│": "|", "─": "-", "▸": ">", "×": "x", "✗": "x", "✓": "+", "●": "*", "◌": "o",
-    "■": "=", "‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-",
+    "…": "...", "·": "|", "→": "->", "│": "|", "─": "-", "▸": ">", "✗": "x", "✓": "+", "●": "*", "◌": "o", "■": "=",
 })  # fmt: skip
 SPARKS = "▁▂▃▄▅▆▇█"
 ASCII_SPARKS = "_.-=*#"
@@ -59,8 +58,10 @@ class Look:
             return ""
         marks = ASCII_SPARKS if self.ascii else SPARKS
         low, high = min(finite), max(finite)
-        picked = [finite[round(i * (len(finite) - 1) / (width - 1))] for i in range(min(width, len(finite)))] if len(
-            finite
-        ) > width else finite
+        picked = (
+            [finite[round(i * (len(finite) - 1) / (width - 1))] for i in range(min(width, len(finite)))]
+            if len(finite) > width
+            else finite
+        )
         scale = (len(marks) - 1) / (high - low) if high > low else 0.0
         return "".join(marks[round((v - low) * scale)] for v in picked)

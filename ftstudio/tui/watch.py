@@ -14,10 +14,11 @@ from pathlib import Path
 from textual.message import Message
 
 from ftstudio.errors import FtstudioError
-from ftstudio.project import list_projects
+from ftstudio.finding import list_projects
+from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import list_runs
-from ftstudio.runs.status import LIVE, Status, StatusReader, read_state
+from ftstudio.runs.state import LIVE, read_state
+from ftstudio.runs.status import Status, StatusReader
 
 ENDED_A_LOOK = 100
 """Ended runs whose events are read in one look: their figures appear a hundred at a time."""

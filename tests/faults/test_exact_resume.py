@@ -13,7 +13,26 @@ from ftstudio.runs.status import LIVE, read_state
 
 pytestmark = pytest.mark.alone
 
-WORDS = ["the", "river", "keeps", "its", "silver", "in", "the", "dark", "and", "will", "not", "say", "why", "it", "bends", "around", "the", "stone"]
+WORDS = [
+    "the",
+    "river",
+    "keeps",
+    "its",
+    "silver",
+    "in",
+    "the",
+    "dark",
+    "and",
+    "will",
+    "not",
+    "say",
+    "why",
+    "it",
+    "bends",
+    "around",
+    "the",
+    "stone",
+]
 PROJECT = {
     "format": 1,
     "model": {"use": "scratch", "n_layer": 2, "n_head": 2, "n_embd": 16, "n_positions": 64},

@@ -1,57 +1,148 @@
-"""The studio's Home: it shows what the files say, and leaves on q."""
-
-import asyncio
+"""Home shows what the files say, in place, and leaves on q."""
 
 import pytest
-from textual.widgets import DataTable, Static
+from studio import session
 
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
-from ftstudio.tui.app import StudioApp
+from ftstudio.tui.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
 
-def look(root, size=(80, 24)):
-    """Title, rows and hint of Home once it has read the folder, and that q leaves."""
-
-    async def session():
-        app = StudioApp(root)
-        async with app.run_test(size=size) as pilot:
-            for _ in range(100):
-                await pilot.pause(0.05)
-                if str(app.query_one("#title", Static).content):
-                    break
-            table = app.query_one("#runs", DataTable)
-            rows = [[str(c) for c in table.get_row_at(i)] for i in range(table.row_count)]
-            found = str(app.query_one("#title", Static).content), rows, str(app.query_one("#hint", Static).content)
-            await pilot.press("q")
-            await pilot.pause(0.05)
-            assert not app.is_running
-            return found
-
-    return asyncio.run(session())
+async def read(driver):
+    return driver.text
 
 
-def test_an_empty_folder_says_the_next_step(tmp_path):
-    title, rows, hint = look(tmp_path)
-    assert "0 projects" in title
-    assert rows == []
-    assert "ftstudio new NAME" in hint
+def made(folder, state, **values):
+    """A run that ended, from the files that a supervisor would leave."""
+    from ftstudio.files import write_toml
+
+    run = create_run(load(folder), ["test"])
+    write_toml(run.state, {"state": state, "attempt": 1, "host": "gpu03", "boot_id": "b", **values})
+    run.events.write_text(
+        '{"t":1.0,"attempt":1,"kind":"progress","step":null,"done":7,"total":10,"unit":"step"}\n'
+        '{"t":2.0,"attempt":1,"kind":"metrics","step":7,"metrics":{"loss":2.5}}\n'
+    )
+    return run
 
 
-def test_runs_are_listed_with_state_and_reason(tmp_path, make_project):
-    create_run(load(make_project()), ["ftstudio"])
-    title, rows, hint = look(tmp_path)
-    assert "1 project" in title
-    assert rows[0][0] == "✗ lab:0001"
-    assert "It never started." in rows[0][1]
-    assert hint == ""
+def test_an_empty_folder_says_the_next_steps(tmp_path):
+    text = session(tmp_path, read)
+    assert "No projects here yet." in text
+    assert "n   a new project" in text
+    assert "t   the tutorial" in text
 
 
-@pytest.mark.parametrize("size", [(80, 24), (20, 5), (200, 60)])
+def test_projects_without_runs_are_named(tmp_path, make_project):
+    make_project("poems")
+    text = session(tmp_path, read)
+    assert "No runs yet. Projects here:" in text
+    assert "poems" in text
+
+
+def test_runs_are_listed_with_state_figures_and_reason(tmp_path, make_project):
+    folder = make_project()
+    made(folder, "finished")
+    made(folder, "failed", reason="The loss is nan at step 6.")
+    text = session(tmp_path, read)
+    assert "✓ lab:0001" in text
+    assert "7/10  loss 2.5" in text
+    assert "✗ lab:0002" in text
+    assert "The loss is nan at step 6" in text
+
+
+def test_the_cursor_stays_on_its_run_when_others_come(tmp_path, make_project):
+    folder = make_project()
+    first = made(folder, "finished")
+
+    async def script(driver):
+        await driver.until("lab:0001")
+        second = made(folder, "running")
+        await driver.until("lab:0002")
+        lines = driver.app.screen.query_one("#runs")
+        assert lines.key == first.path
+        assert lines.rows[0].key == second.path  # live first
+        return True
+
+    assert session(tmp_path, script)
+
+
+def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make_project):
+    folder = make_project()
+    made(folder, "finished")
+    made(folder, "failed", reason="out of memory")
+
+    async def script(driver):
+        await driver.press("slash")
+        await driver.type("memory")
+        await driver.until(lambda: "lab:0001" not in driver.text)
+        assert "lab:0002" in driver.text
+        await driver.press("enter", "escape")
+        await driver.until("lab:0001")
+
+    session(tmp_path, script)
+
+
+def test_what_ended_while_nobody_looked_comes_first(tmp_path, make_project):
+    folder = make_project()
+    Memory().put(seen={str(tmp_path.resolve()): 1.5})
+    made(folder, "failed", reason="The loss is nan.")
+
+    async def script(driver):
+        await driver.until("While you were away")
+        assert "lab:0001 failed: The loss is nan" in driver.text
+        await driver.press("escape")
+        await driver.until(lambda: "While you were away" not in driver.text)
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_hostile_names_and_reasons_are_shown_escaped(tmp_path, make_project):
+    folder = make_project()
+    made(folder, "failed", reason="\x1b]52;c;eA==\x07 [/bold] \u202e \udc80 end".encode("utf-8", "replace").decode())
+    text = session(tmp_path, read, size=(120, 36))
+    assert "\x1b" not in text
+    assert "\\x1b]52;c;eA==\\x07 [/bold] \\u202e" in text
+
+
+def test_in_ascii_nothing_else_is_shown(tmp_path, make_project):
+    folder = make_project()
+    made(folder, "finished")
+    text = session(tmp_path, read, ascii=True)
+    assert text.isascii()
+    assert "+ lab:0001" in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (20, 5), (1, 1), (200, 60)])
 def test_it_opens_at_any_size(tmp_path, make_project, size):
+    made(make_project(), "finished")
+    text = session(tmp_path, read, size=size)
+    if size[0] >= 80:
+        assert "lab:0001" in text
+
+
+def test_too_small_a_terminal_is_told(tmp_path):
+    assert "too small" in session(tmp_path, read, size=(50, 12)).replace("\n", " ")
+
+
+def test_q_leaves_and_says_how_to_come_back(tmp_path, make_project):
+    made(make_project(), "running")
+
+    async def script(driver):
+        await driver.press("q")
+        assert not driver.app.is_running
+        return driver.app.leave_words()
+
+    assert session(tmp_path, script) == f"1 run goes on. Come back with: ftstudio {tmp_path}"
+
+
+def test_readonly_says_why_nothing_is_written(tmp_path, make_project):
+    async def script(driver):
+        screen = driver.app.screen
+        (new,) = [a for a in screen.offered() if a.id == "home.mark"]
+        assert screen.why_off(new) == ""
+        return True
+
     make_project()
-    _, rows, hint = look(tmp_path, size)
-    assert rows == []
-    assert "No runs yet" in hint
+    assert session(tmp_path, script, readonly=True)

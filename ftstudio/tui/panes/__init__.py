@@ -1,0 +1,1 @@
+"""The panes of a project: one module and one stylesheet each."""

@@ -1,0 +1,269 @@
+"""Home: the projects of a folder, and the runs of all of them, live ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input, Static
+
+from ftstudio.errors import InputError
+from ftstudio.files import plural
+from ftstudio.runs.status import LIVE, Status
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.glance import Glance
+from ftstudio.tui.widgets.lines import Lines, Row
+from ftstudio.tui.words import run_line, short
+
+SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
+    "live first": lambda s: (s.state not in LIVE, -(s.last_event_t or 0.0), s.project, s.run),
+    "newest first": lambda s: (-(s.last_event_t or 0.0), s.project, s.run),
+    "name": lambda s: (s.project, s.run),
+    "loss": lambda s: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
+}
+AWAY_SHOWN = 3
+
+
+class Home(StudioScreen):
+    """What runs, what ran, and what happened meanwhile."""
+
+    CSS_PATH = "home.tcss"
+    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "home")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "home"), *bindings("project")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only: Path | None = None
+        self.filter = ""
+        self.sort = "live first"
+        self.marked: set[Path] = set()
+        self.away: list[Text] | None = None
+
+    def content(self) -> ComposeResult:
+        """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
+        yield Static(id="title", markup=False)
+        yield Static(id="away", markup=False)
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield Lines(id="runs")
+                yield Static(id="empty", markup=False)
+            yield Glance()
+        yield Input(placeholder="show only lines that hold ...", id="filter")
+
+    def on_mount(self) -> None:
+        """Draw what is known at the first look."""
+        self.query_one("#filter").display = False
+        self.query_one(Lines).focus()
+        self.draw()
+
+    def on_screen_resume(self) -> None:
+        """Somebody is back on Home."""
+        self.draw()
+
+    def on_resize(self) -> None:
+        """Another width has another name column."""
+        if self.is_mounted:
+            self.draw()
+
+    # --------------------------------------------------------------------------------------- drawing
+
+    def seen(self, seen: Seen) -> None:
+        """The files were looked at."""
+        if self.away is None and seen.found.whole:
+            self._say_what_happened()
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw all lines again; the list itself draws only those that changed."""
+        found, look = self.studio.found, self.studio.look
+        shown = self._shown()
+        width = min(28, max((len(f"{s.project}:{s.run}") for s in shown), default=10))
+        rows = [Row(s.path, run_line(s, look, name_width=width, marked=s.path in self.marked)) for s in shown]
+        self.query_one(Lines).set_rows(rows)
+        live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
+        waiting = sum(s.state == "queued" for s in found.statuses.values())
+        title = Text.assemble((" ftstudio ", "bold"), look.plain(self.studio.root), end="", no_wrap=True)
+        counts = [plural(len(found.projects), "project")]
+        counts += [f"{live} {'runs' if live == 1 else 'run'}"] if live else []
+        counts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
+        aside = look.words(" · ".join(counts + self._view_words())) + " "
+        title.truncate(max(10, self.size.width - len(aside) - 1))
+        title.pad_right(max(1, self.size.width - title.cell_len - len(aside)))
+        self.query_one("#title", Static).update(title.append(aside, "dim"))
+        self._draw_empty()
+        self._glance()
+
+    def _view_words(self) -> list[str]:
+        words = [f"only {self.only.name}"] if self.only else []
+        words += [f"/{self.filter}"] if self.filter else []
+        words += [self.sort] if self.sort != "live first" else []
+        return words
+
+    def _shown(self) -> list[Status]:
+        found = self.studio.found
+        statuses = [s for p, s in found.statuses.items() if self.only is None or p.parent.parent == self.only]
+        if self.filter:
+            wanted = self.filter.lower()
+            statuses = [s for s in statuses if wanted in f"{s.project}:{s.run} {s.state} {s.reason}".lower()]
+        return sorted(statuses, key=SORTS[self.sort])
+
+    def _draw_empty(self) -> None:
+        found, look = self.studio.found, self.studio.look
+        empty = self.query_one("#empty", Static)
+        lines = self.query_one(Lines)
+        lines.display = bool(lines.rows)
+        empty.display = not lines.rows
+        if found.problem:
+            empty.update(look.lines(found.problem))
+        elif not found.projects:
+            empty.update(_first_time())
+        elif not found.statuses:
+            names = "\n".join(f"   {p.name}" for p in found.projects[:12])
+            empty.update(Text.assemble(
+                "\n No runs yet. Projects here:\n", look.lines(names), "\n\n",
+                ("   enter", "bold"), " or ", ("p", "bold"), "  opens one, ", ("S", "bold"), " there starts a run\n",
+            ))  # fmt: skip
+        else:
+            empty.update("\n No run's line holds that. esc shows all again.")
+
+    def _say_what_happened(self) -> None:
+        """What ended since somebody last looked."""
+        look, since = self.studio.look, self.studio.away_since
+        self.away = []
+        ended = [
+            s for s in self.studio.found.statuses.values()
+            if since and s.state not in LIVE and (s.last_event_t or 0.0) > since
+        ]  # fmt: skip
+        for status in sorted(ended, key=lambda s: -(s.last_event_t or 0.0)):
+            glyph, colour = look.state(status.state)
+            what = status.state if status.state == "finished" else f"{status.state}: {status.reason.removesuffix('.')}"
+            at = short(status.last_event_t or 0.0)
+            self.away.append(
+                Text.assemble((glyph, colour), " ", look.plain(f"{status.project}:{status.run} {what} at {at}"))
+            )
+        self.studio.memory.looked(self.studio.root)
+        self._draw_away()
+
+    def _draw_away(self) -> None:
+        away = self.query_one("#away", Static)
+        away.display = bool(self.away)
+        if self.away:
+            more = f"  and {len(self.away) - AWAY_SHOWN} more" if len(self.away) > AWAY_SHOWN else ""
+            words = Text(self.studio.look.words("  ")).join(self.away[:AWAY_SHOWN])
+            line = Text.assemble((" While you were away: ", "bold"), words, more, end="", no_wrap=True)
+            line.truncate(max(20, self.size.width - 14), overflow="ellipsis" if not self.studio.look.ascii else "crop")
+            away.update(line.append("  esc dismiss", "dim"))
+
+    def _glance(self) -> None:
+        glance = self.query_one(Glance)
+        if glance.display and self.size.width >= 110:
+            key = self.query_one(Lines).key
+            glance.show(self.studio.found.statuses.get(key) if isinstance(key, Path) else None)
+
+    def on_lines_moved(self, event: Lines.Moved) -> None:
+        """Another run under the cursor."""
+        self._glance()
+
+    # --------------------------------------------------------------------------------------- actions
+
+    @property
+    def under_cursor(self) -> Path | None:
+        """The folder of the run under the cursor."""
+        key = self.query_one(Lines).key
+        return key if isinstance(key, Path) else None
+
+    def on_lines_chosen(self, event: Lines.Chosen) -> None:
+        """Enter on a run."""
+        self.do_home_open()
+
+    def do_home_open(self) -> None:
+        """Open the project of the run under the cursor; without a run, ask which project."""
+        run = self.under_cursor
+        if run is not None:
+            self.studio.open_project(run.parent.parent, "train", run)
+        else:
+            self.do_home_projects()
+
+    def do_home_projects(self) -> None:
+        """Ask for a project to show alone, or to open when it has no run."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
+
+        found, look = self.studio.found, self.studio.look
+        rows = [Row("all", Text(" all projects"))] if found.statuses else []
+        rows += [
+            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
+            for p in found.projects
+        ]
+        if not rows:
+            raise InputError("There is no project here yet.", "Press n for a new one.")
+        self.app.push_screen(Picking("Projects", rows, self.only), self._show_only)
+
+    def _show_only(self, chosen: object) -> None:
+        if chosen == "all":
+            self.only = None
+        elif isinstance(chosen, Path):
+            if not self.studio.found.of(chosen):
+                self.studio.open_project(chosen)
+                return
+            self.only = chosen
+        self.draw()
+
+    def do_home_filter(self) -> None:
+        """Type what lines must hold."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.value = self.filter
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter at each keystroke."""
+        self.filter = event.value
+        self.draw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter, and go back to the list."""
+        self.query_one("#filter").display = False
+        self.query_one(Lines).focus()
+
+    def do_home_sort(self) -> None:
+        """Take the next order."""
+        names = list(SORTS)
+        self.sort = names[(names.index(self.sort) + 1) % len(names)]
+        self.draw()
+
+    def do_home_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        run = self.under_cursor
+        if run is not None:
+            self.marked ^= {run}
+            self.query_one(Lines).action_move(1)
+            self.draw()
+
+    def go_back(self) -> None:
+        """Take away the filter, then what happened meanwhile, then the one project."""
+        field = self.query_one("#filter", Input)
+        if field.display or self.filter:
+            self.filter, field.value, field.display = "", "", False
+            self.query_one(Lines).focus()
+        elif self.away:
+            self.away = []
+            self._draw_away()
+        else:
+            self.only = None
+        self.draw()
+
+
+def _first_time() -> Text:
+    """What a person sees who has no project yet: the next steps."""
+    own = "a new project: from a file of yours (text, JSONL, CSV, Parquet), an example, or empty"
+    tutorial = "the tutorial: ten sentences, GPT-2, three epochs"
+    return Text.assemble(
+        "\n No projects here yet.\n", ("   n", "bold"), f"   {own}\n", ("   t", "bold"), f"   {tutorial}\n"
+    )

@@ -1,0 +1,272 @@
+"""A project: a header with its current run, and seven panes, of which one is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from ftstudio.errors import InputError
+from ftstudio.process.launch import resume
+from ftstudio.runs.control import Request, ask
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import LIVE, Status, read_state
+from ftstudio.tui.actions import bindings, in_place
+from ftstudio.tui.panes.base import Pane
+from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.lines import Row
+from ftstudio.tui.words import progress, run_line
+
+PANES = ("setup",)
+"""The panes, in the order of their numbers."""
+
+
+class ProjectScreen(StudioScreen):
+    """Panes are imported and made when they are first shown."""
+
+    CSS_PATH = "project.tcss"
+    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "project")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "project")]
+
+    def __init__(self, project: Path, pane: str = "setup", run: Path | None = None) -> None:
+        super().__init__()
+        self.project = project
+        self._first = pane if pane in PANES else "setup"
+        self.run_path = run
+        self._panes: dict[str, Pane] = {}
+        self.shown = ""
+
+    def content(self) -> ComposeResult:
+        """A header, and room for the panes."""
+        yield Static(id="header", markup=False)
+        yield Vertical(id="panes")
+
+    async def on_mount(self) -> None:
+        """Show the pane that was open last."""
+        if self.run_path is None:
+            runs = self.studio.found.of(self.project)
+            self.run_path = runs[0].path if runs else None
+        await self.show_pane(self._first)
+
+    # ----------------------------------------------------------------------------------------- panes
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane that is shown."""
+        return self._panes.get(self.shown)
+
+    async def show_pane(self, name: str) -> None:
+        """Show a pane; the one before keeps what it holds and hears nothing any more."""
+        if name == self.shown:
+            return
+        before = self.pane
+        if before is not None:
+            before.leave()
+            before.display = False
+        pane = self._panes.get(name)
+        if pane is None:
+            module = import_module(f"ftstudio.tui.panes.{name}")
+            made = getattr(module, f"{name.capitalize()}Pane")(self.project)
+            assert isinstance(made, Pane)
+            pane = self._panes[name] = made
+            await self.query_one("#panes").mount(pane)
+        self.shown = name
+        pane.display = True
+        pane.enter()
+        pane.show_run(self.run)
+        self.studio.memory.showed(self.project, name)
+        self.draw()
+        self.refresh_keys()
+
+    def turn_to(self, pane: str, run: Path | None) -> None:
+        """Show a pane and a run, where they are given."""
+        if run is not None:
+            self.choose(run)
+        if pane:
+            self.call_later(self.show_pane, pane)
+
+    def places(self) -> tuple[str, ...]:
+        """A pane's own keys hold beside the project's."""
+        return (*self.PLACES, self.shown)
+
+    def doers(self) -> Iterator[object]:
+        """The pane first."""
+        if self.pane is not None:
+            yield self.pane
+        yield self
+
+    # ------------------------------------------------------------------------------------------- run
+
+    @property
+    def status(self) -> Status | None:
+        """The current run as the files were at the last look."""
+        return self.studio.found.statuses.get(self.run_path) if self.run_path else None
+
+    @property
+    def run(self) -> RunFolder | None:
+        """The current run's folder."""
+        return RunFolder(self.run_path) if self.run_path else None
+
+    def choose(self, run: Path) -> None:
+        """Make another run the current one."""
+        self.run_path = run
+        self.draw()
+        if self.pane is not None:
+            self.pane.show_run(self.run)
+
+    def seen(self, seen: Seen) -> None:
+        """The files were looked at."""
+        runs = seen.found.of(self.project)
+        if self.run_path not in {s.path for s in runs}:
+            if runs:
+                self.choose(runs[0].path)
+            else:
+                self.run_path = None
+        self.draw()
+        if self.pane is not None:
+            self.pane.seen(seen)
+
+    def draw(self) -> None:
+        """The header: the project, the panes, the current run."""
+        look, wide = self.studio.look, self.size.width >= 110
+        header = Text.assemble(" ", look.plain(self.project.name, "bold"), "  ", end="", no_wrap=True)
+        for number, name in self._numbered():
+            style = "reverse bold" if name == self.shown else ""
+            title = name.capitalize() if wide or name == self.shown else name.capitalize()[:3]
+            header.append(f" {number} {title} ", style)
+        status, right = self.status, Text(end="")
+        if status is not None:
+            glyph, colour = look.state(status.state)
+            right = Text.assemble(
+                f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end=""
+            )
+            if wide:
+                right.append(look.words("< > step, r list "), "dim")
+        header.truncate(max(10, self.size.width - right.cell_len))
+        header.pad_right(max(0, self.size.width - header.cell_len - right.cell_len))
+        self.query_one("#header", Static).update(header.append_text(right))
+
+    def _numbered(self) -> list[tuple[str, str]]:
+        """Number and name of each pane, as the registry has them."""
+        keys = {action.id: action.keys for action in in_place("project")}
+        return [(keys[f"pane.{name}"], name) for name in PANES]
+
+    def on_resize(self) -> None:
+        """Another width has other words."""
+        self.draw()
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def why_not(self, id: str) -> str:
+        """Why an action on the run cannot be taken now."""
+        state = self.status.state if self.status else None
+        if id in {"run.stop", "run.checkpoint", "run.kill"} and state not in LIVE:
+            return "There is no run yet." if state is None else f"The run is {state}: there is nothing to ask of it."
+        if id == "run.resume" and (state is None or state in LIVE or state == "finished"):
+            return "There is no run yet." if state is None else f"The run is {state}: there is nothing to resume."
+        if id in {"run.previous", "run.next", "run.list", "run.note", "run.fork"} and state is None:
+            return "There is no run yet. S starts one."
+        return ""
+
+    def go_back(self) -> None:
+        """Back to Home."""
+        self.studio.open_home()
+
+    def do_run_list(self) -> None:
+        """Ask for a run."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
+
+        look = self.studio.look
+        rows = [Row(s.path, run_line(s, look, name_width=20)) for s in self.studio.found.of(self.project)]
+        self.app.push_screen(Picking("Runs", rows, self.run_path), self._chosen)
+
+    def _chosen(self, run: object) -> None:
+        if isinstance(run, Path):
+            self.choose(run)
+
+    def do_run_previous(self) -> None:
+        """The run before."""
+        self._step(1)
+
+    def do_run_next(self) -> None:
+        """The run after."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        runs = [s.path for s in self.studio.found.of(self.project)]
+        if self.run_path in runs:
+            at = runs.index(self.run_path) + by
+            if 0 <= at < len(runs):
+                self.choose(runs[at])
+
+    def do_run_stop(self) -> None:
+        """Ask the run to stop."""
+        self._ask("stop", "It will finish its step, commit a checkpoint and stop.")
+
+    def do_run_checkpoint(self) -> None:
+        """Ask for a checkpoint."""
+        self._ask("checkpoint", "It will commit a checkpoint after its step.")
+
+    def do_run_kill(self) -> None:
+        """End the run at once, after a yes."""
+        from ftstudio.tui.screens.asking import Confirming  # noqa: PLC0415 - made when it is asked for
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._ask("kill", "It is being killed; its last checkpoint stays.")
+
+        text = Text("What came after its last checkpoint is lost.")
+        self.app.push_screen(Confirming("Kill the run?", text), answered)
+
+    def _ask(self, request: Request, said: str) -> None:
+        assert self.run is not None
+        ask(self.run, request, read_state(self.run).attempt)
+        self.say(f"{self.run.title}: {said}")
+
+    def do_run_resume(self) -> None:
+        """Go on with the run."""
+        assert self.run is not None
+        attempt = resume(self.run)
+        self.say(f"{self.run.title} goes on: attempt {attempt}.")
+
+    def do_run_start(self) -> None:
+        """Start a run: with these overrides, on that device."""
+        from ftstudio.tui.screens.start import Start  # noqa: PLC0415 - made when it is asked for
+
+        def started(run: Path | None) -> None:
+            if run is not None:
+                self.run_path = run
+                self.call_later(self.show_pane, "train")
+
+        self.app.push_screen(Start(self.project), started)
+
+    def do_run_fork(self) -> None:
+        """Start a run from a checkpoint of this one."""
+        from ftstudio.tui.screens.start import Start  # noqa: PLC0415 - made when it is asked for
+
+        if self.run is None:
+            raise InputError("There is no run to go out from.", "S starts one.")
+
+        def started(run: Path | None) -> None:
+            if run is not None:
+                self.run_path = run
+                self.call_later(self.show_pane, "train")
+
+        self.app.push_screen(Start(self.project, parent=self.run), started)
+
+
+def _pane_action(name: str) -> None:
+    """do_pane_setup, do_pane_data ...: one a pane."""
+    setattr(ProjectScreen, f"do_pane_{name}", lambda self: self.call_later(self.show_pane, name))
+
+
+for _name in PANES:
+    _pane_action(_name)

@@ -1,0 +1,196 @@
+"""Start a run: what it implies and what was warned of, with room for overrides, a device, and several values at once.
+
+The same screen forks a run: it then says from which checkpoint, and whether only the weights are taken.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from ftstudio.plan import Outlook
+    from ftstudio.process.wanted import Wanted
+    from ftstudio.tui.app import Studio
+
+FIELDS = (
+    ("step", "from checkpoint", "a step, best or last"),
+    ("set", "settings for this once", "trainer.learning_rate=1e-4 trainer.max_steps=100"),
+    ("each", "one run a value", "trainer.learning_rate=1e-5,5e-5,1e-4"),
+    ("device", "device", "auto, cpu, cuda:0 ..."),
+)
+
+
+class Start(ModalScreen[Path | None]):
+    """Gives the folder of the first run that was started, or None."""
+
+    DEFAULT_CSS = """
+    Start { align: center middle; }
+    Start > Vertical { width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 0 1; border: round $accent;
+                       background: $surface; }
+    Start Input { border: none; height: 1; padding: 0; background: $boost; margin-bottom: 1; }
+    Start .label { color: $text-muted; }
+    Start #outlook { height: auto; max-height: 12; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", show=False),
+        Binding("ctrl+w", "weights", show=False),
+    ]
+
+    class Looked(Message):
+        """What the settings imply, or why they do not go."""
+
+        def __init__(self, text: Text) -> None:
+            super().__init__()
+            self.text = text
+
+    class Started(Message):
+        """The runs live; `error` says why not."""
+
+        def __init__(self, run: Path | None, error: FtstudioError | None) -> None:
+            super().__init__()
+            self.run, self.error = run, error
+
+    def __init__(self, project: Path, parent: RunFolder | None = None) -> None:
+        super().__init__()
+        self.project, self.origin = project, parent
+        self.weights_only = False
+
+    def compose(self) -> ComposeResult:
+        """The fields, and what they imply."""
+        look = cast("Studio", self.app).look
+        title = f"Fork {self.origin.title}" if self.origin else f"Start a run of {self.project.name}"
+        with Vertical():
+            yield Static(look.plain(title, "bold"))
+            for name, label, example in FIELDS:
+                if name != "step" or self.origin is not None:
+                    yield Static(label, classes="label", markup=False)
+                    value = {"device": "auto", "step": "last"}.get(name, "")
+                    yield Input(value, placeholder=example, id=name, select_on_focus=False)
+            yield Static("", id="outlook", markup=False)
+            yield Static("", id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Say at once what would start."""
+        self._draw_keys()
+        self.query_one("#set", Input).focus()
+        self.look_ahead()
+
+    def _draw_keys(self) -> None:
+        weights = ""
+        if self.origin is not None:
+            weights = f", ctrl+w takes {'all of the checkpoint' if self.weights_only else 'the weights alone'}"
+        self.query_one("#keys", Static).update(f"enter start, tab next field, esc leave it{weights}")
+
+    def action_weights(self) -> None:
+        """Take the weights alone, or all of the checkpoint."""
+        if self.origin is not None:
+            self.weights_only = not self.weights_only
+            self._draw_keys()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Look ahead at each keystroke; only the last look counts."""
+        self.look_ahead()
+
+    def _wishes(self) -> list[Wanted]:
+        """One wish a value of `each`. Raises FtstudioError for what is no answer."""
+        from ftstudio.errors import InputError  # noqa: PLC0415
+        from ftstudio.process.wanted import Wanted  # noqa: PLC0415 - loads the plugins
+        from ftstudio.project import each_value  # noqa: PLC0415
+        from ftstudio.runs.fork import find_parent  # noqa: PLC0415
+
+        value = {field.id: field.value.strip() for field in self.query(Input)}
+        try:
+            overrides = tuple(shlex.split(value["set"] or ""))
+        except ValueError as error:
+            raise InputError(
+                f"The settings cannot be read: {error}.", 'Write key.key=VALUE, "quoted" if need be.'
+            ) from error
+        parent = None
+        if self.origin is not None:
+            text = f"{self.origin.path}:{value['step'] or 'last'}"
+            parent = find_parent(text, self.project.parent, weights_only=self.weights_only)
+        each = [(one,) for one in each_value(value["each"])] if value["each"] else [()]
+        return [
+            Wanted(project=self.project, overrides=(*overrides, *one), device=value["device"] or "auto", parent=parent)
+            for one in each
+        ]
+
+    @work(thread=True, exclusive=True, group="look")
+    def look_ahead(self) -> None:
+        """What would start; in a thread, since plugins are loaded for it."""
+        look = cast("Studio", self.app).look
+        try:
+            wishes = self._wishes()
+            text = _outlook_text(wishes[0].outlook(), look.words)
+            if len(wishes) > 1:
+                text = Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
+        except ProblemsError as error:
+            lines = [f"{p.message} {p.fix}".strip() for p in error.problems if p.level == "error"]
+            text = look.lines("\n".join(lines), "red")
+        except FtstudioError as error:
+            text = look.lines(error, "red")
+        self.post_message(self.Looked(text))
+
+    def on_start_looked(self, message: Looked) -> None:
+        """Show it."""
+        self.query_one("#outlook", Static).update(message.text)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Start."""
+        self.query_one("#keys", Static).update("starting ...")
+        self.start_them()
+
+    @work(thread=True, exclusive=True, group="start")
+    def start_them(self) -> None:
+        """Make and start all of them; none when one could not start."""
+        try:
+            wishes = self._wishes()
+            outlooks = [wish.outlook() for wish in wishes]
+            runs = []
+            for wish, outlook in zip(wishes, outlooks, strict=True):
+                run = wish.create(outlook, ["studio"])
+                wish.start(run)
+                runs.append(run)
+        except FtstudioError as error:
+            self.post_message(self.Started(None, error))
+        else:
+            self.post_message(self.Started(runs[0].path, None))
+
+    def on_start_started(self, message: Started) -> None:
+        """Done, or the reason why not."""
+        if message.error is None:
+            self.dismiss(message.run)
+            return
+        self._draw_keys()
+        look = cast("Studio", self.app).look
+        self.query_one("#outlook", Static).update(look.lines(message.error, "red"))
+
+
+def _outlook_text(outlook: Outlook, words: object) -> Text:
+    """The plan in a few lines, and the warnings."""
+    from ftstudio.plan import outlook_lines  # noqa: PLC0415 - loads the plugins
+
+    assert callable(words)
+    text = Text()
+    for what, figure, how in outlook_lines(outlook):
+        if what in {"in all", "tokens", "checkpoints", "disk", "time"}:
+            text.append(words(f"{what:<14}{figure}"))
+            text.append(f"  {how}\n" if how != "exact" else "\n", "dim")
+    for problem in outlook.problems:
+        if problem.level == "warning":
+            text.append(words(f"! {problem.message} {problem.fix}\n"), "yellow")
+    return text

@@ -1,0 +1,79 @@
+"""A run at a glance, beside Home's list: its curve, how it stands, its last words. Shown from 110 columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from rich.text import Text
+from textual.widgets import Static
+
+from ftstudio.files import tail_bytes
+from ftstudio.runs.events import parse_event
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import Status
+from ftstudio.tui.words import progress, short, value, when
+
+if TYPE_CHECKING:
+    from ftstudio.tui.app import Studio
+
+TAIL_BYTES = 64 << 10
+LAST_WORDS = 6
+
+
+class Glance(Static):
+    """Reads the end of one run's events, only when that run changed."""
+
+    DEFAULT_CSS = """
+    Glance { width: 46; padding: 0 1; display: none; border-left: vkey $panel; }
+    .wide Glance { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False)
+        self._shown: Status | None = None
+
+    def show(self, status: Status | None) -> None:
+        """Show another run, or the same one as it is now."""
+        if status == self._shown:
+            return
+        self._shown = status
+        self.update("" if status is None else self._text(status))
+
+    def _text(self, status: Status) -> Text:
+        look = cast("Studio", self.app).look
+        glyph, colour = look.state(status.state)
+        text = Text.assemble((f"{glyph} ", colour), look.plain(f"{status.project}:{status.run}", "bold"), "\n")
+        text.append(f"{status.state}", colour).append(f"  {progress(status)}  {when(status)}\n")
+        if status.reason:
+            text.append_text(look.lines(status.reason)).append("\n")
+        losses, words = _tail(RunFolder(status.path))
+        spark = look.spark(losses, 42)
+        if spark:
+            text.append(f"\nloss {value(losses[0])} to {value(losses[-1])}\n").append(spark, "bold").append("\n")
+        for name, number in sorted(status.metrics.items()):
+            if name in {"eval_loss", "learning_rate", "tokens_per_second"}:
+                text.append(f"{name:<20}{value(number)}\n")
+        if words:
+            text.append("\n")
+        for at, said in words:
+            text.append(f"{short(at)} ", "dim").append_text(look.plain(said)).append("\n")
+        return text
+
+
+def _tail(run: RunFolder) -> tuple[list[float], list[tuple[float, str]]]:
+    """The losses and the last words in the end of a run's events."""
+    losses: list[float] = []
+    words: list[tuple[float, str]] = []
+    for line in tail_bytes(run.events, TAIL_BYTES).splitlines():
+        event = parse_event(line, 0)
+        if event is None:
+            continue
+        if event.kind == "metrics" and isinstance(event.data.get("metrics"), dict):
+            number = event.data["metrics"].get("loss")
+            if isinstance(number, float):
+                losses.append(number)
+        elif event.kind in {"message", "warning"}:
+            words.append((event.t, str(event.data.get("text", ""))))
+        elif event.kind == "checkpoint":
+            words.append((event.t, f"checkpoint {event.step} committed"))
+    return losses, words[-LAST_WORDS:]

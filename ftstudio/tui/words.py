@@ -1,0 +1,65 @@
+"""Runs in words, for lists and headers: one line a run, the numbers aligned."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+
+from ftstudio.runs.status import LIVE, Status, age_text, ago
+from ftstudio.tui.look import Look
+
+
+def value(number: float | None, digits: int = 4) -> str:
+    """A metric in few characters."""
+    if number is None:
+        return ""
+    if number != number or abs(number) == float("inf"):  # noqa: PLR0124 - NaN is unequal to itself
+        return str(number)
+    return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.{digits}g}"
+
+
+def progress(status: Status) -> str:
+    """How far a run is: "1,240/5,000", the phase before its first step."""
+    if status.step is not None:
+        return f"{status.step:,}/{status.total_steps:,}" if status.total_steps else f"{status.step:,}"
+    return status.phase if status.state in LIVE else ""
+
+
+def when(status: Status) -> str:
+    """Time left of a live run, else how long ago its last event was."""
+    if status.eta_s is not None and status.state in LIVE:
+        return age_text(status.eta_s)
+    return ago(status.last_event_t)
+
+
+def loss(status: Status) -> str:
+    """The loss, or the eval loss where there is no other."""
+    for name in ("loss", "eval_loss"):
+        if name in status.metrics:
+            return f"loss {value(status.metrics[name])}"
+    return ""
+
+
+def run_line(status: Status, look: Look, *, name_width: int, marked: bool = False) -> Text:
+    """A run as one line: glyph and word of its state, how far, its loss, its time; or why it is as it is."""
+    glyph, colour = look.state(status.state)
+    title = look.plain(f"{status.project}:{status.run}")
+    title.truncate(name_width, overflow="ellipsis" if not look.ascii else "crop", pad=True)
+    text = Text.assemble("+" if marked else " ", (glyph, colour), " ", title, "  ", end="", no_wrap=True)
+    text.append(f"{status.state:<11} ", colour)
+    if status.state in LIVE and status.state != "queued":
+        text.append(f"{progress(status):>13}  {loss(status):<11} {when(status):>8}")
+        note = getattr(status, "note", "")
+        return text.append_text(look.plain(f"  {note}", "yellow")) if note else text
+    if status.state == "finished":
+        return text.append(f"{progress(status):>13}  {loss(status):<11} {when(status):>8}")
+    return text.append_text(look.plain(status.reason.removesuffix(".")))
+
+
+def short(t: float) -> str:
+    """A time of today as hours and minutes, another day's with its date."""
+    then = time.localtime(t)
+    today = time.localtime()
+    same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
+    return time.strftime("%H:%M" if same_day else "%d %b %H:%M", then)
