@@ -20,7 +20,6 @@ Asking, Picking, Confirming { align: center middle; }
 .asked { width: 72; max-width: 96%; height: auto; max-height: 90%; padding: 0 1; border: round $accent;
          background: $surface; }
 .asked Lines { height: auto; max-height: 18; }
-.asked Input { border: none; height: 1; padding: 0; background: $boost; }
 .asked .hint { color: $text-muted; }
 .asked .wrong { color: $error; display: none; }
 """

@@ -41,7 +41,7 @@ class Start(ModalScreen[Path | None]):
     Start { align: center middle; }
     Start > Vertical { width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 0 1; border: round $accent;
                        background: $surface; }
-    Start Input { border: none; height: 1; padding: 0; background: $boost; margin-bottom: 1; }
+    Start Input { margin-bottom: 1; }
     Start .label { color: $text-muted; }
     Start #outlook { height: auto; max-height: 12; }
     """

@@ -25,7 +25,6 @@ class Glance(Static):
 
     DEFAULT_CSS = """
     Glance { width: 46; padding: 0 1; display: none; border-left: vkey $panel; }
-    .wide Glance { display: block; }
     """
 
     def __init__(self) -> None:

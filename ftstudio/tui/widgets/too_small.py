@@ -10,7 +10,6 @@ class TooSmall(Static):
 
     DEFAULT_CSS = """
     TooSmall { display: none; layer: above; dock: top; width: 100%; height: 100%; background: $background; }
-    .too-small TooSmall { display: block; }
     """
 
     def __init__(self) -> None:
