@@ -271,6 +271,9 @@ class Component:
     """Names of environment variables it needs; checked before a start, redacted wherever we write."""
     deterministic: bool = True
     """Same seed, same output."""
+    exact_resume: bool = False
+    """Trainers: a run that was interrupted and resumed ends with the same bits on the same machine. A resume under a
+    trainer that does not promise it says so first."""
     install_hint: str = ""
     """Said when `target` does not import: `pip install my-extra`."""
 

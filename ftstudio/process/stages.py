@@ -87,7 +87,7 @@ def prepare(project: Project, run: WorkerRun) -> Prepared:
     prepared = Prepared(model, encoded, chosen, str(fingerprint))
     inputs = _inputs(prepared, run)
     if run.info.attempt > 1:
-        compare_inputs(run, inputs)
+        compare_inputs(run, inputs, exact=trainers.component.exact_resume)
     elif run.lineage.get("data") not in {None, inputs["data"]["fingerprint"]}:
         run.warn(f"The data are not those that {run.lineage.get('run')} was trained on.")
     write_toml(run.folder.inputs, inputs)
@@ -155,7 +155,7 @@ def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt]
     return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
 
 
-def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
+def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) -> None:
     """Hold what this attempt works on against what the one before did.
 
     Raises ComponentError when the data changed and nobody accepted that; says what keeps the result from being
@@ -175,7 +175,9 @@ def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
     old_versions, new_versions = before.get("versions", {}), inputs["versions"]
     same |= {n: (old_versions.get(n), new_versions[n]) for n in ("torch", "transformers") if n in new_versions}
     changed = [f"{name} {a} is now {b}" for name, (a, b) in same.items() if a is not None and a != b]
-    if changed:
+    if not exact:
+        run.warn(f"{run.trainer_title} does not promise to go on to the same bits as without the interruption.")
+    elif changed:
         run.warn(f"Not the same to the bit as without the interruption: {', '.join(changed)}.")
 
 

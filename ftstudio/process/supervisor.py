@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -38,7 +37,7 @@ from ftstudio.process.devices import Device, candidates
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import boot_id
+from ftstudio.runs.state import boot_id, host_name, process_start
 from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
@@ -54,6 +53,7 @@ class Supervisor:
         self.run, self.attempt, self.settings = run, attempt, settings
         self.turn = Turn(run, devices, settings.slots)
         self.device = devices[0]
+        self.queued: float | None = None
         self.started = time.time()
         self.worker: subprocess.Popen[bytes] | None = None
         self.asked_of_us = endings.Asked()
@@ -73,10 +73,12 @@ class Supervisor:
             "reason": reason,
             "attempt": self.attempt,
             "pid": os.getpid(),
+            "pid_started": process_start(os.getpid()),
             "worker_pid": self.worker.pid if live and self.worker else None,
+            "queued": self.queued,
             "started": self.started,
             "boot_id": boot_id(),
-            "host": socket.gethostname(),
+            "host": host_name(),
             "device": self.device.name,
             "place": self.device.place,
             **more,
@@ -107,6 +109,7 @@ class Supervisor:
             self._take_device()
             self.write("starting")
         else:
+            self.queued = time.time()
             self.write("queued", self.turn.reason)
 
     def supervise(self) -> None:

@@ -26,6 +26,7 @@ def ftstudio_trainers() -> Iterator[Component]:
     """Describe both; they share options, plan, checks and metrics."""
     yield Component(
         name="native",
+        exact_resume=True,
         summary="our own loop: exact resume, packing, LoRA, bfloat16",
         target="ftstudio_trainers.native:Native",
         options=NativeOptions,

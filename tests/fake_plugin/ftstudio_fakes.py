@@ -324,6 +324,7 @@ def ftstudio_trainers():
         target="ftstudio_fakes:FakeTrainer",
         options=TrainerOptions,
         takes=("text",),
+        exact_resume=True,
         plan="ftstudio_fakes:trainer_plan",
         check="ftstudio_fakes:trainer_check",
     )
