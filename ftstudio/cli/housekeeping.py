@@ -93,7 +93,14 @@ def _show_projects(found: list[ProjectUse]) -> None:
 def _run_row(use: RunUse) -> list[str]:
     optimizer = sum(h.optimizer_bytes for h in use.held)
     checkpoints = use.of("checkpoint") - optimizer
-    sizes = [use.of("final"), checkpoints, optimizer, use.of("quarantine"), use.of("logs"), use.of("other")]
+    sizes = [
+        use.of("final"),
+        checkpoints,
+        optimizer,
+        use.of("quarantine"),
+        use.of("logs"),
+        use.of("origin") + use.of("other"),
+    ]
     return [f"  {use.run.name}", size_text(use.bytes), *(size_text(size) if size else "" for size in sizes)]
 
 

@@ -221,7 +221,7 @@ def _model(table: Mapping[str, Any]) -> str:
 def _vocabulary(run: RunFolder) -> str:
     """The head of the sha256 of tokenizer.json, which every checkpoint holds; "" when it is not known."""
     for folder in reversed(list_checkpoints(run.checkpoints)):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, InputError):
             return str(read_manifest(folder).files["tokenizer.json"]["sha256"])[:12]
     return ""
 

@@ -21,7 +21,7 @@ from ftstudio.runs.record import list_runs
 TRASH = ".trash"
 QUARANTINE = "quarantine"
 
-What = Literal["final", "checkpoint", "quarantine", "logs", "other"]
+What = Literal["final", "checkpoint", "origin", "quarantine", "logs", "other"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class RunUse:
-    """What a run holds: the final model, checkpoints by step, quarantine, logs, the rest."""
+    """What a run holds: the final model, checkpoints by step, a fork's origin, quarantine, logs, the rest."""
 
     run: RunFolder
     held: tuple[Held, ...]
@@ -169,6 +169,7 @@ def run_use(run: RunFolder, meter: Meter | None = None) -> RunUse:
         )
     quarantine = run.path / QUARANTINE
     held += [
+        Held(what="origin", path=run.origin, bytes=meter.add(run.origin)),
         Held(what="quarantine", path=quarantine, bytes=meter.add(quarantine)),
         Held(what="logs", path=run.events, bytes=meter.add(run.events, run.console)),
         Held(what="other", path=run.path, bytes=meter.add(run.path)),

@@ -2,7 +2,7 @@
 
 Whoever changes a run's files holds its lock (`at_rest`), so no attempt can start meanwhile. Whatever interrupts a
 prune leaves a valid run: a checkpoint is renamed away before it is deleted, and one that loses its optimizer state
-gets its new manifest, which no longer lists those files, before they are deleted. What was to be kept and turns out to
+gets a new manifest, which no longer lists those files, before they are deleted. What was to be kept and turns out to
 be damaged is left where it is, and the newest checkpoint that verifies is only given up for another one that verifies.
 """
 
@@ -103,14 +103,14 @@ class _Choice:
     said: list[str] = field(default_factory=list)
 
     def is_good(self, folder: Path) -> bool:
-        """Whether a checkpoint verifies; one that does not is neither kept nor deleted."""
+        """Whether a checkpoint verifies; one that does not, or has an unknown format, is neither kept nor deleted."""
         if folder in self.damaged:
             return False
         try:
             verify(folder)
-        except ValueError as error:
+        except (ValueError, InputError) as error:
             self.damaged.add(folder)
-            self.said.append(f"Checkpoint {int(folder.name)} is damaged: {error}. It was left where it is.")
+            self.said.append(f"Checkpoint {int(folder.name)} was left where it is: {str(error).rstrip('.')}.")
             return False
         return True
 
@@ -173,7 +173,7 @@ def _left_over(run: RunFolder) -> list[Path]:
 
 def _has_optimizer(folder: Path) -> bool:
     """Whether there is optimizer state that can be dropped, which needs a manifest to take it out of."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, InputError):
         read_manifest(folder)
         return bool(optimizer_files(folder))
     return False

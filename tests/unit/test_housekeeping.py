@@ -88,20 +88,32 @@ def test_sizes_count_a_hard_link_once_and_add_up(run):
         (1, False, False), (2, True, False), (3, False, False), (4, False, True),
     ]  # fmt: skip
     assert [h.optimizer_bytes for h in checkpoints] == [2000] * 4
-    assert checkpoints[2].bytes - checkpoints[3].bytes == 1001  # the weights of the last are counted in final/
+    manifests = [(h.path / "MANIFEST.json").stat().st_size for h in checkpoints]
+    own = [h.bytes - size for h, size in zip(checkpoints, manifests, strict=True)]
+    assert own == [3003, 3003, 3003, 2002]  # the weights of the last are counted in final/
 
 
 def test_a_project_is_the_sum_of_its_runs_its_trash_and_its_own_files(run):
     other = make_run(run.project, "0002", steps=(1,))
     (run.project / "data.txt").write_text("x" * 50)
     trash.remove(other)
-    quarantined = commits.list_checkpoints(run.checkpoints)[0]
-    commits.set_aside(quarantined, run.path / "quarantine", "for the test")
+    (run.path / "quarantine").mkdir()
+    (run.checkpoints / "000001").rename(run.path / "quarantine" / "000001-abc")
     use = project_use(run.project)
     assert [name for name, _ in use.trash] == ["0002"]
     assert use.files_bytes == 50 + (run.project / "project.toml").stat().st_size
     assert use.runs[0].of("quarantine") > 3000
     assert use.bytes == sum(p.lstat().st_size for p in run.project.rglob("*") if p.is_file()) - 2 * 1001
+
+
+def test_a_fork_counts_what_it_shares_with_its_parent_once(run):
+    fork = make_run(run.project, "0002", steps=())
+    shutil.copytree(run.checkpoints / "000004", fork.origin, copy_function=os.link)
+    assert run_use(fork).of("origin") > 3000
+    uses = {u.run.name: u for u in project_use(run.project).runs}
+    assert uses["0002"].of("origin") == 0
+    assert trash.remove(fork).bytes > 3000
+    assert trash.purge(run.project) < 1000
 
 
 def test_nothing_is_counted_through_a_symbolic_link(run, tmp_path):
@@ -161,9 +173,7 @@ def test_damaged_checkpoints_are_left_alone_and_the_newest_good_one_takes_the_pl
     done = prune(run, parse_keep("last"))
     assert done.kept == (3,)
     assert steps_of(run) == [3, 4]
-    assert done.said == (
-        "Checkpoint 4 is damaged: model.safetensors has 1 bytes instead of 1,001. It was left where it is.",
-    )
+    assert done.said == ("Checkpoint 4 was left where it is: model.safetensors has 1 bytes instead of 1,001.",)
 
 
 def test_the_last_one_that_verifies_is_never_deleted(run):
