@@ -29,6 +29,11 @@ COMMANDS = {
     "logs": "ftstudio.cli.runs",
     "queue": "ftstudio.cli.queue",
     "sample": "ftstudio.cli.sample",
+    "compare": "ftstudio.cli.compare",
+    "note": "ftstudio.cli.housekeeping",
+    "disk": "ftstudio.cli.housekeeping",
+    "rm": "ftstudio.cli.housekeeping",
+    "prune": "ftstudio.cli.housekeeping",
     "plugins": "ftstudio.cli.plugins",
 }
 
