@@ -9,13 +9,13 @@ import click
 
 from ftstudio.cli import output
 from ftstudio.cli.follow import value_text as number_text
-from ftstudio.cli.projects import JSON
+from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, safe_text
-from ftstudio.project import default_root
+from ftstudio.finding import default_root
 from ftstudio.runs import compare as comparing
 from ftstudio.runs.compare import Comparison, RunFacts, doubt_text, value_text
-from ftstudio.runs.record import find_run
+from ftstudio.runs.find import find_run
 from ftstudio.runs.status import age_text
 
 Row = list[str]

@@ -23,7 +23,7 @@ from ftstudio.files import quote, read_toml, safe_text
 from ftstudio.runs.checkpoints import list_checkpoints, read_manifest
 from ftstudio.runs.events import EventReader, Series
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import read_record
+from ftstudio.runs.record import flat, read_record
 from ftstudio.runs.status import State, read_state
 
 LOSSES = ("eval_loss", "loss")
@@ -127,7 +127,7 @@ def read_run(run: RunFolder, label: str = "") -> RunFacts:
     """What is known of a run. Raises InputError when its run.toml cannot be read; the rest may be missing."""
     try:
         record = read_record(run)
-        settings = dict(_flat(_table(record.settings)))
+        settings = dict(flat(_table(record.settings)))
         distributions = {k: str(v["distribution"]) for k, v in record.components.items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{quote(run.record, 200)} is damaged: {safe_text(error)[:100]}.") from error
@@ -186,18 +186,6 @@ def _inputs(run: RunFolder) -> Mapping[str, Any]:
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables as dotted keys; a list of tables counts by index, any other list is one value."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
-            for index, item in enumerate(value):
-                yield from _flat(item, f"{prefix}{key}[{index}].")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _lowest(series: Series) -> Iterator[tuple[str, tuple[int, float]]]:

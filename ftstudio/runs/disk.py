@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftstudio.runs.checkpoints import best_of, list_checkpoints
+from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.record import list_runs
 
 TRASH = ".trash"
 QUARANTINE = "quarantine"

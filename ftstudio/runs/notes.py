@@ -18,7 +18,7 @@ from typing import Any
 
 from ftstudio.errors import InputError
 from ftstudio.files import exclusive, explained, quote, refuse_symlinks, size_text, toml_text, write_atomic
-from ftstudio.project import FILE
+from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
 from ftstudio.source import MAX_BYTES, read_source
 

@@ -21,12 +21,12 @@ from pathlib import Path
 
 from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import exclusive, explained, fsync_folder, quote, refuse_symlinks
-from ftstudio.project import FILE
+from ftstudio.finding import FILE
 from ftstudio.runs import notes
 from ftstudio.runs.disk import TRASH, Meter, freed_by, in_trash
+from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import at_rest, why_busy
-from ftstudio.runs.record import list_runs
 
 _REMOVED = re.compile(r"([0-9]{4,})(\.[0-9]+)?\Z")
 
