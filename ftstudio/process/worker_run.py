@@ -14,8 +14,9 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, safe_text
+from ftstudio.files import cache_dir, refuse_symlinks, safe_text
 from ftstudio.runs import checkpoints as commits
+from ftstudio.runs import staging
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
@@ -101,6 +102,9 @@ class WorkerRun:
         self.model: ModelRef | None = None
         self.shape = "text"
         self.keep = 2
+        self.expected_bytes = 0
+        """Size of a checkpoint, as far as it can be known before the first one is written."""
+        self._disk_error: OSError | None = None
         self._secrets = secrets
         self._events = EventWriter(folder.events, attempt, self._redact)
         self._progressed = 0.0
@@ -166,22 +170,38 @@ class WorkerRun:
     def checkpoint(
         self, step: int, *, metrics: Mapping[str, float] | None = None, best: bool = False
     ) -> Iterator[commits.StagedDraft]:
-        """Commit a checkpoint; an exception inside discards it."""
-        draft = commits.stage(self.folder.checkpoints, step)
+        """Commit a checkpoint; an exception inside discards it.
+
+        Once the disk failed, every further call raises that same OSError: after an fsync that failed nobody knows what
+        is on the disk, so a trainer that catches it and tries again must not seem to succeed.
+        """
+        if self._disk_error is not None:
+            raise self._disk_error
         try:
-            yield draft
-            commits.check_content(draft.path, self.trainer_title)
-            self._add_tokenizer(draft.path)
-        except BaseException:
-            shutil.rmtree(draft.path, ignore_errors=True)
+            draft = self._stage(step)
+            try:
+                yield draft
+                commits.check_content(draft.path, self.trainer_title)
+                self._add_tokenizer(draft.path)
+            except BaseException:
+                staging.discard(draft.path)
+                raise
+            self._commit(draft, step, metrics or {}, best=best)
+        except OSError as error:
+            self._disk_error = error
             raise
-        adapter = (draft.path / "adapter_config.json").is_file()
-        committed = commits.commit(
-            draft, step, metrics=metrics or {}, best=best, shape=self.shape, base=self.model if adapter else None
-        )
+
+    def _stage(self, step: int) -> commits.StagedDraft:
+        refuse_symlinks(self.folder.checkpoints, self.folder.project)
+        return commits.stage(self.folder.checkpoints, step, expected=self.expected_bytes)
+
+    def _commit(self, draft: commits.StagedDraft, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
+        base = self.model if (draft.path / "adapter_config.json").is_file() else None
+        committed = commits.commit(draft, step, metrics=metrics, best=best, shape=self.shape, base=base)
         self.requests.met()
-        self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics or {}))
-        commits.rotate(self.folder.checkpoints, self.keep)
+        self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics))
+        for sentence in commits.rotate(self.folder.checkpoints, self.folder.path / "quarantine", self.keep):
+            self.warn(sentence)
 
     def _add_tokenizer(self, folder: Path) -> None:
         """What the trainer wrote stays: a tokenizer's folder may hold a config.json too."""
