@@ -122,7 +122,9 @@ def is_printable(name: str) -> bool:
 
 def explain(error: OSError, path: Path | None = None) -> InputError:
     """The sentence for an error of the file system, with the path and what to do."""
-    where = quote(path if path is not None else error.filename or "a file", 200)
+    if path is None and isinstance(error.filename, (str, bytes)):
+        path = Path(os.fsdecode(error.filename))
+    where = quote(path or "a file", 200)
     number = error.errno or 0
     match number:
         case errno.ENOSPC | errno.EDQUOT:

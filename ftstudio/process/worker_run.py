@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, refuse_symlinks, safe_text
+from ftstudio.files import cache_dir, is_disk_full, refuse_symlinks, safe_text
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
 from ftstudio.runs.control import answer, asked
@@ -187,9 +188,11 @@ class WorkerRun:
                 staging.discard(draft.path)
                 raise
             self._commit(draft, step, metrics or {}, best=best)
-        except OSError as error:
-            self._disk_error = error
-            raise
+        except Exception as error:
+            self._disk_error = _disk_error(error, self.folder.checkpoints / f"{step:06d}")
+            if self._disk_error in {None, error}:
+                raise
+            raise self._disk_error from error
 
     def _stage(self, step: int) -> commits.StagedDraft:
         refuse_symlinks(self.folder.checkpoints, self.folder.project)
@@ -220,3 +223,11 @@ class WorkerRun:
     def close(self) -> None:
         """Close the stream of events."""
         self._events.close()
+
+
+def _disk_error(error: Exception, place: Path) -> OSError | None:
+    """The error, naming a file, when the disk failed or is full; libraries wrap that into errors of their own."""
+    if isinstance(error, OSError):
+        error.filename = error.filename or str(place)
+        return error if error.errno in {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT} else None
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) if is_disk_full(error) else None

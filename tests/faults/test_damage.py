@@ -98,7 +98,9 @@ def test_a_folder_of_a_checkpoint_that_is_a_link_is_not_followed(run, tmp_path):
     assert_set_aside(run, "symbolic link")
 
 
-@pytest.mark.parametrize("name", ["../000001/config.json", "/etc/passwd", "a/../../x", "", ".", "MANIFEST.json", "a\0b", "x" * 300])
+@pytest.mark.parametrize(
+    "name", ["../000001/config.json", "/etc/passwd", "a/../../x", "", ".", "MANIFEST.json", "a\0b", "x" * 300]
+)
 def test_a_hostile_manifest_leads_nowhere(run, name):
     manifest = run / "checkpoints" / "000002" / "MANIFEST.json"
     raw = json.loads(manifest.read_text())

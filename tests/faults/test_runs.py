@@ -48,7 +48,11 @@ def assert_goes_on(shim, path, undisturbed, outcome):
     again = shim.operate("work", path, 2, prefix=path)
     assert again.value == 0, (outcome.calls[-1], last_word(path), (path / "console.log").read_text())
     assert ended(path) == undisturbed, outcome.calls[-1]
-    assert not [p for p in [*path.iterdir(), *(path / "checkpoints").iterdir()] if p.name.endswith((".staging", ".replaced", ".deleted"))]
+    assert not [
+        p
+        for p in [*path.iterdir(), *(path / "checkpoints").iterdir()]
+        if p.name.endswith((".staging", ".replaced", ".deleted"))
+    ]
     assert not (path / "quarantine").exists()
 
 
@@ -65,8 +69,9 @@ def test_a_worker_killed_at_any_call_goes_on_to_the_undisturbed_weights(shim, st
     for at in points(undisturbed[1]):
         path = start()
         outcome = shim.operate("work", path, 1, prefix=path, at=at, mode=mode)
-        assert outcome.killed
-        assert_goes_on(shim, path, undisturbed[2], outcome)
+        assert outcome.killed or outcome.total < at, "progress is written by the clock: a quick run makes fewer calls"
+        if outcome.killed:
+            assert_goes_on(shim, path, undisturbed[2], outcome)
 
 
 def test_a_notice_of_preemption_and_a_kill_inside_its_save_lose_no_commit(shim, start, points, undisturbed):

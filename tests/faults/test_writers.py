@@ -20,7 +20,11 @@ WORDS = {
 
 def tree(folder):
     """What a folder holds, without the temporary file that a killed process could not remove."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix != ".tmp"}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix != ".tmp"
+    }
 
 
 def each_point(shim, points, make, operation, *arguments, **fault):
@@ -104,7 +108,7 @@ def test_a_kill_while_a_run_is_made_leaves_no_run_or_a_whole_one(shim, points, p
 def test_a_request_that_cannot_be_left_is_said(shim, points, runs, number):
     for run, _, outcome in each_point(shim, points, runs, "request", "stop", error=number):
         assert WORDS[number] in outcome.said
-        assert not [p for p in run.rglob("*.tmp")]
+        assert not list(run.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=errno.errorcode.get)
