@@ -103,8 +103,6 @@ class WorkerRun:
         self.model: ModelRef | None = None
         self.shape = "text"
         self.keep = 2
-        self.expected_bytes = 0
-        """Size of a checkpoint, as far as it can be known before the first one is written."""
         self._disk_error: OSError | None = None
         self._secrets = secrets
         self._events = EventWriter(folder.events, attempt, self._redact)
@@ -196,7 +194,8 @@ class WorkerRun:
 
     def _stage(self, step: int) -> commits.StagedDraft:
         refuse_symlinks(self.folder.checkpoints, self.folder.project)
-        return commits.stage(self.folder.checkpoints, step, expected=self.expected_bytes)
+        before = self.resume_from.path if self.resume_from is not None else None  # of a fork: another run's
+        return commits.stage(self.folder.checkpoints, step, like=before)
 
     def _commit(self, draft: commits.StagedDraft, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
         base = self.model if (draft.path / "adapter_config.json").is_file() else None

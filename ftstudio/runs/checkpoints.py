@@ -53,10 +53,10 @@ class StagedDraft:
 # ------------------------------------------------------------------------------------------------ commit
 
 
-def stage(checkpoints: Path, step: int, *, expected: int = 0) -> StagedDraft:
+def stage(checkpoints: Path, step: int, *, like: Path | None = None) -> StagedDraft:
     """Make the staging folder for a step, when there is room for a checkpoint like the newest one.
 
-    `expected` is the size in bytes where there is none yet. Raises InputError for a symbolic link, InterruptedRunError
+    `like` is a checkpoint to go by where there is none yet. Raises InputError for a symbolic link, InterruptedRunError
     when the run's folder is gone, OSError (ENOSPC, saying what is needed and free).
     """
     refuse_symlinks(checkpoints, checkpoints.parent)
@@ -67,12 +67,13 @@ def stage(checkpoints: Path, step: int, *, expected: int = 0) -> StagedDraft:
                 fsync_folder(checkpoints.parent)
     except FileNotFoundError:
         raise staging.gone(checkpoints.parent) from None
-    _ask_for_space(checkpoints, _newest_bytes(checkpoints) or expected)
+    _ask_for_space(checkpoints, _size_of([*([like] if like else []), *list_checkpoints(checkpoints)]))
     return StagedDraft(staging.make(checkpoints / f"{step:06d}"))
 
 
-def _newest_bytes(checkpoints: Path) -> int:
-    for folder in reversed(list_checkpoints(checkpoints)):
+def _size_of(folders: list[Path]) -> int:
+    """Bytes of the last of some checkpoints whose manifest can be read, or 0."""
+    for folder in reversed(folders):
         with contextlib.suppress(ValueError, InputError):
             return read_manifest(folder).bytes
     return 0

@@ -26,8 +26,6 @@ def shim(tmp_path_factory):
     library, reason = build(scratch)
     if library is None:
         pytest.skip(reason)
-    for folder in (scratch, scratch.parent, scratch.parent.parent):
-        folder.chmod(0o755)  # tests of permissions come here as another user
     started = Shim(library, scratch, server_environment(scratch, FAKE_PLUGIN))
     yield started
     started.close()

@@ -143,9 +143,10 @@ def test_space_is_asked_for_before_the_first_byte(run, monkeypatch):
     with pytest.raises(OSError, match=r"a checkpoint takes 962 B, and 512 B are free") as caught:
         commits.stage(run / "checkpoints", 3)
     assert caught.value.errno == errno.ENOSPC
-    (run / "new").mkdir()
-    with pytest.raises(OSError, match="a checkpoint takes 5.0 MB"):
-        commits.stage(run / "new" / "checkpoints", 3, expected=5_000_000)
+    (run / "fork").mkdir()
+    with pytest.raises(OSError, match="a checkpoint takes 962 B"):
+        commits.stage(run / "fork" / "checkpoints", 3, like=run / "checkpoints" / "000002")
+    assert commits.stage(run / "fork" / "checkpoints", 3).path.is_dir()
     assert [p.name for p in commits.list_checkpoints(run / "checkpoints")] == ["000001", "000002"]
     assert len(list((run / "checkpoints").iterdir())) == 2
 
