@@ -143,7 +143,7 @@ def rotate(checkpoints: Path, quarantine: Path, limit: int) -> list[str]:
             best = folder if first_best else best
         except ValueError as error:
             said.append(_set_aside(folder, quarantine, str(error)))
-        except InputError:  # of another version: neither counted nor deleted
+        except InputError:  # of another version, or not for us to read: neither counted nor deleted
             continue
     for folder in doomed:
         forget(folder)
@@ -180,7 +180,7 @@ def list_checkpoints(checkpoints: Path) -> list[Path]:
 def open_checkpoint(folder: Path) -> Checkpoint:
     """A committed checkpoint as components see it.
 
-    Raises ValueError with the reason when it is damaged, InputError when its format is unknown.
+    Raises ValueError with the reason when it is damaged, InputError when its format is unknown or it may not be read.
     """
     manifest = verify(folder)
     return Checkpoint(
@@ -205,8 +205,7 @@ def newest(checkpoints: Path, quarantine: Path) -> tuple[Checkpoint | None, list
     said: list[str] = []
     for folder in reversed(list_checkpoints(checkpoints)):
         try:
-            with explained(folder):
-                return open_checkpoint(folder), said
+            return open_checkpoint(folder), said
         except ValueError as error:
             said.append(_set_aside(folder, quarantine, str(error)))
     return None, said

@@ -25,7 +25,7 @@ from typing import Any
 
 from ftstudio.api import ContractError, ModelRef
 from ftstudio.errors import InputError
-from ftstudio.files import fsync_folder, named, quote, safe_text, write_atomic
+from ftstudio.files import explain, fsync_folder, named, quote, safe_text, write_atomic
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
@@ -139,7 +139,10 @@ def _base_table(base: ModelRef | None) -> dict[str, Any] | None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a checkpoint. Raises ValueError when it is damaged, InputError when its format is unknown."""
+    """The manifest of a checkpoint.
+
+    Raises ValueError when it is damaged, InputError when its format is unknown or it may not be read.
+    """
     raw = _read_json(folder / MANIFEST)
     unknown = raw.get("format") != FORMAT
     if raw.get("seal") != _seal(raw) and not (unknown and "format" in raw and "seal" not in raw):
@@ -164,7 +167,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"it has no {MANIFEST}") from None
     except OSError as error:
-        raise _judged(error, f"its {MANIFEST}") from error
+        raise _judged(error, path, f"its {MANIFEST}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its {MANIFEST} cannot be read: {error}") from error
     if not isinstance(raw, dict):
@@ -190,7 +193,7 @@ def verify(folder: Path, *, again: bool = True) -> Manifest:
     """Compare every file of a checkpoint with its manifest.
 
     `again=False` does not hash a file once more that this process hashed, unless its size, mtime or inode changed.
-    Raises ValueError naming the first file that differs, InputError for an unknown format, OSError.
+    Raises ValueError naming the first file that differs, InputError for an unknown format or what may not be read.
     """
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
@@ -200,7 +203,7 @@ def verify(folder: Path, *, again: bool = True) -> Manifest:
         try:
             _compare(folder, name, expected, again=again)
         except OSError as error:
-            raise _judged(error, quote(name)) from error
+            raise _judged(error, folder / name, quote(name)) from error
     return manifest
 
 
@@ -241,8 +244,8 @@ def _plain_file(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def _judged(error: OSError, what: str) -> Exception:
-    """Damage where the error speaks against the file, else the error itself."""
+def _judged(error: OSError, path: Path, what: str) -> Exception:
+    """Damage where the error speaks against the file, else the sentence about the reader's trouble."""
     if error.errno in _DAMAGE:
         return ValueError(f"{what} cannot be read: {error.strerror}")
-    return error
+    return explain(error, path)

@@ -72,6 +72,24 @@ def test_any_flipped_bit_in_a_checkpoint_is_found(run, name, points):
     path.write_bytes(data)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"format": 1', '"format": 3'),
+        ('"step": 2', '"step": 3'),
+        ("false", "true"),
+        ('"text"', '"next"'),
+        ("0.5", "0.7"),
+    ],
+)
+def test_a_manifest_that_is_still_json_but_not_what_was_written_is_damage(run, change):
+    manifest = run / "checkpoints" / "000002" / "MANIFEST.json"
+    text = manifest.read_text()
+    assert change[0] in text
+    manifest.write_text(text.replace(*change, 1))
+    assert_set_aside(run, "its seal differs")
+
+
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "device"])
 def test_what_is_no_plain_file_is_damage_and_nobody_waits_for_it(run, name, kind, tmp_path):

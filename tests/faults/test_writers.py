@@ -222,7 +222,10 @@ def test_without_permission_path_and_mode_are_named(shim, run, projects, open_fo
         assert "Change its mode or owner" in outcome.said
     (run / "checkpoints" / "000002" / "model.safetensors").chmod(0o600)
     outcome = shim.operate("newest", run, prefix=run, uid=NOBODY)
-    assert "No permission for" in outcome.said, outcome
+    assert (
+        f"No permission for '{run}/checkpoints/000002/model.safetensors' (model.safetensors has mode 0600)"
+        in outcome.said
+    )
     (run / "checkpoints").chmod(0o700)
     assert "checkpoints' (checkpoints has mode 0700)" in shim.operate("newest", run, prefix=run, uid=NOBODY).said
     assert not (run / "quarantine").exists(), "what may not be read is not damaged"
