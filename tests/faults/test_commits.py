@@ -209,3 +209,15 @@ def test_a_clock_that_jumps_changes_neither_order_nor_rotation(run, monkeypatch,
     at_work.close()
     assert [p.name for p in commits.list_checkpoints(run / "checkpoints")] == ["000004", "000005"]
     assert recovered(run).step == 5
+
+
+def test_a_full_disk_that_a_library_wraps_into_its_own_error_is_said_as_one_and_names_the_checkpoint(run):
+    at_work = worker_run(run)
+    for _ in range(2):
+        with (
+            pytest.raises(OSError, match=f"No space left on device: '{run}/checkpoints/000003'"),
+            at_work.checkpoint(3),
+        ):
+            raise RuntimeError("I/O error: No space left on device (os error 28)")
+    at_work.close()
+    assert recovered(run).step == 2
