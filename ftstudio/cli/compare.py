@@ -9,7 +9,7 @@ import click
 
 from ftstudio.cli import output
 from ftstudio.cli.follow import value_text as number_text
-from ftstudio.cli.projects import JSON
+from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, safe_text
 from ftstudio.project import default_root

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from ftstudio.cli import output
-from ftstudio.cli.projects import JSON, project_folder
+from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, plural, quote, size_text
+from ftstudio.finding import project_folder
 from ftstudio.project import FILE, default_root, list_projects
 from ftstudio.runs import notes, trash
 from ftstudio.runs.disk import TRASH, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
