@@ -122,27 +122,52 @@ def is_printable(name: str) -> bool:
 
 def explain(error: OSError, path: Path | None = None) -> InputError:
     """The sentence for an error of the file system, with the path and what to do."""
-    where = quote(path if path is not None else error.filename or "a file", 200)
-    match error.errno:
+    if path is None and isinstance(error.filename, (str, bytes)):
+        path = Path(os.fsdecode(error.filename))
+    where = quote(path or "a file", 200)
+    number = error.errno or 0
+    match number:
         case errno.ENOSPC | errno.EDQUOT:
-            return InputError(f"The disk is full: {where} could not be written.", "Free some space and try again.")
+            return _explain_full(error, where, path)
         case errno.EROFS:
             return InputError(f"{where} lies on a file system that is read-only.", "Use a folder that you can write.")
         case errno.EACCES | errno.EPERM:
             return InputError(f"No permission for {where}{_mode_of(path)}.", "Change its mode or owner.")
         case errno.ENOENT:
             return InputError(f"There is no {where}.")
+        case errno.EIO:
+            return InputError(
+                f"The disk reported an error at {where}: {os.strerror(number)}.",
+                "What was being written cannot be relied on. Look at the disk (dmesg) before going on.",
+            )
         case errno.EISDIR:
             return InputError(f"{where} is a folder, not a file.")
         case errno.ENOTDIR:
             return InputError(f"{where} is not inside a folder: part of its path is a file.")
         case errno.ELOOP:
-            return InputError(f"{where} is a loop of symbolic links.", "Remove the loop.")
+            return InputError(f"{where} is a symbolic link, or a loop of symbolic links.", "Use a real file.")
         case errno.ENAMETOOLONG:
             return InputError(f"The name {where} is too long for this file system.", "Choose a shorter one.")
         case errno.EMFILE | errno.ENFILE:
             return InputError(f"No more files may be open: {where}.", "Raise the limit (ulimit -n) or close programs.")
+        case errno.EAGAIN:
+            return InputError("No more processes may be started.", "Raise the limit (ulimit -u) or close programs.")
     return InputError(f"{where}: {error.strerror or error}.")
+
+
+def _explain_full(error: OSError, where: str, path: Path | None) -> InputError:
+    """Space, inodes or a quota; whoever raised it may have said what is needed and what is free."""
+    said = "" if error.strerror in {None, os.strerror(error.errno or 0)} else f": {error.strerror}"
+    if error.errno == errno.EDQUOT:
+        return InputError(f"The disk is full for you (quota): {where} could not be written{said}.", "Delete something.")
+    with contextlib.suppress(OSError):
+        info = os.statvfs(path.parent if path is not None else "")
+        if info.f_files and not info.f_favail:
+            return InputError(
+                f"The disk is full: {where} could not be written, since no more files fit on it (inodes).",
+                "Delete some files and try again.",
+            )
+    return InputError(f"The disk is full: {where} could not be written{said}.", "Free some space and try again.")
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -168,6 +193,16 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise explain(error, path) from error
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Say in an OSError inside which path it is about: write and fsync know only a descriptor, a rename two names."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -201,9 +236,14 @@ def fsync_folder(folder: Path) -> None:
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file by new content, durably: readers see the old file or the new one, never a part.
 
-    Keeps the mode of a file that is replaced. Raises OSError; the old file is then untouched.
+    Keeps the mode of a file that is replaced. Raises OSError that names the file; it is then the old one, unless only
+    its new name could not be made durable.
     """
-    data = content.encode() if isinstance(content, str) else content
+    with named(path):
+        _write_atomic(path, content.encode() if isinstance(content, str) else content)
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
     staging = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
@@ -294,33 +334,37 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 class LineAppender:
-    """Appends whole lines to a file that others read meanwhile.
+    """Appends whole lines to a file that others read meanwhile. One appender at a time has the file.
 
-    Opening it ends a line that a crash tore, so that nothing is ever appended to half a record.
+    The first append ends a line that a crash tore, so that nothing is ever added to half a record. An append that
+    fails (a full disk takes a part of the line first) takes its part back, so the next one may simply be tried.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(path, flags, 0o666)
-        self._end_torn_line()
-
-    def _end_torn_line(self) -> None:
         size = os.fstat(self._descriptor).st_size
-        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
-            write_all(self._descriptor, b"\n")
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def append(self, line: str) -> None:
-        """Append one line (without its newline). Raises OSError; a torn line is ended by the next append."""
+        """Append one line (without its newline). Raises OSError that names the file."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
-        written = os.write(self._descriptor, data)
-        if written != len(data):
+        data = b"\n" + data if self._torn else data
+        with named(self.path):
+            before = os.fstat(self._descriptor).st_size
             try:
-                write_all(self._descriptor, data[written:])
+                write_all(self._descriptor, data)
             except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+                self._take_back(before)
                 raise
+            self._torn = False
+
+    def _take_back(self, before: int) -> None:
+        try:
+            os.ftruncate(self._descriptor, before)
+        except OSError:
+            self._torn = self._torn or os.fstat(self._descriptor).st_size != before
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

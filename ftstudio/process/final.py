@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 from ftstudio import __version__
 from ftstudio.api import Checkpoint
-from ftstudio.files import fsync_folder, quote, safe_text, write_atomic
+from ftstudio.files import named, quote, safe_text, write_atomic
 from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
+from ftstudio.runs import staging
 from ftstudio.runs.events import read_events
 from ftstudio.runs.summary import losses
 
@@ -20,23 +20,26 @@ MODEL_FILES = ("config.json", "generation_config.json")
 
 
 def write_final(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> Path:
-    """Write final/ beside its place and rename it into place; an older final/ of this run goes last."""
-    staging = run.folder.path / f".final.{secrets.token_hex(3)}.staging"
-    staging.mkdir()
+    """Write final/ beside its place and rename it into place; an older final/ of this run goes last.
+
+    Raises OSError naming the file; final/ is then what it was.
+    """
+    staged = staging.make(run.folder.final)
     try:
         trainer = project.build("trainer")
         if hasattr(trainer, "export"):
-            trainer.export(result, staging, run)
+            trainer.export(result, staged, run)
         else:
-            _link(result.path, staging)
+            _link(result.path, staged)
         for file in sorted(prepared.encoded.tokenizer.iterdir()):
-            if file.is_file() and not (staging / file.name).exists():
-                shutil.copyfile(file, staging / file.name)
-        write_atomic(staging / "README.md", model_card(project, prepared, result, run, seconds))
-        _sync(staging)
-        _swap(staging, run.folder.final)
+            if file.is_file() and not (staged / file.name).exists():
+                shutil.copyfile(file, staged / file.name)
+        with named(run.folder.final):
+            write_atomic(staged / "README.md", model_card(project, prepared, result, run, seconds))
+            staging.sync(staged)
+        staging.put_in_place(staged, run.folder.final)
     except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
+        staging.discard(staged)
         raise
     run.say(f"The model is in {run.folder.final}.")
     return run.folder.final
@@ -50,23 +53,6 @@ def _link(origin: Path, target: Path) -> None:
                 os.link(file, target / file.name)
             except OSError:
                 shutil.copyfile(file, target / file.name)
-
-
-def _sync(folder: Path) -> None:
-    for file in folder.iterdir():
-        descriptor = os.open(file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    fsync_folder(folder)
-
-
-def _swap(staging: Path, final: Path) -> None:
-    old = final.with_name(f".final.{secrets.token_hex(3)}.replaced")
-    if final.exists():
-        final.rename(old)
-    staging.rename(final)
-    fsync_folder(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:

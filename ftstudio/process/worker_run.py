@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -14,8 +15,9 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, safe_text
+from ftstudio.files import cache_dir, is_disk_full, refuse_symlinks, safe_text
 from ftstudio.runs import checkpoints as commits
+from ftstudio.runs import staging
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
@@ -101,6 +103,7 @@ class WorkerRun:
         self.model: ModelRef | None = None
         self.shape = "text"
         self.keep = 2
+        self._disk_error: OSError | None = None
         self._secrets = secrets
         self._events = EventWriter(folder.events, attempt, self._redact)
         self._progressed = 0.0
@@ -166,22 +169,41 @@ class WorkerRun:
     def checkpoint(
         self, step: int, *, metrics: Mapping[str, float] | None = None, best: bool = False
     ) -> Iterator[commits.StagedDraft]:
-        """Commit a checkpoint; an exception inside discards it."""
-        draft = commits.stage(self.folder.checkpoints, step)
+        """Commit a checkpoint; an exception inside discards it.
+
+        Once the disk failed, every further call raises that same OSError: after an fsync that failed nobody knows what
+        is on the disk, so a trainer that catches it and tries again must not seem to succeed.
+        """
+        if self._disk_error is not None:
+            raise self._disk_error
         try:
-            yield draft
-            commits.check_content(draft.path, self.trainer_title)
-            self._add_tokenizer(draft.path)
-        except BaseException:
-            shutil.rmtree(draft.path, ignore_errors=True)
-            raise
-        adapter = (draft.path / "adapter_config.json").is_file()
-        committed = commits.commit(
-            draft, step, metrics=metrics or {}, best=best, shape=self.shape, base=self.model if adapter else None
-        )
+            draft = self._stage(step)
+            try:
+                yield draft
+                commits.check_content(draft.path, self.trainer_title)
+                self._add_tokenizer(draft.path)
+            except BaseException:
+                staging.discard(draft.path)
+                raise
+            self._commit(draft, step, metrics or {}, best=best)
+        except Exception as error:
+            self._disk_error = _disk_error(error, self.folder.checkpoints / f"{step:06d}")
+            if self._disk_error in {None, error}:
+                raise
+            raise self._disk_error from error
+
+    def _stage(self, step: int) -> commits.StagedDraft:
+        refuse_symlinks(self.folder.checkpoints, self.folder.project)
+        before = self.resume_from.path if self.resume_from is not None else None  # of a fork: another run's
+        return commits.stage(self.folder.checkpoints, step, like=before)
+
+    def _commit(self, draft: commits.StagedDraft, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
+        base = self.model if (draft.path / "adapter_config.json").is_file() else None
+        committed = commits.commit(draft, step, metrics=metrics, best=best, shape=self.shape, base=base)
         self.requests.met()
-        self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics or {}))
-        commits.rotate(self.folder.checkpoints, self.keep)
+        self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics))
+        for sentence in commits.rotate(self.folder.checkpoints, self.folder.path / "quarantine", self.keep):
+            self.warn(sentence)
 
     def _add_tokenizer(self, folder: Path) -> None:
         """What the trainer wrote stays: a tokenizer's folder may hold a config.json too."""
@@ -200,3 +222,11 @@ class WorkerRun:
     def close(self) -> None:
         """Close the stream of events."""
         self._events.close()
+
+
+def _disk_error(error: Exception, place: Path) -> OSError | None:
+    """The error, naming a file, when the disk failed or is full; libraries wrap that into errors of their own."""
+    if isinstance(error, OSError):
+        error.filename = error.filename or str(place)
+        return error if error.errno in {errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT} else None
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place)) if is_disk_full(error) else None

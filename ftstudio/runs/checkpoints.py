@@ -1,34 +1,37 @@
 """Checkpoints: committed folders. Staged beside the target, fsynced, manifest last, then one rename.
 
-    checkpoints/.000100.4711.staging/   being written; nobody reads it
-    checkpoints/000100/                 committed: MANIFEST.json holds size and sha256 of every file
-    quarantine/000100-.../              found damaged; kept with the reason, never deleted by us
+    checkpoints/.000100.4711-ab12cd.staging/    being written (see `staging`); nobody reads it
+    checkpoints/000100/                         committed: MANIFEST.json (see `manifest`) holds size and sha256 of all
+    quarantine/000100-.../                      found damaged; kept, with the reason beside it, never deleted by us
 
-A folder without a manifest that verifies is no checkpoint. Rotation goes by step, after the commit.
+A folder without a manifest that verifies is no checkpoint. Order is by step, never by a clock. Rotation comes after
+the commit and leaves two that verify, and the best.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
-import json
-import math
+import errno
 import os
 import re
 import secrets
-import shutil
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ftstudio.api import Checkpoint, ContractError, ModelRef
-from ftstudio.files import fsync_folder, quote, write_atomic
+from ftstudio.errors import InputError
+from ftstudio.files import explained, fsync_folder, named, quote, refuse_symlinks, size_text, write_atomic
+from ftstudio.runs import staging
+from ftstudio.runs.manifest import MANIFEST, Manifest, forget, read_manifest, verify, versions, write_manifest
 
-MANIFEST = "MANIFEST.json"
-FORMAT = 1
+__all__ = [
+    "KEPT", "MANIFEST", "Manifest", "StagedDraft", "best_of", "check_content", "clean", "commit", "list_checkpoints",
+    "newest", "open_checkpoint", "read_manifest", "rotate", "stage", "verify", "versions",
+]  # fmt: skip
+
+KEPT = 2
+"""Checkpoints that verify and that rotation always leaves: the newest may turn out damaged."""
 _STEP = re.compile(r"[0-9]{6,}\Z")
 
 
@@ -47,30 +50,42 @@ class StagedDraft:
         return self.committed
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """MANIFEST.json, read."""
-
-    step: int
-    files: Mapping[str, Mapping[str, Any]]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    best: bool = False
-    shape: str = "text"
-    base: ModelRef | None = None
-    t: float = 0.0
-
-    @property
-    def bytes(self) -> int:
-        """Size of all files."""
-        return sum(int(f["size"]) for f in self.files.values())
+# ------------------------------------------------------------------------------------------------ commit
 
 
-def stage(checkpoints: Path, step: int) -> StagedDraft:
-    """Make the staging folder for a step."""
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    path = checkpoints / f".{step:06d}.{os.getpid()}-{secrets.token_hex(3)}.staging"
-    path.mkdir()
-    return StagedDraft(path)
+def stage(checkpoints: Path, step: int, *, like: Path | None = None) -> StagedDraft:
+    """Make the staging folder for a step, when there is room for a checkpoint like the newest one.
+
+    `like` is a checkpoint to go by where there is none yet. Raises InputError for a symbolic link, InterruptedRunError
+    when the run's folder is gone, OSError (ENOSPC, saying what is needed and free).
+    """
+    refuse_symlinks(checkpoints, checkpoints.parent)
+    try:
+        with named(checkpoints):
+            if not checkpoints.is_dir():
+                checkpoints.mkdir()
+                fsync_folder(checkpoints.parent)
+    except FileNotFoundError:
+        raise staging.gone(checkpoints.parent) from None
+    _ask_for_space(checkpoints, _size_of([*([like] if like else []), *list_checkpoints(checkpoints)]))
+    return StagedDraft(staging.make(checkpoints / f"{step:06d}"))
+
+
+def _size_of(folders: list[Path]) -> int:
+    """Bytes of the last of some checkpoints whose manifest can be read, or 0."""
+    for folder in reversed(folders):
+        with contextlib.suppress(ValueError, InputError):
+            return read_manifest(folder).bytes
+    return 0
+
+
+def _ask_for_space(folder: Path, needed: int) -> None:
+    """A quota is not asked for here: where there is one, the write itself says so."""
+    info = os.statvfs(folder)
+    free = info.f_bavail * info.f_frsize
+    if info.f_blocks and free < needed:  # some file systems tell nothing: all zero
+        said = f"a checkpoint takes {size_text(needed)}, and {size_text(free)} are free"
+        raise OSError(errno.ENOSPC, said, str(folder))
 
 
 def check_content(folder: Path, who: str) -> None:
@@ -93,126 +108,80 @@ def commit(
     shape: str,
     base: ModelRef | None,
 ) -> Checkpoint:
-    """Make a staged checkpoint durable and give it its name. Raises OSError; the staging folder is then removed."""
+    """Make a staged checkpoint durable and give it its name; a commit of this step by an earlier attempt goes last.
+
+    Raises OSError naming the file; the staging folder is then removed and all earlier commits are as they were.
+    """
     target = draft.path.parent / f"{step:06d}"
     try:
-        manifest = {
-            "format": FORMAT,
-            "step": step,
-            "t": time.time(),
-            "best": best,
-            "shape": shape,
-            "metrics": {k: v if math.isfinite(v) else str(v) for k, v in metrics.items()},
-            "base": _base_table(base),
-            "versions": versions(),
-            "files": _hash_and_sync(draft.path),
-        }
-        write_atomic(draft.path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        _put_in_place(draft.path, target)
+        write_manifest(draft.path, step, metrics=metrics, best=best, shape=shape, base=base)
+        staging.put_in_place(draft.path, target)
     except BaseException:
-        shutil.rmtree(draft.path, ignore_errors=True)
+        staging.discard(draft.path)
         raise
     draft.committed = Checkpoint(path=target, step=step, base=base, metrics=dict(metrics), shape=shape)
     return draft.committed
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computes, as they are installed here; what is not installed is left out."""
-    found = {}
-    for name in ("ftstudio", "torch", "transformers", "datasets", "tokenizers", "peft"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+def rotate(checkpoints: Path, quarantine: Path, limit: int) -> list[str]:
+    """Delete the oldest checkpoints beyond `limit` (never the last two that verify, never the best).
 
-
-def _put_in_place(staged: Path, target: Path) -> None:
-    """Rename into place; a commit of the same step by an earlier attempt makes room first, and goes last."""
-    old = None
-    if target.exists():
-        old = target.with_name(f".{target.name}.{secrets.token_hex(3)}.replaced")
-        target.rename(old)
-    staged.rename(target)
-    fsync_folder(target.parent)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _hash_and_sync(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of every file, each made durable, and the folders that hold them."""
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    Returns a sentence for each damaged one that was found and set aside. Raises OSError.
+    """
+    said: list[str] = []
+    good: list[Path] = []
+    best: Path | None = None
+    doomed: list[Path] = []
+    for folder in reversed([p for p in list_checkpoints(checkpoints) if not p.is_symlink()]):
         try:
-            os.fsync(descriptor)
-            with os.fdopen(os.dup(descriptor), "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            files[str(path.relative_to(folder))] = {"size": os.fstat(descriptor).st_size, "sha256": digest}
-        finally:
-            os.close(descriptor)
-    for inner in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        fsync_folder(inner)
-    return files
+            first_best = read_manifest(folder).best and best is None
+            if len(good) >= max(KEPT, limit) and not first_best:
+                doomed.append(folder)
+                continue
+            verify(folder, again=False)
+            good.append(folder)
+            best = folder if first_best else best
+        except ValueError as error:
+            said.append(_set_aside(folder, quarantine, str(error)))
+        except InputError:  # of another version, or not for us to read: neither counted nor deleted
+            continue
+    for folder in doomed:
+        forget(folder)
+        with named(folder):
+            staging.delete(folder)
+    return said
 
 
-def _base_table(base: ModelRef | None) -> dict[str, Any] | None:
-    if base is None:
-        return None
-    return {"path": str(base.path), "weights": base.weights, "name": base.name, "revision": base.revision}
+def clean(checkpoints: Path) -> None:
+    """Finish or undo what a crash left of a run's checkpoints and of its final/. Only the holder of the run's lock may
+    call this. Raises InputError for a symbolic link, OSError.
+    """
+    refuse_symlinks(checkpoints, checkpoints.parent)
+    for folder in (checkpoints, checkpoints.parent):
+        with named(folder):
+            staging.settle(folder)
 
 
 # -------------------------------------------------------------------------------------------------- read
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a checkpoint. Raises ValueError with the reason when there is none that can be read."""
-    try:
-        raw = json.loads((folder / MANIFEST).read_bytes())
-        if raw["format"] != FORMAT:
-            raise ValueError(f"its format {raw['format']!r} is unknown")
-        base = raw.get("base")
-        return Manifest(
-            step=int(raw["step"]),
-            files=dict(raw["files"]),
-            metrics={k: float(v) for k, v in raw.get("metrics", {}).items()},
-            best=bool(raw.get("best")),
-            shape=str(raw.get("shape", "text")),
-            base=ModelRef(Path(base["path"]), bool(base["weights"]), base["name"], base["revision"]) if base else None,
-            t=float(raw.get("t", 0.0)),
-        )
-    except FileNotFoundError:
-        raise ValueError(f"it has no {MANIFEST}") from None
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its {MANIFEST} cannot be read: {error}") from error
-
-
-def verify(folder: Path) -> Manifest:
-    """Compare every file of a checkpoint with its manifest. Raises ValueError naming the first that differs."""
-    manifest = read_manifest(folder)
-    for name, expected in manifest.files.items():
-        path = folder / name
-        try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size != expected["size"]:
-                    raise ValueError(f"{name} has {size:,} bytes instead of {expected['size']:,}")
-                if hashlib.file_digest(file, "sha256").hexdigest() != expected["sha256"]:
-                    raise ValueError(f"{name} is not what was written: its sha256 differs")
-        except OSError as error:
-            raise ValueError(f"{name} cannot be read: {error.strerror}") from error
-    return manifest
-
-
 def list_checkpoints(checkpoints: Path) -> list[Path]:
-    """The committed folders by step, oldest first; damaged ones are among them."""
+    """The committed folders by step, oldest first; damaged ones are among them. Raises InputError."""
     try:
-        found = [p for p in checkpoints.iterdir() if _STEP.match(p.name) and p.is_dir()]
-    except OSError:
-        return []
+        with explained(checkpoints):
+            found = [p for p in checkpoints.iterdir() if _STEP.match(p.name) and p.is_dir()]
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        raise
     return sorted(found, key=lambda p: int(p.name))
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """A committed checkpoint as components see it. Raises ValueError with the reason when it is damaged."""
+    """A committed checkpoint as components see it.
+
+    Raises ValueError with the reason when it is damaged, InputError when its format is unknown or it may not be read.
+    """
     manifest = verify(folder)
     return Checkpoint(
         path=folder, step=manifest.step, base=manifest.base, metrics=manifest.metrics, shape=manifest.shape
@@ -222,54 +191,34 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 def best_of(checkpoints: Path) -> Path | None:
     """The checkpoint that was committed as the best so far last."""
     for folder in reversed(list_checkpoints(checkpoints)):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, InputError):
             if read_manifest(folder).best:
                 return folder
     return None
 
 
 def newest(checkpoints: Path, quarantine: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and a sentence for each newer one that did not and was set aside."""
+    """The newest checkpoint that verifies, and a sentence for each newer one that did not and was set aside.
+
+    Raises InputError when one that would be used has an unknown format, or may not be read.
+    """
     said: list[str] = []
     for folder in reversed(list_checkpoints(checkpoints)):
         try:
             return open_checkpoint(folder), said
         except ValueError as error:
-            place = set_aside(folder, quarantine, str(error))
-            said.append(f"Checkpoint {int(folder.name)} is damaged: {error}. It was moved to {quote(place, 200)}.")
+            said.append(_set_aside(folder, quarantine, str(error)))
     return None, said
 
 
-def set_aside(folder: Path, quarantine: Path, reason: str) -> Path:
-    """Move a damaged checkpoint to the quarantine, with the reason beside it."""
-    quarantine.mkdir(exist_ok=True)
+def _set_aside(folder: Path, quarantine: Path, reason: str) -> str:
+    """Move a damaged checkpoint to the quarantine, the reason first, and say so. Raises InputError, OSError."""
+    refuse_symlinks(quarantine, quarantine.parent)
     place = quarantine / f"{folder.name}-{secrets.token_hex(3)}"
-    folder.rename(place)
-    write_atomic(quarantine / f"{place.name}.reason.txt", reason + "\n")
-    return place
-
-
-def rotate(checkpoints: Path, limit: int) -> list[Path]:
-    """Delete the oldest checkpoints beyond `limit` (at least 1), never the best, and return what was deleted."""
-    folders = list_checkpoints(checkpoints)
-    best = best_of(checkpoints)
-    doomed = [f for f in folders[: -max(1, limit)] if f != best]
-    for folder in doomed:
-        gone = folder.with_name(f".{folder.name}.{secrets.token_hex(3)}.rotated")
-        folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-    return doomed
-
-
-def clean(checkpoints: Path) -> None:
-    """Remove what a crash left behind. Only the holder of the run's lock may call this."""
-    if not checkpoints.is_dir():
-        return
-    for folder in checkpoints.iterdir():
-        if not folder.name.startswith("."):
-            continue
-        target = checkpoints / folder.name.split(".")[1]
-        if folder.name.endswith(".replaced") and not target.exists():
-            folder.rename(target)  # the crash came between the two renames: the old commit of this step is good
-        elif folder.name.endswith((".staging", ".rotated", ".replaced")):
-            shutil.rmtree(folder, ignore_errors=True)
+    with named(place):
+        quarantine.mkdir(exist_ok=True)
+        write_atomic(quarantine / f"{place.name}.reason.txt", reason + "\n")
+        folder.rename(place)
+        for parent in (quarantine, folder.parent):
+            fsync_folder(parent)
+    return f"Checkpoint {int(folder.name)} is damaged: {reason}. It was moved to {quote(place, 200)}."

@@ -9,8 +9,6 @@ be damaged is left where it is, and the newest checkpoint that verifies is only 
 from __future__ import annotations
 
 import contextlib
-import json
-import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -18,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.files import RecordLock, explained, fsync_folder, lock_holder, quote, refuse_symlinks, write_atomic
-from ftstudio.runs.checkpoints import MANIFEST, best_of, clean, list_checkpoints, read_manifest, verify
+from ftstudio.files import RecordLock, explained, fsync_folder, lock_holder, quote, refuse_symlinks
+from ftstudio.runs import staging
+from ftstudio.runs.checkpoints import best_of, clean, list_checkpoints, read_manifest, verify
 from ftstudio.runs.disk import Meter, freed_by, is_optimizer, optimizer_files
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.manifest import forget, leave_out
 from ftstudio.runs.status import LIVE, read_state
 
 
@@ -181,25 +181,17 @@ def _has_optimizer(folder: Path) -> bool:
 
 def _delete(folder: Path) -> None:
     """Delete a checkpoint; from the first rename on it is none any more, and `clean` would finish the rest."""
-    gone = folder.with_name(f".{folder.name}.{secrets.token_hex(3)}.rotated")
-    folder.rename(gone)
-    fsync_folder(folder.parent)
-    shutil.rmtree(gone)
+    forget(folder)
+    staging.delete(folder)
 
 
 def drop_optimizer_state(folder: Path) -> None:
     """Delete the optimizer state of a checkpoint, which still verifies at every moment of it.
 
     It can be sampled from and be the start of a new run, but not be resumed; `dropped` in its manifest says so.
-    Raises ValueError when there is no manifest that can be read, OSError.
+    Raises ValueError when there is no manifest that can be read, InputError for an unknown format, OSError.
     """
-    read_manifest(folder)
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    files, before = dict(manifest["files"]), manifest.get("dropped")
-    dropped = {name for name in files if is_optimizer(name)} | set(before if isinstance(before, list) else ())
-    manifest["files"] = {name: entry for name, entry in files.items() if name not in dropped}
-    manifest["dropped"] = sorted(dropped)
-    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    leave_out(folder, is_optimizer)
     for path in optimizer_files(folder):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     fsync_folder(folder)

@@ -172,7 +172,7 @@ class FakeTrainer:
         if run.resume_from is not None:
             state = json.loads((run.resume_from.path / "state.json").read_text())
             position, total = state["position"], state["step"]
-        last = None
+        last = run.resume_from
         for step in range(total + 1, o.max_steps + 1):
             position = position * 0.9 + step * 0.1 + run.seed
             time.sleep(o.step_seconds)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftstudio.errors import ContractError
+from ftstudio.errors import ContractError, InputError
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs.events import EventReader, EventWriter, Series, parse_event, read_events
 
@@ -89,6 +89,7 @@ def test_the_highest_attempt_wins_and_a_resume_hides_what_came_after_its_step(tm
 
 
 def commit(root, step, *, best=False, content=b"weights"):
+    root.mkdir(exist_ok=True)
     draft = commits.stage(root, step)
     (draft.path / "config.json").write_text("{}")
     (draft.path / "model.safetensors").write_bytes(content)
@@ -133,10 +134,10 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path):
     commit(tmp_path, 1, best=True)
     for step in (2, 3, 4):
         commit(tmp_path, step)
-        commits.rotate(tmp_path, 2)
+        commits.rotate(tmp_path, tmp_path / "quarantine", 2)
     assert [p.name for p in commits.list_checkpoints(tmp_path)] == ["000001", "000003", "000004"]
     commit(tmp_path, 5, best=True)
-    commits.rotate(tmp_path, 2)
+    commits.rotate(tmp_path, tmp_path / "quarantine", 2)
     assert [p.name for p in commits.list_checkpoints(tmp_path)] == ["000004", "000005"]
 
 
@@ -148,7 +149,7 @@ def test_a_failed_commit_leaves_the_old_ones_and_nothing_half_written(tmp_path, 
 
     draft = commits.stage(tmp_path, 2)
     (draft.path / "config.json").write_text("{}")
-    monkeypatch.setattr(commits, "write_atomic", full)
+    monkeypatch.setattr("ftstudio.runs.manifest.write_atomic", full)
     with pytest.raises(OSError, match="No space"):
         commits.commit(draft, 2, metrics={}, best=False, shape="text", base=None)
     assert [p.name for p in tmp_path.iterdir()] == ["000001"]
@@ -183,9 +184,16 @@ def test_a_checkpoint_without_weights_or_config_breaks_the_contract(tmp_path):
         _ = draft.checkpoint
 
 
-def test_a_manifest_of_an_unknown_format_is_not_believed(tmp_path):
-    committed = commit(tmp_path, 1)
-    manifest = json.loads((committed.path / "MANIFEST.json").read_text())
-    (committed.path / "MANIFEST.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(ValueError, match="format 99 is unknown"):
-        commits.open_checkpoint(committed.path)
+def test_an_unknown_format_is_refused_and_left_where_it_is(tmp_path):
+    root, quarantine = tmp_path / "checkpoints", tmp_path / "quarantine"
+    for step in (1, 2, 3):
+        commit(root, step)
+    manifest = json.loads((root / "000003" / "MANIFEST.json").read_text())
+    del manifest["seal"]
+    (root / "000003" / "MANIFEST.json").write_text(json.dumps({**manifest, "format": 99}))
+    for read in (lambda: commits.open_checkpoint(root / "000003"), lambda: commits.newest(root, quarantine)):
+        with pytest.raises(InputError, match="has the unknown format '99'. This version reads format 1"):
+            read()
+    assert commits.rotate(root, quarantine, 2) == []
+    assert not quarantine.exists()
+    assert [p.name for p in commits.list_checkpoints(root)] == ["000001", "000002", "000003"]
