@@ -15,7 +15,8 @@ help:
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@echo "Installing into $(VENV): torch and what it needs are about 1 GB, which takes some minutes."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -34,6 +34,9 @@ def _studio(arguments: list[str]) -> int:
     unknown = [a for a in arguments if a.startswith("-") and a not in FLAGS]
     if unknown or len(words) > 1:
         return _command(["--help"]) if "--help" in unknown or "-h" in unknown else _command(arguments)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # it draws on stderr, and would wait for keys for ever
+        sys.stderr.write("✗ The studio needs a terminal. Without one, use the commands: ftstudio --help\n")
+        return 2
     root = Path(words[0]).expanduser() if words else Memory().last_root() or default_root()
     return open_studio(root, Manners(**{FLAGS[a]: a != "--no-mouse" for a in arguments if a in FLAGS}))
 

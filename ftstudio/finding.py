@@ -36,7 +36,7 @@ def project_folder(text: str) -> Path:
     if path.exists():
         return path
     root = default_root()
-    if "/" not in text and (root / text / FILE).exists():
+    if "/" not in text and os.path.lexists(root / text / FILE):
         return root / text
     names = [p.name for p in list_projects(root)] if root.is_dir() else []
     raise UnknownNameError(

@@ -309,11 +309,14 @@ def to_table(options: object, *, defaults: bool = True) -> dict[str, Any]:
         value = getattr(options, f.name)
         if value is None or (not defaults and not f.required and value == f.default):
             continue
-        table[f.name] = _toml_value(value)
+        table[f.name] = _toml_value(value, f.base, f.item)
     return table
 
 
-def _toml_value(value: Any) -> Any:
+def _toml_value(value: Any, base: Base | None = None, item: Base | None = None) -> Any:
+    """The same value for the same setting, whether `1` or `1.0` was written: keys of caches are made from it."""
+    if base == "float":
+        return float(value)
     if isinstance(value, Path):
         return str(value)
-    return [_toml_value(v) for v in value] if isinstance(value, tuple) else value
+    return [_toml_value(v, item) for v in value] if isinstance(value, tuple) else value

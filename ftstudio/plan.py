@@ -102,10 +102,16 @@ def _select(project: Project, facts: Facts, found: list[Problem]) -> Facts:
     selection, rows = project.selection, facts.rows
     if rows is None:
         asked = bool(selection.validation_count or selection.validation_fraction)
-        return replace(facts, validation_rows=facts.validation_rows or (1 if asked else None))
+        return replace(facts, validation_rows=1 if asked else facts.validation_rows)
     kept = min(rows, selection.limit or rows)
     try:
         held_out = selection.split(kept)
+        if held_out and facts.validation_rows:
+            raise OptionError(
+                "validation_count" if selection.validation_count else "validation_fraction",
+                "The dataset brings validation rows of its own, and a part of its rows is to be kept apart too.",
+                "Keep one of the two.",
+            )
     except OptionError as error:
         found.append(
             _placed(
@@ -238,7 +244,7 @@ def outlook_lines(outlook: Outlook) -> list[tuple[str, str, str]]:
         return None if value is None else plural(value, noun)
 
     add("data", count(facts.rows, "row"), "rows")
-    add("validation", count(facts.validation_rows, "row"), "validation_rows")
+    add("validation", count(facts.validation_rows or None, "row"), "validation_rows")
     add("examples", count(facts.examples, "example"), "examples")
     add("tokens", count(facts.tokens, "token"), "tokens")
     add("longest", count(facts.longest, "token"), "longest")

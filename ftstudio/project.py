@@ -42,7 +42,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
     ProblemsError when project.toml cannot be read as TOML; everything else is in `Project.problems`.
     """
     folder = folder.expanduser()
-    if not (folder / FILE).exists():
+    if not os.path.lexists(folder / FILE):  # a loop of links is there, and reading it says so
         raise UnknownNameError(
             f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
         )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -61,7 +63,7 @@ def read_source(path: Path) -> Source:
     be read at all. Never takes longer than the size limit allows (256 KiB).
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise explain(error, path) from error
@@ -74,6 +76,15 @@ def read_source(path: Path) -> Source:
             level="error", message=error.message, fix=error.fix, file=path, line=error.line, column=error.column
         )
         raise ProblemsError(f"{quote(path, 200)} cannot be read.", [problem]) from None
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a regular file; a named pipe would wait for its writer for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{quote(path, 200)} is a named pipe, not a file.", "Put a file in its place.")
+    return descriptor
 
 
 def parse_value(text: str) -> Any:
@@ -116,6 +127,13 @@ def _position(before: str) -> tuple[int, int]:
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
+_PLAINER = {
+    r"^Cannot overwrite a value$": "the key stands twice",
+    r"^Cannot declare \(.*\) twice$": "the table stands twice",
+}
+"""What tomllib says -> what that means to a person."""
+
+
 def _parse(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
@@ -124,6 +142,8 @@ def _parse(text: str) -> dict[str, Any]:
         place = _AT.search(said)
         line, column = (int(place[1]), int(place[2])) if place and place[1] else _position(text)
         words = said[: place.start()] if place else said
+        for theirs, ours in _PLAINER.items():
+            words = re.sub(theirs, ours, words)
         raise _NotReadableError(f"It is not TOML: {safe_text(words)[:160]}.", "Mend that line.", line, column) from None
     except RecursionError:
         raise _NotReadableError("It is nested too deeply.", f"{MAX_DEPTH} levels are allowed.") from None

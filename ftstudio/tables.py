@@ -241,7 +241,8 @@ class _Reader:
                 near = nearest(key, known)
                 what = "table" if isinstance(value, (Mapping, list)) else "key"
                 fix = f"Did you mean {near}?" if near else f"Known here: {', '.join(known)}."
-                self.error(f"{quote(key)} is not a {what} of a project.", fix, key)
+                place = {"table": key} if what == "table" else {"key": key}
+                self.error(f"{quote(key)} is not a {what} of a project.", fix, **place)
 
     def part(self, kind: str, label: str, table: Any) -> Part | None:
         if table is None:

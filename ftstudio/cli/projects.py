@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ftstudio.cli import output
 from ftstudio.cli.follow import Narrator, value_text
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import check_name, plural, size_text, toml_text
+from ftstudio.files import check_name, plural, quote, size_text, toml_text
 from ftstudio.finding import default_root, project_folder
 from ftstudio.process.devices import choose_device
 from ftstudio.process.errand import run_errand
@@ -29,16 +30,19 @@ from ftstudio.sniff import sniff
 @click.command()
 @click.argument("name")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Text, JSONL, JSON, CSV or Parquet.")
-@click.option("--model", default="starter", metavar="M", help="A Hub id, a folder, starter, or scratch.")
+@click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
-def new(name: str, data: Path | None, model: str, example: str | None, root: Path | None) -> None:
+def new(name: str, data: Path | None, model: str | None, example: str | None, root: Path | None) -> None:
     """Make a project."""
     place = root or default_root()
     check_name(name, "project")
     if example is not None:
-        if data is not None:
-            raise InputError("--from and --data cannot be combined.", "Copy the example, then change its [dataset].")
+        for option, given, table in (("--data", data, "dataset"), ("--model", model, "model")):
+            if given is not None:
+                raise InputError(
+                    f"--from and {option} cannot be combined.", f"Copy the example, then change its [{table}]."
+                )
         text, files = example_files(example)
         folder = create(place, name, text, files)
     else:
@@ -46,13 +50,26 @@ def new(name: str, data: Path | None, model: str, example: str | None, root: Pat
         if data is not None:
             dataset, says = sniff(data)
             output.say(f"{data.name}: {says}")
-        folder = create(place, name, settings(name, dataset, model))
+        folder = create(place, name, settings(name, dataset, _model_named("starter" if model is None else model)))
     output.data(str(folder))
     output.say(f"Look at it:  ftstudio check {folder}")
     output.say(f"Start it:    ftstudio run {folder}")
 
 
+def _model_named(text: str) -> str:
+    """What [model] will say: a folder by its absolute path, since a relative one would start at the project."""
+    if text in BUILT_IN_MODELS:
+        return text
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for a user that is not there
+    if text and path.is_dir():
+        return str(path.resolve())
+    if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:
+        raise InputError(f"There is no model folder {quote(text, 200)}.", "Name a folder that exists, or a Hub id.")
+    return text
+
+
 ROWS_TO_SPLIT = 20
+BUILT_IN_MODELS = ("starter", "scratch")
 PLACEHOLDERS = (
     "Replace these sentences by your own.",
     "Each entry of this list is one text that the model is trained on.",
@@ -62,7 +79,6 @@ PLACEHOLDERS = (
 
 def settings(name: str, dataset: dict[str, Any], model: str) -> dict[str, Any]:
     """The tables of a new project."""
-    models = {"starter": {"use": "starter"}, "scratch": {"use": "scratch"}}
     rows = dataset.pop("rows", None)
     enough = dataset["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
     if enough and "validation_path" not in dataset:
@@ -71,7 +87,7 @@ def settings(name: str, dataset: dict[str, Any], model: str) -> dict[str, Any]:
         "format": FORMAT,
         "name": name,
         "seed": 42,
-        "model": models.get(model, {"use": "hub", "name": model}),
+        "model": {"use": model} if model in BUILT_IN_MODELS else {"use": "hub", "name": model},
         "dataset": dataset,
         "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
         "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
@@ -192,6 +208,8 @@ def data(path: str, tokens: bool, row: int, count: int, overrides: tuple[str, ..
     project.require()
     job = {"kind": "rows" if tokens else "preview", "first": row - 1, "count": count}
     report = run_errand(project, job, _quietly(Narrator()))
+    if not tokens and not report["rows"]:
+        raise InputError(f"There is no row {row:,}: the data ends before it.", "Rows count from 1.")
     if as_json:
         output.as_json(report)
     elif tokens:

@@ -93,7 +93,8 @@ def _expand(pattern: str, folder: Path, option: str) -> list[Path]:
 
 
 def _stat(path: Path, folder: Path, option: str) -> DataFile:
-    name = name_of(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    given = path.relative_to(folder) if path.is_relative_to(folder) else path
+    name = name_of(given)
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):
@@ -105,7 +106,7 @@ def _stat(path: Path, folder: Path, option: str) -> DataFile:
     except OSError as error:
         raise _missing(path, name, option) from error
     if stat.S_ISDIR(found.st_mode):
-        raise DataError(f"{name} is a folder.", f"Name its files: {quote(path.name + '/*.txt')}.", option)
+        raise DataError(f"{name} is a folder.", f"Name its files: {name_of(given.joinpath('*.txt'))}.", option)
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{name} is not a regular file.", "Write its data into a file first.", option)
     return DataFile(path, name, found.st_size, found.st_mtime_ns)

@@ -25,6 +25,7 @@ def inline_facts(options: InlineOptions, project_folder: Path) -> Facts:
         shape="text",
         columns=("text",),
         rows=len(lengths),
+        validation_rows=0,
         characters=sum(lengths),
         longest_characters=max(lengths, default=0),
     )
@@ -82,7 +83,7 @@ def hub_facts(options: HubOptions, project_folder: Path) -> Facts:
     facts = Facts(
         columns=known.columns,
         rows=known.rows.get(options.split),
-        validation_rows=known.rows.get(options.validation_split or ""),
+        validation_rows=known.rows.get(options.validation_split) if options.validation_split else 0,
     )
     try:
         return replace(facts, shape=choose(known.columns, options, quote(options.name)).shape)

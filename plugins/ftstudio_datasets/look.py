@@ -47,10 +47,12 @@ class Look:
 
 def look(options: FileOptions, folder: Path) -> Look:
     """Look at the files that the options name. Raises nothing that bad input can cause."""
+    without = Facts(validation_rows=None if options.validation_path else 0)
     try:
         train = find(options.path, folder)
         validation = find(options.validation_path, folder, OPTION_OF["validation"]) if options.validation_path else []
-        return _look(options, tuple(train), tuple(validation))
+        found = _look(options, tuple(train), tuple(validation))
+        return replace(found, facts=without.over(found.facts))
     except DataError as error:
         return Look(Facts(), error)
     except OSError as error:

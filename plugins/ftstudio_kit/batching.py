@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import bisect
 import inspect
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,15 +43,13 @@ class Rows:
     @classmethod
     def of(cls, table: Table) -> Rows:
         """Read a table with the columns input_ids and labels. Rows without a token are left out."""
-        ids: list[npt.NDArray[np.int32]] = []
-        labels: list[npt.NDArray[np.int32]] = []
-        for row_ids, row_labels in _pairs(table):
-            if len(row_ids):
-                ids.append(np.asarray(row_ids, np.int32))
-                labels.append(np.asarray(row_labels, np.int32))
-        starts = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
-        flat = np.concatenate(ids) if ids else np.empty(0, np.int32)
-        flat_labels = np.concatenate(labels) if labels else np.empty(0, np.int32)
+        ids, labels, lengths = [_flat([])], [_flat([])], [_flat([])]
+        for some_ids, some_labels in _batches(table):
+            ids.append(_flat(some_ids))
+            labels.append(_flat(some_labels))
+            lengths.append(_flat([[len(row) for row in some_ids if len(row)]]))
+        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
+        flat, flat_labels = np.concatenate(ids), np.concatenate(labels)
         return cls(flat, flat if np.array_equal(flat, flat_labels) else flat_labels, starts)
 
     def __len__(self) -> int:
@@ -65,13 +65,30 @@ class Rows:
         return slice(int(self.starts[index]), int(self.starts[index + 1]))
 
 
-def _pairs(table: Table) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+def _flat(rows: Iterable[Sequence[int]]) -> npt.NDArray[np.int32]:
+    """The numbers of all rows one after the other: an array a row would cost more than most rows hold."""
+    return np.fromiter(itertools.chain.from_iterable(rows), np.int32)
+
+
+def _batches(table: Table) -> Iterator[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]:
     batches = getattr(table, "iter", None)  # datasets.Dataset reads a thousand rows in the time of thirty single ones
     if batches is None:
-        yield from ((row["input_ids"], row["labels"]) for row in table)
+        yield from (([row["input_ids"]], [row["labels"]]) for row in table)
     else:
-        for batch in batches(batch_size=1000):
-            yield from zip(batch["input_ids"], batch["labels"], strict=True)
+        yield from ((batch["input_ids"], batch["labels"]) for batch in batches(batch_size=1000))
+
+
+class Singles(Sequence[Bin]):
+    """Each of so many rows as a bin of its own, in the memory of none."""
+
+    def __init__(self, count: int) -> None:
+        self.rows = count
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: Any) -> Any:
+        return (range(self.rows)[index],)
 
 
 @dataclass(frozen=True)
@@ -180,10 +197,16 @@ class Batches:
     strategy: str = "random"
     packed: bool = False
 
+    @cached_property
+    def lengths(self) -> Ints:
+        """Tokens of each bin."""
+        if isinstance(self.bins, Singles):
+            return self.rows.lengths
+        return np.array([int(self.rows.lengths[list(one)].sum()) for one in self.bins], np.int64)
+
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[list[Batch]]:
         """For each optimizer step of an epoch after the first `skip`, its batches (the last step may have fewer)."""
-        lengths = np.array([int(self.rows.lengths[list(one)].sum()) for one in self.bins])
-        indices = order(len(self.bins), self.seed, epoch, self.strategy, lengths, self.batch_size)
+        indices = order(len(self.bins), self.seed, epoch, self.strategy, self.lengths, self.batch_size)
         size = self.batch_size * self.accumulation
         for start in range(skip * size, len(indices), size):
             step = indices[start : start + size]

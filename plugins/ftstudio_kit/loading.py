@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 from transformers.utils import logging as hf_logging
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
-from ftstudio_kit import lora
+from ftstudio_kit import lora, memory
 from ftstudio_kit.safe import check_model_folder
 
 
@@ -46,7 +47,7 @@ def load_model(
                 "Its base model is needed.",
             )
         base = load_model(source.base, dtype=dtype, seed=seed, dropout=dropout, vocab_size=vocab_size)
-        return cast("PreTrainedModel", lora.open_adapter(base, source.path).to(device))
+        return to_device(lora.open_adapter(base, source.path), device)
     with_weights = source.weights if isinstance(source, ModelRef) else True
     check_model_folder(source.path, weights=with_weights)
     config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, local_files_only=True)
@@ -58,20 +59,61 @@ def load_model(
         if vocab_size is not None:
             config.vocab_size = vocab_size
         model = _fresh(config, dtype, seed)
-    return cast("PreTrainedModel", model.to(device).eval())
+    return to_device(model, device).eval()
+
+
+def to_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    """The model on a device. Raises ComponentError where there is no such device."""
+    try:
+        return cast("PreTrainedModel", cast("Any", model).to(device))
+    except (AssertionError, RuntimeError) as error:  # torch asserts that it was built for CUDA
+        if memory.is_out_of_memory(error):
+            raise
+        raise ComponentError(
+            f"There is no device {device} here: {str(error).splitlines()[0][:120]}.", "Leave --device out, or name cpu."
+        ) from error
 
 
 def _open(path: Path, config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     arguments: dict[str, Any] = {
         "config": config, "dtype": dtype, "trust_remote_code": False, "use_safetensors": True, "local_files_only": True,
+        "output_loading_info": True,
     }  # fmt: skip
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
+        return _whole(path, *_read(path, arguments))
+    except RuntimeError as error:
+        if "mismatched_sizes" not in str(error):
+            raise
+        raise ComponentError(
+            f"The weights in '{path}' have other shapes than its config.json says.", _TOGETHER
+        ) from error
+
+
+_TOGETHER = "Get config.json and the weights from the same place."
+
+
+def _read(path: Path, arguments: Mapping[str, Any]) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """The model, and what transformers says of keys that were missing."""
+    try:
+        found = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
     except ValueError as error:
         if "attention" not in str(error):  # an architecture without SDPA runs in its own way
             raise ComponentError(f"The model in {path.name} could not be opened: {str(error)[:200]}") from error
-        model = AutoModelForCausalLM.from_pretrained(path, **arguments)
-    return cast("PreTrainedModel", model)
+        found = AutoModelForCausalLM.from_pretrained(path, **arguments)
+    return cast("tuple[PreTrainedModel, Mapping[str, Any]]", found)
+
+
+def _whole(path: Path, model: PreTrainedModel, read: Mapping[str, Any]) -> PreTrainedModel:
+    """The model, when each of its weights was in the files: transformers fills in random ones and goes on."""
+    missing = sorted(read["missing_keys"])
+    if missing:
+        others = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
+        raise ComponentError(
+            f"The weights in '{path}' lack '{missing[0][:100]}'{others} of {type(model).__name__}: "
+            "they would be random.",
+            _TOGETHER,
+        )
+    return model
 
 
 def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTrainedModel:

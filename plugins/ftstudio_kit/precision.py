@@ -21,7 +21,7 @@ def has_bf16(device: str) -> bool:
     """True when `device` ("cpu", "cuda:0", "mps") multiplies bfloat16 matrices in hardware."""
     kind = torch.device(device).type
     if kind == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return torch.cuda.is_available() and bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "mps":
         return _macos_version() >= (14, 0)
     return kind == "cpu" and bool(_CPU_FLAGS & cpu_flags())

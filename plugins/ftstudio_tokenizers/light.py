@@ -39,6 +39,8 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
             fix='Write use = "bpe" or "bytes", or name a tokenizer.',
             edit={"use": "bpe"},
         )
+    else:
+        yield from _brought(project)
     template = options.chat_template
     if template is not None and "{" not in template and not (project.folder / Path(template).expanduser()).is_file():
         yield Problem(
@@ -46,6 +48,19 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
             option="chat_template",
             message=f"'{template[:60]}' is neither a Jinja template nor a file.",
             fix="Write the template itself, or the path of a file that holds it.",
+        )
+
+
+def _brought(project: ProjectInfo) -> Iterator[Problem]:
+    """Whether a model that is a folder on this machine brings its tokenizer along."""
+    name = getattr(project.options.get("model"), "name", None) if project.uses.get("model") == "hub" else None
+    folder = local_folder(name, project.folder) if isinstance(name, str) else None
+    if folder is not None and folder.is_dir() and not has_tokenizer(folder):
+        yield Problem(
+            level="error",
+            option="use",
+            message=f"The model in '{folder}' brings no tokenizer along.",
+            fix="Put its tokenizer.json beside the weights, or give a name in [tokenizer].",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run, TrainingError
 from ftstudio_kit import chat, lora, rng
-from ftstudio_kit.batching import Batches, Bin, Rows, collate, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, Bin, Rows, Singles, collate, pack, packing_is_exact
 from ftstudio_kit.loading import (
     align_special_tokens,
     context_of,
@@ -24,6 +25,7 @@ from ftstudio_kit.loading import (
     load_tokenizer,
     recompute_activations,
     save_model,
+    to_device,
 )
 from ftstudio_kit.loss import summed_loss
 from ftstudio_kit.precision import autocast
@@ -68,7 +70,7 @@ def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run) -
             f"{type(model).__name__} lets packed rows see each other, so packing would change what it learns.",
             "Set packing = false.",
         )
-    model.to(device)
+    model = to_device(model, device)
     return Setup(model, tokenizer, batches, validation if validation is not None and len(validation) else None, device)
 
 
@@ -134,13 +136,13 @@ def _freeze(model: PreTrainedModel, patterns: tuple[str, ...]) -> None:
 
 
 def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run) -> Batches:
-    bins: list[Bin]
+    bins: Sequence[Bin]
     if options.packing:
         capacity = options.packing_length or rows.longest
-        bins = [*pack(rows.lengths, capacity, run.seed)]
+        bins = pack(rows.lengths, capacity, run.seed)
         run.say(f"Packed {len(rows)} rows into {len(bins)} of up to {max(capacity, rows.longest)} tokens.")
     else:
-        bins = [(i,) for i in range(len(rows))]
+        bins = Singles(len(rows))
     return Batches(
         rows=rows,
         bins=bins,

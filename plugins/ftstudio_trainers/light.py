@@ -94,9 +94,10 @@ def check(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterabl
     yield from _check_validation(options, project)
     yield from _check_lora(options)
     yield from _check_packing(options, facts)
-    total = plan(options, facts).total_steps
-    if total is not None:
-        yield from _check_steps(options, total)
+    planned = plan(options, facts)
+    if planned.total_steps is not None:
+        about = "about " if "total_steps" in planned.estimated else ""
+        yield from _check_steps(options, planned.total_steps, about)
 
 
 def _check_validation(options: CommonOptions, project: ProjectInfo) -> Iterator[Problem]:
@@ -166,14 +167,15 @@ def _check_packing(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _check_steps(options: CommonOptions, total: int) -> Iterator[Problem]:
+def _check_steps(options: CommonOptions, total: int, about: str) -> Iterator[Problem]:
+    """`about` stands before the number of steps where that is an estimate."""
     warmup = schedule(options, total).warmup_steps
     if warmup >= total and options.lr_scheduler_type != "constant":
         better = math.ceil(total * 0.05) if total > 1 else 0
         yield Problem(
             level="warning",
             option="warmup_steps",
-            message=f"The warm-up takes {warmup} of {total} steps, so the learning rate never reaches its peak.",
+            message=f"The warm-up takes {warmup} of {about}{total} steps, so the learning rate never reaches its peak.",
             fix=f"Set warmup_steps = {better}, 5 % of the steps.",
             edit={"warmup_steps": better},
         )
@@ -187,21 +189,21 @@ def _check_steps(options: CommonOptions, total: int) -> Iterator[Problem]:
         )
     default = CommonOptions.__dataclass_fields__["save_steps"].default  # which is nobody's wish, so nobody is warned
     if options.save_strategy == "steps" and options.save_steps > total and options.save_steps != default:
-        yield _never("save_steps", options.save_steps, total, "the only checkpoint is the one at the end")
+        yield _never("save_steps", options.save_steps, total, about, "the only checkpoint is the one at the end")
     if options.eval_steps is not None and options.eval_strategy in {None, "steps"} and options.eval_steps > total:
         yield _never(
-            "eval_steps", options.eval_steps, total, "there is an evaluation before the run and one at the end"
+            "eval_steps", options.eval_steps, total, about, "there is an evaluation before the run and one at the end"
         )
     if options.sample_steps is not None and options.sample_prompts and options.sample_steps > total:
-        yield _never("sample_steps", options.sample_steps, total, "prompts are continued only at the end")
+        yield _never("sample_steps", options.sample_steps, total, about, "prompts are continued only at the end")
 
 
-def _never(option: str, value: int, total: int, so: str) -> Problem:
+def _never(option: str, value: int, total: int, about: str, so: str) -> Problem:
     better = max(1, total // 4)
     return Problem(
         level="warning",
         option=option,
-        message=f"{option} is {value} and the run has {total} steps, so it never comes: {so}.",
+        message=f"{option} is {value} and the run has {about}{total} steps, so it never comes: {so}.",
         fix=f"Set {option} = {better}.",
         edit={option: better},
     )

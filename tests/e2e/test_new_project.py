@@ -50,6 +50,14 @@ def test_a_project_from_a_file_says_what_it_found_and_can_start(ftstudio, tmp_pa
     assert "tokens" in rows.out
 
 
+def test_a_model_folder_is_named_by_its_absolute_path(ftstudio, tmp_path):
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    made = ftstudio("new", "lab", "--model", "models/mine", "--root", "projects")
+    assert made.code == 0, made.err
+    table = tomllib.loads((tmp_path / "projects" / "lab" / "project.toml").read_text())["model"]
+    assert table == {"use": "hub", "name": str(tmp_path / "models" / "mine")}
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [

@@ -17,6 +17,13 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
         (["run", "lab", "--device", "gpu"], "'gpu' is no device. Write cpu, cuda, cuda:0 ... or mps."),
         (["run", "lab", "--nonsense"], "No such option"),
+        (["--nonsense"], "No such option '--nonsense'."),
+        ([], "The studio needs a terminal."),
+        (["lab"], "The studio needs a terminal."),
+        (["new", "ok", "--model", ""], "There is no model folder ''."),
+        (["new", "ok", "--model", "./gone"], "There is no model folder './gone'."),
+        (["new", "ok", "--from", "quickstart", "--model", "gpt2"], "--from and --model cannot be combined."),
+        (["data", "lab", "--row", "99"], "There is no row 99: the data ends before it."),
         (["new", "../x"], "'../x' is no project name."),
         (["new", "a/b"], "'a/b' is no project name."),
         (["new", "a\x1bb"], "'a\\x1bb' is no project name."),
@@ -38,6 +45,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(ftstudio, make_project, argum
     assert done.out == ""
     assert "Traceback" not in done.err
     assert not (folder / "runs").exists()
+    assert not (folder.parent / "ok").exists()
 
 
 def test_debug_shows_the_traceback(ftstudio):

@@ -54,6 +54,40 @@ def test_weights_are_pickles_is_refused_before_anything_is_loaded(tmp_path: Path
         load_model(ModelRef(path, weights=True, name="pickled"))
 
 
+BERT = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def test_a_weight_that_is_not_in_the_files_is_never_a_random_one(tmp_path: Path) -> None:
+    path = save_model(tmp_path).path
+    weights = load_file(path / "model.safetensors")
+    del weights["transformer.h.0.mlp.c_fc.weight"]
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ComponentError, match=r"lack 'transformer\.h\.0\.mlp\.c_fc\.weight' of GPT2LMHeadModel"):
+        load_model(ModelRef(path, weights=True, name="holed"))
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"n_embd": 64}, "have other shapes than its config.json says"),
+        (BERT, "lack 'bert.*' and .* more of BertLMHeadModel"),
+    ],
+)
+def test_weights_of_another_config_are_refused(tmp_path: Path, config: dict[str, Any], sentence: str) -> None:
+    path = save_model(tmp_path).path
+    table = json.loads((path / "config.json").read_text("utf-8"))
+    (path / "config.json").write_text(json.dumps(table | config), "utf-8")
+    with pytest.raises(ComponentError, match=sentence):
+        load_model(ModelRef(path, weights=True, name="mixed up"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="wants a machine without CUDA")
+def test_a_device_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ComponentError, match="There is no device cuda:0 here"):
+        load_model(save_model(tmp_path), device="cuda:0")
+    assert not precision.has_bf16("cuda:0")
+
+
 def test_dropout_is_replaced_wherever_a_config_has_it() -> None:
     config = config_of("gpt2", dropout=0.1)
     assert set_dropout(config, 0.3) >= 3

@@ -41,6 +41,12 @@ def test_a_table_and_its_options_are_the_same_thing():
     assert to_table(options, defaults=False) == {"path": "a", "names": ["x", "y"], "on": True}
 
 
+def test_a_number_that_may_be_a_fraction_is_one_however_it_was_written():
+    """What was measured is kept under a key of these tables: 1 and 1.0 have to find the same."""
+    written = [to_table(Options(path=Path("a"), rate=rate))["rate"] for rate in (1, 1.0)]
+    assert [repr(rate) for rate in written] == ["1.0", "1.0"]
+
+
 @pytest.mark.parametrize(
     ("table", "sentences"),
     [

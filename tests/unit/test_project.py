@@ -230,3 +230,31 @@ def test_examples_are_found_and_a_wrong_name_gets_the_nearest():
         example_files("quikstart")
     with pytest.raises(UnknownNameError):
         example_files("../quickstart")
+
+
+@pytest.mark.parametrize("dataset", [{"use": "inline", "texts": ["a b", "c d"]}, {"use": "text", "path": "rows.txt"}])
+def test_without_validation_rows_no_evaluation_is_planned(make_project, dataset):
+    base = {
+        "format": 1,
+        "model": {"use": "starter"},
+        "dataset": dataset,
+        "tokenizer": {"use": "pretrained"},
+        "trainer": {"use": "native", "max_steps": 3},
+        "generator": {"use": "sample"},
+    }
+    folder = make_project(base=base)
+    (folder / "rows.txt").write_text("one\ntwo\nthree\n")
+    assert plan.look_ahead(load(folder)).plan.evaluations == ()
+    evaluated = load(folder, ["dataset.validation_count=1"])
+    assert plan.look_ahead(evaluated).plan.evaluations == (0, 1, 2, 3)
+
+
+def test_validation_rows_from_two_places_are_refused_before_the_start(make_project):
+    base = {"dataset": {"use": "text", "path": "a.txt", "validation_path": "b.txt", "validation_count": 1}}
+    folder = make_project(base={**base, "format": 1, "model": {"use": "starter"}, "tokenizer": {"use": "pretrained"},
+                                "trainer": {"use": "native"}, "generator": {"use": "sample"}})  # fmt: skip
+    for name in ("a.txt", "b.txt"):
+        (folder / name).write_text("one\ntwo\nthree\n")
+    (problem,) = plan.look_ahead(load(folder)).errors
+    assert problem.option == "validation_count"
+    assert "validation rows of its own" in problem.message

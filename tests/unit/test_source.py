@@ -1,5 +1,6 @@
 """Reading and editing a person's TOML file."""
 
+import os
 import time
 
 import pytest
@@ -12,6 +13,15 @@ def read(tmp_path, content):
     path = tmp_path / "project.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_source(path)
+
+
+def test_what_is_no_file_is_said_and_waited_for_by_nobody(tmp_path):
+    pipe, loop = tmp_path / "pipe", tmp_path / "loop"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    for path, sentence in ((pipe, "is a named pipe, not a file."), (loop, "is a loop of symbolic links.")):
+        with pytest.raises(InputError, match=sentence):
+            read_source(path)
 
 
 def test_every_key_knows_its_line(tmp_path):
@@ -35,7 +45,8 @@ def test_every_key_knows_its_line(tmp_path):
         ("format = 1".encode("utf-16"), "is UTF-16", 1),
         (b'name = "a"\nx = "\xe9"', "Byte 0xe9 is not UTF-8", 2),
         (b"format = 1\nname = \x00", "holds a NUL byte", 2),
-        (b"format = 1\nformat = 2", "Cannot overwrite a value", 2),
+        (b"format = 1\nformat = 2", "It is not TOML: the key stands twice.", 2),
+        (b"[t]\na = 1\n[t]\nb = 1", "It is not TOML: the table stands twice.", 3),
         (b"a = " + b"[" * 5000 + b"]" * 5000, "nested more than 32 deep", 1),
         (b"a." * 20_000 + b"a = 1", "more than 16 dotted parts", 1),
         (b"a = " + b"9" * 5000, "more than 400 digits", 1),

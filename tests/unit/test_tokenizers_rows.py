@@ -1,6 +1,7 @@
 """Rows become tokens: nothing is lost, the end is trained, masks are where they should be."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from tiny_models import save_model, save_tokenizer
@@ -292,3 +293,13 @@ def test_every_option_is_shown_to_change_something():
 
     for options in (PretrainedOptions, BytesOptions, BpeOptions):
         assert {f.name for f in dataclasses.fields(options)} <= SHOWN_BY.keys()
+
+
+def test_a_model_folder_without_a_tokenizer_is_said_before_the_start(tmp_path):
+    (tmp_path / "m").mkdir()
+    options = {"model": SimpleNamespace(name="./m")}
+    project = ProjectInfo(folder=tmp_path, name="lab", seed=1, uses={"model": "hub"}, options=options)
+    (problem,) = light.check(PretrainedOptions(), project, Facts())
+    assert "brings no tokenizer along" in problem.message
+    (tmp_path / "m" / "tokenizer.json").touch()
+    assert list(light.check(PretrainedOptions(), project, Facts())) == []
