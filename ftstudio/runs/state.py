@@ -111,12 +111,17 @@ def _process_start_elsewhere(pid: int) -> float | None:
 def read_state(run: RunFolder) -> StateFile:
     """What a reader may believe of a run. Never raises: a damaged file is a reason."""
     known = _read(run)
-    if known.state not in LIVE or known.host != host_name() or lock_holder(run.lock) is not None:
+    if known.state not in LIVE or is_elsewhere(known) or lock_holder(run.lock) is not None:
         return known
     known = _read(run)
     if known.state not in LIVE or lock_holder(run.lock) is not None:
         return known
     return _without_supervisor(run, known)
+
+
+def is_elsewhere(known: StateFile) -> bool:
+    """Whether a run is another host's, so that neither locks nor processes can be asked about it from here."""
+    return known.host not in {"", host_name()}
 
 
 def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:

@@ -21,7 +21,7 @@ from ftstudio.api import Event
 from ftstudio.runs.events import EventReader, parse_event, plain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.series import Series, number, resumed_from
-from ftstudio.runs.state import LIVE, State, StateFile, boot_id, host_name, process_start, read_state
+from ftstudio.runs.state import LIVE, State, StateFile, boot_id, host_name, is_elsewhere, process_start, read_state
 
 __all__ = [
     "DISK_FULL",
@@ -36,6 +36,7 @@ __all__ = [
     "ago",
     "boot_id",
     "host_name",
+    "is_elsewhere",
     "process_start",
     "read_state",
     "read_status",
@@ -152,7 +153,7 @@ class StatusReader:
             project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
             attempt=known.attempt, host=known.host, device=known.device, step=seen.step, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
-            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and known.host != host_name(),
+            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
         )  # fmt: skip
 
@@ -244,18 +245,22 @@ class _Seen:
 def _tail(path: Path, size: int) -> tuple[bytes, int]:
     """The last whole lines of events.jsonl, as many as it takes to find a step and a metric, and where they end."""
     try:
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            while True:
-                start = max(0, end - size)
-                file.seek(start)
-                data = file.read(end - start)
-                found = b'"kind":"metrics"' in data and _BY_STEPS in data
-                if found or start == 0 or size >= TAIL_LIMIT:
-                    break
-                size *= 8
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b"", 0
+    try:
+        end = os.fstat(descriptor).st_size
+        while True:
+            start = max(0, end - size)
+            data = os.pread(descriptor, end - start, start)
+            found = b'"kind":"metrics"' in data and _BY_STEPS in data
+            if found or start == 0 or size >= TAIL_LIMIT:
+                break
+            size *= 8
+    except OSError:
+        return b"", 0
+    finally:
+        os.close(descriptor)
     first = data.find(b"\n") + 1 if start else 0
     whole = data.rfind(b"\n") + 1
     return data[first:whole], start + whole
