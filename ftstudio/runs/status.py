@@ -151,7 +151,7 @@ class StatusReader:
         silent = self._silent_since(known)
         return Status(
             project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
-            attempt=known.attempt, host=known.host, device=known.device, step=seen.step, total_steps=seen.total,
+            attempt=known.attempt, host=known.host, device=known.device, step=seen.reached, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
             phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
@@ -192,8 +192,12 @@ class _Seen:
             series.add(events)
             tracks = {name: series.tracks[name] for name in series.names}
             self.metrics = {name: (track.steps[-1], track.values[-1]) for name, track in tracks.items()}
-        if self.step is None and self.metrics:  # a trainer that logs but tells no progress
-            self.step = max(step for step, _ in self.metrics.values())
+
+    @property
+    def reached(self) -> int | None:
+        """The step that it is at; a trainer that tells no progress tells it with its metrics."""
+        logged = max((step for step, _ in self.metrics.values()), default=None)
+        return logged if self.step is None else self.step
 
     def add(self, events: Iterable[Event]) -> None:
         """Take in events that came after those."""
