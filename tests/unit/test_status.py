@@ -29,6 +29,7 @@ class Lab:
     def state(self, state="running", **values):
         known = {"state": state, "attempt": self.attempt, "boot_id": boot_id(), "host": os.uname().nodename}
         self.run.state.write_text(toml_text({**known, **values}))
+        os.utime(self.run.state, (self.now, self.now))
 
     def line(self, kind, step=None, **data):
         record = {"t": self.now, "attempt": self.attempt, "kind": kind, "step": step, **data}
@@ -152,7 +153,7 @@ def test_a_stream_that_says_nothing_shows_nothing(lab, content):
 
 @pytest.mark.usefixtures("its_clock")
 def test_values_of_another_shape_are_passed_over(live):
-    for done, total in ((True, 3), ("1", 3), (None, None), (5, "many")):
+    for done, total in ((True, 3), ("1", 3), (None, None), (10**400, 3), (4, 10**400), (5, "many")):
         live.line("progress", done=done, total=total, unit="step")
     live.line("phase", name=["x"])
     live.line("metrics", 5, metrics=[1])
@@ -292,8 +293,20 @@ def test_silence_is_a_word_and_no_state(live):
 
 
 def test_a_run_that_never_said_anything_is_silent_since_its_start(live):
-    live.state(started=time.time() - 2 * SILENT_SECONDS)
+    live.state(started=live.now)
     assert read_status(live.run).note == "stalled: no event yet"
+
+
+def test_a_run_that_was_resumed_after_a_day_is_not_silent_since_yesterday(live):
+    live.now = yesterday = time.time() - 86400
+    live.steps(1, 5, seconds=0.0)
+    live.state()
+    watcher = StatusReader(live.run)
+    assert watcher.read().silent_since == yesterday
+    live.now, live.attempt = time.time(), 2
+    live.state()
+    assert watcher.read().silent_since is None
+    assert read_status(live.run).silent_since is None
 
 
 def test_a_watcher_counts_silence_by_a_clock_that_nobody_sets(live, monkeypatch):

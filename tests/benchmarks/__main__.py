@@ -1,0 +1,53 @@
+"""Runs the benchmarks that are named, or all, and writes what came of them."""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests import benchmarks
+from tests.benchmarks import harness
+
+
+def known() -> dict:
+    """The benchmarks by their modules' names."""
+    modules = {
+        m.name: importlib.import_module(f"tests.benchmarks.{m.name}")
+        for m in pkgutil.iter_modules(benchmarks.__path__)
+        if m.name != "__main__"
+    }
+    return {name: module for name, module in modules.items() if hasattr(module, "BENCHMARK")}
+
+
+def main() -> int:
+    found = known()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=benchmarks.__doc__.partition("\n")[0]
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
+    parser.add_argument("--rounds", type=int, help="how often each variant runs; each benchmark has its own number")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where the results go")
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in found]
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
+    where, outcomes = harness.machine(), {}
+    for name in asked.names or found:
+        module = found[name]
+        sys.stderr.write(f"{name} ...\n")
+        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+            values = harness.measure(module.BENCHMARK, Path(folder), asked.rounds)
+        outcomes[name] = harness.outcome(module.__doc__.partition("\n")[0], module.BENCHMARK, values)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "results.json").write_text(json.dumps({"machine": where, "benchmarks": outcomes}, indent=2) + "\n")
+    text = harness.table(where, outcomes)
+    (asked.out / "results.md").write_text(text)
+    sys.stdout.write(text)
+    return 0 if all(goal["met"] for found in outcomes.values() for goal in found["goals"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
