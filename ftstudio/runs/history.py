@@ -13,6 +13,7 @@ in the file, so where one begins is found by halving the stretch between two blo
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -110,15 +111,40 @@ def sketch(path: Path, into: Gathers) -> bool:
 
 
 def _blocks(file: BinaryIO, size: int) -> Iterator[tuple[int, list[Event]]]:
-    """Offset and events of the blocks that hold any."""
+    """Offset and events of the blocks that hold any. A block ends with a whole line, and none overlaps the next."""
     stride = (size - 2 * END_BYTES) // BLOCKS
     places = [(0, END_BYTES)]
     places += [(END_BYTES + i * stride, BLOCK_BYTES) for i in range(BLOCKS)]
-    places += [(size - END_BYTES, END_BYTES)]
+    done = 0
     for offset, length in places:
-        events = _events(file, offset, length) or _events(file, offset, 16 * length)
-        if events:
-            yield offset, events
+        if offset >= done:
+            events, done = _read(file, offset, length)
+            if events:
+                yield offset, events
+    length = END_BYTES
+    while True:
+        offset = max(done, size - length)
+        events, _ = _read(file, offset, size - offset, partial=offset > done)
+        if offset == done or any(event.kind == "metrics" for event in events):
+            break
+        length *= 8  # long lines, samples for instance, came after the last metrics
+    if events:
+        yield offset, events
+
+
+def _read(
+    file: BinaryIO, offset: int, length: int, *, partial: bool = True, enough: int = sys.maxsize
+) -> tuple[list[Event], int]:
+    """The first events on the lines that begin within a block, and where they end. `partial`: a line may run there."""
+    file.seek(offset)
+    at = offset + (len(file.readline()) if partial and offset else 0)
+    events: list[Event] = []
+    while len(events) < enough and at < offset + length and (line := file.readline()).endswith(b"\n"):
+        at += len(line)
+        event = parse_event(line, 0)
+        if event is not None:
+            events.append(event)
+    return events, at
 
 
 def _resumes(file: BinaryIO, low: int, first: Event, high: int, last: Event) -> Iterator[Event]:
@@ -127,7 +153,7 @@ def _resumes(file: BinaryIO, low: int, first: Event, high: int, last: Event) -> 
         yield from _first_words(file, low, last)
         return
     middle = (low + high) // 2
-    found = next(_forward(file, middle, high), last)
+    found = next(iter(_read(file, middle, high - middle, enough=1)[0]), last)
     if found.attempt != first.attempt:
         yield from _resumes(file, low, first, middle, found)
     if found.attempt != last.attempt:
@@ -145,21 +171,3 @@ def _first_words(file: BinaryIO, offset: int, last: Event) -> Iterator[Event]:
             yield event
         if event is not None and event.attempt >= last.attempt:
             room -= len(line)
-
-
-def _forward(file: BinaryIO, offset: int, end: int) -> Iterator[Event]:
-    """The events on the lines that begin between two places."""
-    file.seek(offset)
-    at = offset + len(file.readline())
-    while at < end and (line := file.readline()):
-        at += len(line)
-        event = parse_event(line, 0)
-        if event is not None:
-            yield event
-
-
-def _events(file: BinaryIO, offset: int, length: int) -> list[Event]:
-    """The events on the whole lines of a block."""
-    file.seek(offset)
-    lines = file.read(length).split(b"\n")[1 if offset else 0 : -1]
-    return [event for line in lines if (event := parse_event(line, 0)) is not None]

@@ -44,7 +44,7 @@ KILLED = "Its supervisor was killed."
 class StateFile:
     """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
 
-    `pid_started` is what `process_start` said of the supervisor; `queued` is since when a run waits for its slot.
+    `pid_started` is what `process_start` said of the supervisor; a queued run waits since `started`.
     """
 
     state: State
@@ -53,7 +53,6 @@ class StateFile:
     pid: int | None = None
     pid_started: float | None = None
     worker_pid: int | None = None
-    queued: float | None = None
     started: float = 0.0
     ended: float | None = None
     boot_id: str = ""
@@ -111,12 +110,17 @@ def _process_start_elsewhere(pid: int) -> float | None:
 def read_state(run: RunFolder) -> StateFile:
     """What a reader may believe of a run. Never raises: a damaged file is a reason."""
     known = _read(run)
-    if known.state not in LIVE or known.host != host_name() or lock_holder(run.lock) is not None:
+    if known.state not in LIVE or is_elsewhere(known) or lock_holder(run.lock) is not None:
         return known
     known = _read(run)
     if known.state not in LIVE or lock_holder(run.lock) is not None:
         return known
     return _without_supervisor(run, known)
+
+
+def is_elsewhere(known: StateFile) -> bool:
+    """Whether a run is another host's, so that neither locks nor processes can be asked about it from here."""
+    return known.host not in {"", host_name()}
 
 
 def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:

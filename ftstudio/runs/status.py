@@ -21,7 +21,7 @@ from ftstudio.api import Event
 from ftstudio.runs.events import EventReader, parse_event, plain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.series import Series, number, resumed_from
-from ftstudio.runs.state import LIVE, State, StateFile, boot_id, host_name, process_start, read_state
+from ftstudio.runs.state import LIVE, State, StateFile, boot_id, host_name, is_elsewhere, process_start, read_state
 
 __all__ = [
     "DISK_FULL",
@@ -36,6 +36,7 @@ __all__ = [
     "ago",
     "boot_id",
     "host_name",
+    "is_elsewhere",
     "process_start",
     "read_state",
     "read_status",
@@ -54,6 +55,7 @@ TAIL = 16 << 10
 TAIL_LIVE = 64 << 10
 TAIL_LIMIT = 8 << 20
 _MARK = re.compile(rb'"kind":(?:("phase)"|"metrics","step":[0-9]+,"metrics":{"([^"]*)")')
+_ABSURD = 1 << 63
 _BY_STEPS = b'"unit":"step"'
 PACE_EVENTS = 100
 """Progress events that the pace, and so the time that is left, is taken from."""
@@ -113,17 +115,27 @@ class StatusReader:
         self._silence = 0.0
         self._silent_at = time.monotonic()
         """How long it was silent, and when that was found: from there on a clock counts that nobody sets."""
-        self._ended: tuple[tuple[int, ...], Status] | None = None
+        self._written: tuple[int, int, int] | None = None
+        self._ended: Status | None = None
 
     def read(self) -> Status:
         """The status now. Never raises."""
         written = _identity(self.run.state)
-        if self._ended is not None and self._ended[0] == written:
-            return self._ended[1]
+        if written != self._written:
+            self._ended = None
+        elif self._ended is not None:
+            return self._ended
         known = read_state(self.run)
+        first_look = self._events is None
         self._read_events(known)
+        if first_look:
+            heard = max(self._seen.last_t or known.started, written[2] / 1e9)
+            self._silence, self._silent_at = time.time() - heard, time.monotonic()
+        elif written != self._written:
+            self._silence, self._silent_at = 0.0, time.monotonic()
+        self._written = written
         status = self._status(known)
-        self._ended = (written, status) if known.state not in LIVE and written else None
+        self._ended = status if known.state not in LIVE and written[0] else None
         return status
 
     def _read_events(self, known: StateFile) -> None:
@@ -137,37 +149,34 @@ class StatusReader:
                 return
         live = known.state in LIVE
         data, offset = _tail(self.run.events, TAIL_LIVE if live else TAIL)
-        first_look = self._events is None
         self._events = EventReader(self.run.events, offset)
         self._seen = _Seen()
         self._seen.begin(_that_count(data, PACE_EVENTS if live else 1))
-        if first_look:
-            self._silence = time.time() - (self._seen.last_t or known.started)
-            self._silent_at = time.monotonic()
 
     def _status(self, known: StateFile) -> Status:
         run, seen = self.run, self._seen
         silent = self._silent_since(known)
         return Status(
             project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
-            attempt=known.attempt, host=known.host, device=known.device, step=seen.step, total_steps=seen.total,
+            attempt=known.attempt, host=known.host, device=known.device, step=seen.reached, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
-            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and known.host != host_name(),
+            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
         )  # fmt: skip
 
     def _silent_since(self, known: StateFile) -> float | None:
-        """When the last event of a run came that has been silent for long."""
+        """When the last event of a run came that has been silent for long; a new state is a sign of life too."""
         last = self._seen.last_t or known.started
         silence = self._silence + time.monotonic() - self._silent_at
         return last if known.state == "running" and last and silence >= SILENT_SECONDS else None
 
 
-def _identity(path: Path) -> tuple[int, ...]:
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Inode, size and time of a file: what changes when it is replaced."""
     try:
         info = path.stat()
     except OSError:
-        return ()
+        return 0, 0, 0
     return info.st_ino, info.st_size, info.st_mtime_ns
 
 
@@ -191,8 +200,12 @@ class _Seen:
             series.add(events)
             tracks = {name: series.tracks[name] for name in series.names}
             self.metrics = {name: (track.steps[-1], track.values[-1]) for name, track in tracks.items()}
-        if self.step is None and self.metrics:  # a trainer that logs but tells no progress
-            self.step = max(step for step, _ in self.metrics.values())
+
+    @property
+    def reached(self) -> int | None:
+        """The step that it is at; a trainer that tells no progress tells it with its metrics."""
+        logged = max((step for step, _ in self.metrics.values()), default=None)
+        return logged if self.step is None else self.step
 
     def add(self, events: Iterable[Event]) -> None:
         """Take in events that came after those."""
@@ -209,9 +222,9 @@ class _Seen:
                 self._metrics(event.step, event.data.get("metrics"))
 
     def _progress(self, t: float, done: object, total: object) -> None:
-        if type(done) is int:
+        if type(done) is int and abs(done) < _ABSURD:
             self.step = done
-            self.total = total if type(total) is int else None
+            self.total = total if type(total) is int and abs(total) < _ABSURD else None
             self._pace.append((t, done))
 
     def _metrics(self, step: int, metrics: object) -> None:
@@ -244,18 +257,22 @@ class _Seen:
 def _tail(path: Path, size: int) -> tuple[bytes, int]:
     """The last whole lines of events.jsonl, as many as it takes to find a step and a metric, and where they end."""
     try:
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            while True:
-                start = max(0, end - size)
-                file.seek(start)
-                data = file.read(end - start)
-                found = b'"kind":"metrics"' in data and _BY_STEPS in data
-                if found or start == 0 or size >= TAIL_LIMIT:
-                    break
-                size *= 8
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b"", 0
+    try:
+        end = os.fstat(descriptor).st_size
+        while True:
+            start = max(0, end - size)
+            data = os.pread(descriptor, end - start, start)
+            found = b'"kind":"metrics"' in data and _BY_STEPS in data
+            if found or start == 0 or size >= TAIL_LIMIT:
+                break
+            size *= 8
+    except OSError:
+        return b"", 0
+    finally:
+        os.close(descriptor)
     first = data.find(b"\n") + 1 if start else 0
     whole = data.rfind(b"\n") + 1
     return data[first:whole], start + whole

@@ -1,0 +1,153 @@
+"""What a benchmark is, how its variants take turns, and how its outcome is told."""
+
+import gc
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Measure = Callable[[], float | Mapping[str, float]]
+"""Runs a variant once and returns what was measured, or several such values by name."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A sentence with a limit: the value must stay below it, or with `at_least` reach it."""
+
+    says: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def met(self):
+        return self.value >= self.limit if self.at_least else self.value < self.limit
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """`prepare` makes what the variants need in a folder of their own and returns them by name, the baseline first;
+    `goals` judges the medians. `unit` is that of a bare number; a value of several is called "variant: value".
+    """
+
+    prepare: Callable[[Path], Mapping[str, Measure]]
+    goals: Callable[[Mapping[str, float]], Iterable[Goal]] = lambda medians: ()
+    unit: str = "s"
+    rounds: int = 7
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long a piece of work takes by the wall clock."""
+    gc.collect()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def cpu_seconds() -> float:
+    """CPU time of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def program(*arguments, env=None) -> Measure:
+    """A Python process from start to end, as a variant: its wall and its CPU time. Its failure is one here."""
+
+    def run():
+        before = cpu_seconds()
+        wall = seconds(
+            lambda: subprocess.run(
+                [sys.executable, *map(str, arguments)],
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
+        )
+        return {"CPU": cpu_seconds() - before, "wall": wall}
+
+    return run
+
+
+def measure(benchmark: Benchmark, folder: Path, rounds: int | None = None) -> dict[str, list[float]]:
+    """All values of all variants, round by round, by turns; a first round warms the caches and does not count."""
+    variants = benchmark.prepare(folder)
+    values: dict[str, list[float]] = {}
+    for number in range((rounds or benchmark.rounds) + 1):
+        for variant, run in variants.items():
+            measured = run()
+            for name, value in measured.items() if isinstance(measured, Mapping) else [("", measured)]:
+                if number:
+                    values.setdefault(f"{variant}: {name}" if name else variant, []).append(value)
+    return values
+
+
+def outcome(title: str, benchmark: Benchmark, values: Mapping[str, list[float]]) -> dict:
+    """Medians, their ratio to the first, the spread, and the goals."""
+    medians = {name: statistics.median(found) for name, found in values.items()}
+    baseline = next(iter(medians.values()))
+    return {
+        "title": title,
+        "unit": benchmark.unit,
+        "results": {
+            name: {
+                "median": medians[name],
+                "ratio": medians[name] / baseline if baseline else None,
+                "lowest": min(found),
+                "highest": max(found),
+                "rounds": len(found),
+            }
+            for name, found in values.items()
+        },
+        "goals": [
+            {"says": g.says, "value": g.value, "limit": g.limit, "at_least": g.at_least, "met": g.met}
+            for g in benchmark.goals(medians)
+        ],
+    }
+
+
+def machine() -> dict:
+    """Where it was measured, and how busy that was when it began."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def _cpu():
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def table(where: Mapping, outcomes: Mapping[str, Mapping]) -> str:
+    """Everything as Markdown."""
+    lines = [
+        f"Measured on {where['cpu']}, {where['cores']} cores, {where['memory_gb']} GB, {where['system']}, "
+        f"Python {where['python']}, load {where['load'][0]}, {where['date']}.",
+    ]
+    for name, found in outcomes.items():
+        lines += ["", f"### {name}: {found['title']}", ""]
+        lines += [f"| variant | median ({found['unit']}) | ratio | lowest to highest |", "|---|---|---|---|"]
+        for variant, r in found["results"].items():
+            ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+            lines.append(f"| {variant} | {r['median']:.4g} | {ratio} | {r['lowest']:.4g} to {r['highest']:.4g} |")
+        lines += [""] if found["goals"] else []
+        for goal in found["goals"]:
+            bound = "at least" if goal["at_least"] else "under"
+            met = "met" if goal["met"] else "MISSED"
+            lines.append(f"- {goal['says']}: {goal['value']:.3g}, wanted {bound} {goal['limit']:g}: **{met}**")
+    return "\n".join(lines) + "\n"
