@@ -9,7 +9,7 @@ four or three dots of a cell at once.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import compress, groupby
 from typing import NamedTuple
 
 
@@ -129,11 +129,11 @@ class Cells:
         With `char` every cell that has a dot shows that instead.
         """
         dots, chars, inks = canvas.glyphs.dots, self.chars, self.inks
-        for at, cell in enumerate(canvas.cells):
-            if cell:
-                if not over:
-                    cell = self._dots[at] = cell | self._dots.get(at, 0)  # noqa: PLW2901 - the cell with what it meets
-                chars[at], inks[at] = char or dots[cell], ink
+        for at in compress(range(len(chars)), canvas.cells):
+            cell = canvas.cells[at]
+            if not over:
+                cell = self._dots[at] = cell | self._dots.get(at, 0)
+            chars[at], inks[at] = char or dots[cell], ink
 
     def line(self, row: int) -> Line:
         """A row as stretches of one ink."""

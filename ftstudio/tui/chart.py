@@ -124,13 +124,26 @@ class _Drawing:
                         self.cells.lay(self._dotted(trace, layer), ink, over=faint, char=self._ascii_char(trace, faint))
 
     def _dotted(self, trace: Trace, layer: Layer) -> Canvas:
-        """A curve as dots: a stroke a column from its smallest to its largest value, and what joins the columns."""
+        """A curve as dots: one stroke a column, from its smallest to its largest value and half-way to those beside
+        it; lines where columns without values lie between.
+        """
         canvas, place = Canvas(self.cells.columns, self.cells.rows, self.glyphs), self.scale
-        for x, _, _, low, high in layer.columns:
-            if low is not None and high is not None:
-                canvas.stroke(x, round(place(high)), round(place(low)))
+        strokes = {
+            x: [place(high), place(low)]
+            for x, _, _, low, high in layer.columns
+            if low is not None and high is not None
+        }
         for x0, from_value, x1, to_value in self.scene.joins(trace, layer):
-            canvas.line(x0, place(from_value), x1, place(to_value))
+            y0, y1 = place(from_value), place(to_value)
+            if x1 - x0 != 1:
+                canvas.line(x0, y0, x1, y1)
+                continue
+            middle = (y0 + y1) / 2
+            for x in (x0, x1):
+                if stroke := strokes.get(int(x)):
+                    stroke[0], stroke[1] = min(stroke[0], middle), max(stroke[1], middle)
+        for x, (top, bottom) in strokes.items():
+            canvas.stroke(x, round(top), round(bottom))
         return canvas
 
     def _ascii_char(self, trace: Trace, faint: bool) -> str:
@@ -189,19 +202,23 @@ class _Drawing:
                     self.cells.put(cell, row, self.glyphs.mark(kind), Ink("mark", trace.hue))
 
     def _event_cells(self, trace: Trace, kind: str) -> list[int]:
-        """The cells that hold an event of a kind. Found by column: a million events cost no more than a hundred."""
-        return [cell for cell in range(self.cells.columns) if self._steps_in(trace, kind, cell)]
-
-    def _steps_in(self, trace: Trace, kind: str, cell: int) -> Sequence[float]:
-        steps = trace.series.timeline.marks[kind]
-        if not steps:
-            return ()
-        track, across = trace.series.timeline.track(self.scene.view.axis), self.glyphs.across
+        """The cells that hold an event of a kind, found from one to the next: a million events cost no more."""
+        steps, track = trace.series.timeline.marks[kind], trace.series.timeline.track(self.scene.view.axis)
         low, high = self.scene.x
-        per = (high - low) / (self.scene.columns - 1)
-        edges = (low + (cell * across - 0.5) * per, low + ((cell + 1) * across - 0.5) * per)
-        first, last = (bisect_left(steps, track.step_at(edge) if track else edge) for edge in edges)
-        return steps[first:last]
+        found, at = [], bisect_left(steps, track.step_at(low) if track else low)
+        while at < len(steps):
+            x = track.at(steps[at]) if track else steps[at]
+            if x > high:
+                break
+            found.append(self._cell(self.scene.column(x)))
+            at = max(at + 1, bisect_left(steps, self._step_of_cell(trace, found[-1] + 1)))
+        return found
+
+    def _step_of_cell(self, trace: Trace, cell: int) -> float:
+        """The first step of a run that falls into a cell."""
+        (low, high), track = self.scene.x, trace.series.timeline.track(self.scene.view.axis)
+        edge = low + (cell * self.glyphs.across - 0.5) * (high - low) / (self.scene.columns - 1)
+        return track.step_at(edge) if track else edge
 
     def _events_at(self, cursor: int | None) -> str:
         """What happened in the column under the cursor, for the header."""
@@ -209,8 +226,10 @@ class _Drawing:
             return ""
         for trace in self.scene.traces:
             for kind in MARKS:
-                if steps := self._steps_in(trace, kind, cursor):
-                    return f"{kind} {steps[-1]:,.0f}"
+                steps = trace.series.timeline.marks[kind]
+                before = bisect_left(steps, self._step_of_cell(trace, cursor + 1))
+                if before and steps[before - 1] >= self._step_of_cell(trace, cursor):
+                    return f"{kind} {steps[before - 1]:,.0f}"
         return ""
 
     # -------------------------------------------------------------------------------- cursor and words

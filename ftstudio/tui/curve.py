@@ -15,8 +15,11 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 FANOUT = 32
+SCANNED = 6 * FANOUT  # so many values are looked at as they are: climbing a level costs as much
 LIMIT = 1e300  # differences and sums of what is drawn must not overflow: beyond it, values count as infinities
 SETTLED = 1e-17  # a debias factor of 1 minus less than this is 1
+
+_NOTHING: tuple[array[float], array[float]] = (array("d"), array("d"))
 
 
 class Curve:
@@ -64,21 +67,21 @@ class Curve:
 
     def span(self, start: int, end: int) -> tuple[float, float] | None:
         """The smallest and the largest value that can be drawn in [start, end); None when there is none."""
-        lows, highs = [math.inf], [-math.inf]
-        below_low = below_high = self.values
-        for level, (low, high) in enumerate([*self._levels, (array("d"), array("d"))]):
+        smallest, largest = math.inf, -math.inf
+        lows = highs = self.values
+        level = 0
+        while True:
+            low, high = self._levels[level] if level < len(self._levels) else _NOTHING
             first, last = -(-start // FANOUT), min(end // FANOUT, len(low))
-            pieces = ((start, first * FANOUT), (last * FANOUT, end)) if first < last else ((start, end),)
-            for a, b in pieces:
+            climb = end - start > SCANNED and first < last
+            for a, b in ((start, first * FANOUT), (last * FANOUT, end)) if climb else ((start, end),):
                 if a < b:
-                    smallest, largest = self._ends(a, b) if level == 0 else (min(below_low[a:b]), max(below_high[a:b]))
-                    lows.append(smallest)
-                    highs.append(largest)
-            if first >= last:
-                break
-            below_low, below_high, start, end = low, high, first, last
-        found = min(lows), max(highs)
-        return found if found[0] <= found[1] else None
+                    ends = self._ends(a, b) if level == 0 else (min(lows[a:b]), max(highs[a:b]))
+                    smallest = ends[0] if ends[0] < smallest else smallest  # a call of min() costs four of these
+                    largest = ends[1] if ends[1] > largest else largest
+            if not climb:
+                return (smallest, largest) if smallest <= largest else None
+            lows, highs, start, end, level = low, high, first, last, level + 1
 
     def _ends(self, start: int, end: int) -> tuple[float, float]:
         """The extremes of a short stretch of the values themselves; (inf, -inf) when none can be drawn."""

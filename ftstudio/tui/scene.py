@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ftstudio.tui.curve import Curve, Derived
+from ftstudio.tui.curve import FANOUT, Curve, Derived
 from ftstudio.tui.series import AXES, Series
 from ftstudio.tui.ticks import y_range
 
@@ -122,7 +122,9 @@ class Scene:
         per = (high - low) / (columns - 1)
         edges = [low + (c - 0.5) * per for c in range(1, columns)]
         for trace in self.traces:
-            inner = [min(max(cut, trace.start), trace.end) for cut in trace.series.cuts(edges, self.view.axis)]
+            grain = _grain((trace.end - trace.start) // columns)
+            cuts = trace.series.cuts(edges, self.view.axis)
+            inner = [min(max(cut // grain * grain, trace.start), trace.end) for cut in cuts]
             for layer in trace.layers:
                 layer.columns = _columns(layer.curve, [trace.start, *inner, trace.end])
 
@@ -203,6 +205,16 @@ def _derived(series: Series, view: View) -> tuple[Derived | None, Derived | None
 def catch_up(series: Series, view: View, limit: int) -> int:
     """Bring what a view needs of a series up to date, by at most `limit` values; returns how many are missing."""
     return sum(derived.catch_up(limit) for derived in _derived(series, view) if derived)
+
+
+def _grain(a_column: int) -> int:
+    """To which multiples columns are cut: whole blocks of the pyramid, as long as that moves no value by more than a
+    sixteenth of a column. It saves most of the time of a million points, and loses none of them.
+    """
+    grain = 1
+    while grain * FANOUT * 16 <= a_column:
+        grain *= FANOUT
+    return grain
 
 
 def _columns(curve: Curve, cuts: Sequence[int]) -> list[Column]:
