@@ -1,9 +1,9 @@
 """Dots in a terminal: a bytearray with one byte a cell, drawn as braille, as quadrant blocks or in ASCII.
 
-A `Canvas` knows columns, lines and glyphs, and nothing of charts. `Cells` lays several over one another and adds
-signs; what a cell looks like is an `Ink`, a kind and a number, and only the widget turns it into a style. A dot at (x, y), y downwards, is bit
-`(x % across) * down + y % down` of its cell, so that a vertical stroke, which is what a chart draws most, sets up to
-four or three dots of a cell at once.
+A `Canvas` knows columns, lines and glyphs, and nothing of charts. A dot at (x, y), y downwards, is bit
+`(x % across) * down + y % down` of its cell, so that a vertical stroke, which is what a chart draws most, sets all its
+dots of a cell at once. `Cells` lays canvases over one another and adds signs; what a cell looks like is an `Ink`, a
+kind and a number, and only the widget turns it into a style.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Glyphs:
         return {"resume": self.resume, "checkpoint": self.checkpoint, "eval": self.eval}[kind]
 
 
-_SIGNS = {"resume": "»", "checkpoint": "▲", "eval": "△", "nan": "×", "above": "↑", "below": "↓"}
+_SIGNS = {"resume": "»", "checkpoint": "▲", "eval": "△", "nan": "\u00d7", "above": "↑", "below": "↓"}
 _RUNS = "●○■□◆◇★☆"
 BRAILLE = Glyphs("braille", 2, 4, _braille(), _RUNS, "⡇", **_SIGNS, rule="_", more="…", join=" · ")
 BLOCK = Glyphs("block", 2, 2, tuple(" ▘▖▌▝▀▞▛▗▚▄▙▐▜▟█"), _RUNS, "│", **_SIGNS, rule="_", more="…", join=" · ")

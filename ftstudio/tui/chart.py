@@ -129,9 +129,7 @@ class _Drawing:
         """
         canvas, place = Canvas(self.cells.columns, self.cells.rows, self.glyphs), self.scale
         strokes = {
-            x: [place(high), place(low)]
-            for x, _, _, low, high in layer.columns
-            if low is not None and high is not None
+            x: [place(high), place(low)] for x, _, _, low, high in layer.columns if low is not None and high is not None
         }
         for x0, from_value, x1, to_value in self.scene.joins(trace, layer):
             y0, y1 = place(from_value), place(to_value)
@@ -177,12 +175,11 @@ class _Drawing:
             columns = trace.front.columns
             if not columns:
                 continue
-            offset = SIGN_EVERY * (2 * number + 1) // (2 * len(traces))
-            wanted = {*range(offset, self.cells.columns, SIGN_EVERY), self._cell(columns[-1].x)}
+            due = SIGN_EVERY * (2 * number + 1) // (2 * len(traces))
             for column in columns:
                 cell = self._cell(column.x)
-                if cell in wanted and trace.front.curve.can_draw(column.end - 1):
-                    wanted.discard(cell)
+                if (cell >= due or column is columns[-1]) and trace.front.curve.can_draw(column.end - 1):
+                    due = cell + SIGN_EVERY
                     self._sign(trace, cell, self._row(trace.front.curve.values[column.end - 1]))
 
     def _sign(self, trace: Trace, cell: int, row: int) -> None:
@@ -295,5 +292,3 @@ class _Drawing:
             line += [(" " * (start - at), PLAIN), (text, ink)]
             at = start + len(text)
         return [*line, (" " * (columns - at), PLAIN)]
-
-

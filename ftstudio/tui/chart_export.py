@@ -65,9 +65,7 @@ def svg_text(
     if place:
         for faint in (True, False):
             for trace in reversed(scene.traces):
-                for layer in trace.layers:
-                    if layer.faint is faint:
-                        body.append(_path(scene, trace, layer, place))
+                body += [_path(scene, trace, layer, place) for layer in trace.layers if layer.faint is faint]
         body += [piece for trace in scene.traces for piece in _events(scene, trace, height)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
@@ -92,7 +90,7 @@ def _axes(scene: Scene, width: int, height: int, place: Scale | None) -> Iterato
     yield f'<text x="{width / 2:g}" y="{height + 36}" text-anchor="middle" fill="#666">{scene.view.axis}</text>'
     for value, text in y_ticks(*scene.y, height // 16, scene.view.log) if scene.y and place else ():
         at = round(place(value), 1) if place else 0
-        yield f'<path d="M0,{at}H{width}" stroke="#eee"/><text x="-6" y="{at + 4}" text-anchor="end">{_text(text)}</text>'
+        yield f'<path d="M0,{at}H{width}" stroke="#eee"/><text x="-6" y="{at + 4}" text-anchor="end">{text}</text>'
     for cell, text in x_ticks(*scene.x, width // _A_LETTER, scene.view.axis) if scene.points() > 1 else ():
         yield f'<text x="{(cell + len(text) / 2) * _A_LETTER:g}" y="{height + 18}" text-anchor="middle">{text}</text>'
 

@@ -77,8 +77,7 @@ class Curve:
             for a, b in ((start, first * FANOUT), (last * FANOUT, end)) if climb else ((start, end),):
                 if a < b:
                     ends = self._ends(a, b) if level == 0 else (min(lows[a:b]), max(highs[a:b]))
-                    smallest = ends[0] if ends[0] < smallest else smallest  # a call of min() costs four of these
-                    largest = ends[1] if ends[1] > largest else largest
+                    smallest, largest = min(smallest, ends[0]), max(largest, ends[1])
             if not climb:
                 return (smallest, largest) if smallest <= largest else None
             lows, highs, start, end, level = low, high, first, last, level + 1

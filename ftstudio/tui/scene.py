@@ -248,9 +248,9 @@ def index_near(series: Series, x: float, axis: str) -> int | None:
     return min(near, key=lambda i: abs(series.x(i, axis) - x))
 
 
-def step_cursor(series: Series, x: float, by: float, axis: str) -> float:
-    """The place of the first value at least `by` further (to the left when negative), else of the last there is."""
-    at = series.cuts([x + by], axis)[0]
-    if by < 0 and (at == len(series) or series.x(at, axis) > x + by):
+def snap(series: Series, x: float, axis: str, *, left: bool = False) -> float:
+    """The place of the first value at or after `x`, or with `left` the last at or before it; the end's if none is."""
+    at = series.cuts([x], axis)[0]
+    if left and (at == len(series) or series.x(at, axis) > x):
         at -= 1
     return series.x(max(0, min(at, len(series) - 1)), axis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from ftstudio.tui.curve import LIMIT
 
@@ -44,7 +45,7 @@ def number_text(value: float, step: float = 0.0) -> str:
         return "0" if value == 0 else str(value)
     size = abs(value)
     step = step or 10.0 ** (math.floor(math.log10(size)) - 3)
-    if size < 1e-3 or size >= LIMIT or (size >= 1e18):
+    if size < 1e-3 or size >= LIMIT or size >= 1e18:
         digits = max(0, min(15, math.floor(math.log10(size)) - math.floor(math.log10(step) + 1e-9)))
         mantissa, exponent = f"{value:.{digits}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}"
@@ -103,7 +104,7 @@ def x_ticks(low: float, high: float, cells: int, axis: str) -> list[tuple[int, s
             for value in multiples(low, high, step)
         ]
         kept = [(at, text) for at, text in placed if at + len(text) <= room]
-        if all(a + len(text) + GAP <= b for (a, text), (b, _) in zip(kept, kept[1:], strict=False)):
+        if all(a + len(text) + GAP <= b for (a, text), (b, _) in pairwise(kept)):
             break
     else:
         kept = []
@@ -133,7 +134,7 @@ def y_range(low: float, high: float, log: bool) -> tuple[float, float]:
         return low - around, high + around
     if log and high / low > 10:
         return _log_floor(low), -_log_floor(high, up=True)
-    step = next(steps_from((high / 10 - low / 10)))
+    step = next(steps_from(high / 10 - low / 10))
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     return (low if log and bottom <= 0 else bottom), top
 
@@ -169,6 +170,7 @@ def _candidates(low: float, high: float, log: bool, most: int) -> Iterator[tuple
         for digits, stride in (((1, 2, 5), 1), *(((1,), s) for s in (1, 2, 3, 5, 10, 20, 50, 100))):
             values = [float(f"{d}e{p}") for p in powers if p % stride == 0 for d in digits]
             yield [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)], 0.0
+        yield [low, *(v for v in (10.0**p for p in powers) if low < v < high), high], 0.0
     for count, step in enumerate(steps_from((high / most - low / most) / 2)):
         if count > 12:
             return

@@ -84,7 +84,7 @@ def measure(points=POINTS, runs=RUNS, size=SIZE):
 
 def main():
     found = measure()
-    print(json.dumps(found, indent=1))
+    print(json.dumps(found, indent=1))  # noqa: T201
     slow = {name: ms for name, ms in found.items() if name.startswith("redraw") and ms > BUDGET_MS}
     return f"slower than {BUDGET_MS:g} ms: {slow}" if slow else 0
 

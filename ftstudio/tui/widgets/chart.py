@@ -7,6 +7,7 @@ A screen keeps several charts in step by handing `CursorMoved` of one to `show_c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -26,7 +27,7 @@ from textual.widget import Widget
 from ftstudio.tui.canvas import BRAILLE, Glyphs, Ink, Line
 from ftstudio.tui.chart import Picture, draw
 from ftstudio.tui.chart_export import csv_text, svg_text
-from ftstudio.tui.scene import Scene, View, catch_up, next_axis, step_cursor
+from ftstudio.tui.scene import Scene, View, catch_up, next_axis, snap
 from ftstudio.tui.series import Series
 
 SLICE = 40_000  # values taken into smoothed curves between two looks at the keyboard: about 10 ms
@@ -58,8 +59,8 @@ class ChartView(Widget, can_focus=True):
     ChartView { height: 1fr; width: 1fr; }
     ChartView > .chart--title { text-style: bold; }
     ChartView:focus > .chart--title { text-style: bold reverse; }
-    ChartView > .chart--legend { color: $foreground; }
-    ChartView > .chart--note, ChartView > .chart--axis { color: $text-muted; }
+    ChartView > .chart--title, ChartView > .chart--legend { color: $foreground; }
+    ChartView > .chart--note, ChartView > .chart--axis { color: $foreground 65%; }
     ChartView > .chart--rule { color: $foreground 30%; }
     ChartView > .chart--cursor { color: $accent; }
     ChartView > .chart--warn, ChartView > .chart--bad { color: $text-error; text-style: bold; }
@@ -127,7 +128,8 @@ class ChartView(Widget, can_focus=True):
         self._series, self._view, self._hues = list(series), view or View(), hues or Hues()
         self._strips: list[Strip] = []
         self._styles: dict[Ink, Style] = {}
-        self._drawn_at, self._drawn, self._waiting, self._working = -1e9, (), False, False  # fmt: skip
+        self._drawn_at, self._waiting, self._working = -math.inf, False, False
+        self._drawn: tuple[object, ...] = ()
 
     # --------------------------------------------------------------------------------- what is shown
 
@@ -196,9 +198,7 @@ class ChartView(Widget, can_focus=True):
         if state == self._drawn and not self._working:
             return
         size = (self.size.width, self.size.height)
-        self.picture = draw(
-            self._series, self._view, size, title=self.title, glyphs=self.glyphs, hues=self._numbers()
-        )
+        self.picture = draw(self._series, self._view, size, title=self.title, glyphs=self.glyphs, hues=self._numbers())
         self._drawn = state
         self._put(self.picture.lines)
         if not self._working and self.picture.scene and any(t.lagging for t in self.picture.scene.traces):
@@ -241,7 +241,7 @@ class ChartView(Widget, can_focus=True):
         if ink.kind == "plain":
             return Style()
         if f"chart--{ink.kind}" in self.COMPONENT_CLASSES:
-            return self.get_component_rich_style(f"chart--{ink.kind}", partial=True)
+            return self._component_style(ink.kind)
         faint, strong = ink.kind == "faint", ink.kind in {"run", "mark"}
         if self.app.native_ansi_color:
             return Style(color=ANSI[ink.hue % len(ANSI)], dim=faint, bold=strong)
@@ -249,6 +249,14 @@ class ChartView(Widget, can_focus=True):
         if faint:
             colour = self.background_colors[1].blend(colour, 0.4)
         return Style(color=colour.rich_color, bold=strong)
+
+    def _component_style(self, kind: str) -> Style:
+        """A style from the sheet; where a colour lets the background through, mixed with it."""
+        styles = self.get_component_styles(f"chart--{kind}")
+        if self.app.native_ansi_color:
+            dim = styles.color.a < 1 or kind in {"note", "axis", "rule"}
+            return self.get_component_rich_style(f"chart--{kind}", partial=True) + Style(dim=dim)
+        return Style(color=(self.background_colors[1] + styles.color).rich_color) + styles.text_style
 
     def _colour(self, hue: int) -> Color:
         colours = DARK if self.app.current_theme.dark else LIGHT
@@ -271,11 +279,9 @@ class ChartView(Widget, can_focus=True):
             return
         low, high = scene.x
         a_cell = (high - low) / (scene.columns - 1) * self.glyphs.across
-        series, axis = scene.traces[0].series, self._view.axis
-        if self._view.cursor is None:
-            self._move_cursor(step_cursor(series, high, -0.0, axis), scene)
-        else:
-            self._move_cursor(step_cursor(series, self._view.cursor, by * a_cell, axis), scene)
+        start = high if self._view.cursor is None else self._view.cursor + by * a_cell
+        left = self._view.cursor is None or by < 0
+        self._move_cursor(snap(scene.traces[0].series, start, self._view.axis, left=left), scene)
 
     def action_cursor_end(self, last: int) -> None:
         """To the first or the newest value."""
@@ -303,7 +309,7 @@ class ChartView(Widget, can_focus=True):
             return
         share = (event.x - self.picture.left) * self.glyphs.across / (scene.columns - 1)
         x = scene.x[0] + min(1.0, share) * (scene.x[1] - scene.x[0])
-        self._move_cursor(step_cursor(scene.traces[0].series, x, 0.0, self._view.axis), scene)
+        self._move_cursor(snap(scene.traces[0].series, x, self._view.axis), scene)
 
     def _choose(self, view: View) -> None:
         if view != self._view:
@@ -357,4 +363,6 @@ def _differences(old: Strip, new: Strip) -> list[tuple[int, int]]:
 
 def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
     """Character and style of each cell. A wide character takes two."""
-    return [(char, segment.style) for segment in strip for char in segment.text for _ in range(Segment(char).cell_length)]
+    return [
+        (char, segment.style) for segment in strip for char in segment.text for _ in range(Segment(char).cell_length)
+    ]
