@@ -283,7 +283,8 @@ class _Drawing:
         else:
             placed = [(at, text, AXIS) for at, text in x_ticks(low, high, columns, axis)]
         if cursor is not None and scene.view.cursor is not None:
-            text = axis_text(scene.view.cursor, max((high - low) / columns / 10, 1e-9), axis)
+            whole = scene.view.cursor == round(scene.view.cursor)
+            text = axis_text(scene.view.cursor, 1.0 if whole else max((high - low) / columns / 10, 1e-9), axis)
             at = max(0, min(columns - len(text), cursor - len(text) // 2))
             placed = [p for p in placed if p[0] + len(p[1]) < at or p[0] > at + len(text)]
             placed = sorted([*placed, (at, text, CURSOR)])

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 FANOUT = 32
+LEAST_POSITIVE = 1e-300  # the floor of a logarithmic axis: below it, ratios overflow
 SCANNED = 6 * FANOUT  # so many values are looked at as they are: climbing a level costs as much
 LIMIT = 1e300  # differences and sums of what is drawn must not overflow: beyond it, values count as infinities
 SETTLED = 1e-17  # a debias factor of 1 minus less than this is 1
@@ -25,7 +26,7 @@ _NOTHING: tuple[array[float], array[float]] = (array("d"), array("d"))
 class Curve:
     """Values, of which those between `floor` and 1e300 (both excluded) can be drawn.
 
-    The others (NaN, infinities, with `floor=0` also zero and below) are kept, counted, and left out of every span.
+    The others (NaN, infinities, with a floor of 1e-300 also zero and below) are kept, counted, and left out of spans.
     """
 
     def __init__(self, floor: float = -LIMIT) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from ftstudio.tui.curve import FANOUT, Curve, Derived
+from ftstudio.tui.curve import FANOUT, LEAST_POSITIVE, Curve, Derived
 from ftstudio.tui.series import AXES, Series
 from ftstudio.tui.ticks import y_range
 
@@ -198,7 +198,7 @@ def _trace(series: Series, hue: int, view: View, window: tuple[float, float]) ->
 def _derived(series: Series, view: View) -> tuple[Derived | None, Derived | None]:
     """The curves that a view needs beside the raw one: what is above zero, and the smoothed one."""
     span = series.raw.span(0, len(series)) if view.log else None
-    positive = series.derived(0.0, True) if span and span[0] <= 0 else None
+    positive = series.derived(0.0, True) if span and span[0] <= LEAST_POSITIVE else None
     return positive, series.derived(view.smoothing, view.log) if view.smoothing else None
 
 

@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from itertools import islice
 
-from ftstudio.tui.curve import LIMIT, Curve, Derived
+from ftstudio.tui.curve import LEAST_POSITIVE, LIMIT, Curve, Derived
 
 AXES = ("step", "tokens", "time")
 MARKS = ("resume", "checkpoint", "eval")  # where two meet, the first is shown
@@ -147,7 +147,7 @@ class Series:
     def derived(self, smoothing: float, positive: bool) -> Derived:
         """The curve smoothed by a weight in [0, 1), or only what is above zero, or both; it lags until caught up."""
         found = self._derived.pop((smoothing, positive), None) or Derived(
-            self.raw, smoothing, 0.0 if positive else -LIMIT
+            self.raw, smoothing, LEAST_POSITIVE if positive else -LIMIT
         )
         self._derived[smoothing, positive] = found
         while len(self._derived) > KEPT_CURVES:

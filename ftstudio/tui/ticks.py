@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from ftstudio.tui.curve import LIMIT
-
 GAP = 2  # cells between two labels of the horizontal axis
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
-_UNITS = ((1e15, 1e15, "P"), (1e12, 1e12, "T"), (1e10, 1e9, "G"), (1e7, 1e6, "M"))  # from, divided by, written
+_UNITS = ((12, "T"), (9, "G"), (6, "M"))  # powers of ten; each from ten of it on
 
 
 def steps_from(smallest: float) -> Iterator[float]:
@@ -44,19 +42,19 @@ def number_text(value: float, step: float = 0.0) -> str:
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     size = abs(value)
-    step = step or 10.0 ** (math.floor(math.log10(size)) - 3)
-    if size < 1e-3 or size >= LIMIT or size >= 1e18:
-        digits = max(0, min(15, math.floor(math.log10(size)) - math.floor(math.log10(step) + 1e-9)))
-        mantissa, exponent = f"{value:.{digits}e}".split("e")
+    power = math.floor(math.log10(size))
+    last = math.floor(math.log10(step) + 1e-9) if step else power - 3  # the power of ten of the last digit
+    if size < 1e-3 or size >= 1e18:
+        mantissa, exponent = f"{value:.{max(0, min(15, power - last))}e}".split("e")
         return f"{_trimmed(mantissa)}e{int(exponent)}"
-    for least, divisor, sign in _UNITS:
-        if size >= least and step >= divisor / 1e4:
-            return _decimals(value / divisor, step / divisor) + sign
-    return _decimals(value, step)
+    for unit, sign in _UNITS:
+        if power > unit and last >= unit - 4:
+            return _decimals(value / 10.0**unit, last - unit) + sign
+    return _decimals(value, last)
 
 
-def _decimals(value: float, step: float) -> str:
-    return f"{value:,.{max(0, min(15, -math.floor(math.log10(step) + 1e-9)))}f}"
+def _decimals(value: float, last: int) -> str:
+    return f"{value:,.{max(0, min(15, -last))}f}"
 
 
 def _trimmed(mantissa: str) -> str:
@@ -170,7 +168,9 @@ def _candidates(low: float, high: float, log: bool, most: int) -> Iterator[tuple
         for digits, stride in (((1, 2, 5), 1), *(((1,), s) for s in (1, 2, 3, 5, 10, 20, 50, 100))):
             values = [float(f"{d}e{p}") for p in powers if p % stride == 0 for d in digits]
             yield [v for v in values if low * (1 - 1e-9) <= v <= high * (1 + 1e-9)], 0.0
-        yield [low, *(v for v in (10.0**p for p in powers) if low < v < high), high], 0.0
+        yield [low, *(v for v in (float(f"1e{p}") for p in powers) if low < v < high), high], 0.0
+        yield [low, high], 0.0
+        return
     for count, step in enumerate(steps_from((high / most - low / most) / 2)):
         if count > 12:
             return
