@@ -1,6 +1,6 @@
 """Values in order, and their smallest and largest within any stretch.
 
-A `Curve` keeps a pyramid over its values: the minimum and the maximum of every 32, of every 1,024, and so on. A
+A `Curve` keeps a pyramid over its values: the minimum and the maximum of every 16, of every 256, and so on. A
 stretch of any length is then answered from a few slices, so that a chart of a million points costs what its columns
 cost, and a spike of one point is never lost. Appending a value is O(log n). A `Derived` curve follows another one: it
 is smoothed, or leaves out what a logarithmic axis cannot show; it is worked off in bounded pieces.
@@ -14,9 +14,9 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import accumulate
 
-FANOUT = 32
+FANOUT = 16
 LEAST_POSITIVE = 1e-300  # the floor of a logarithmic axis: below it, ratios overflow
-SCANNED = 6 * FANOUT  # so many values are looked at as they are: climbing a level costs as much
+SCANNED = 4 * FANOUT  # so many values are looked at as they are: climbing a level costs as much
 LIMIT = 1e300  # differences and sums of what is drawn must not overflow: beyond it, values count as infinities
 SETTLED = 1e-17  # a debias factor of 1 minus less than this is 1
 
