@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from rich.cells import set_cell_size
 
-from ftstudio.files import safe_text
 from ftstudio.tui.canvas import BRAILLE, PLAIN, Canvas, Cells, Glyphs, Ink, Line
-from ftstudio.tui.legend import header
+from ftstudio.tui.legend import header, outside
 from ftstudio.tui.scene import Layer, Scene, Trace, View, build, index_near
 from ftstudio.tui.series import MARKS, Series
 from ftstudio.tui.ticks import Scale, axis_text, scale, spaced, x_ticks, y_ticks
@@ -50,7 +49,7 @@ def draw(
 ) -> Picture:
     """The chart of some series at a size in cells. `hues` numbers colours and glyphs; the first series is on top."""
     width, height = size
-    title = safe_text(title or (series[0].name if series else "chart"), one_line=True)
+    title = outside(title or (series[0].name if series else "chart"), glyphs)
     if width < LEAST[0] or height < LEAST[1]:
         return Picture(_too_small(title, width, height))
     rows = height - 2

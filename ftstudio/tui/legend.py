@@ -12,6 +12,12 @@ from ftstudio.tui.ticks import number_text
 TITLE, NOTE, WARN = Ink("title"), Ink("note"), Ink("warn")
 
 
+def outside(text: str, glyphs: Glyphs) -> str:
+    """Text that is not ours, on one line, in signs that the terminal has."""
+    shown = safe_text(text, one_line=True)
+    return shown.encode("ascii", "backslashreplace").decode() if glyphs.name == "ascii" else shown
+
+
 def header(scene: Scene, title: str, event: str, glyphs: Glyphs, width: int) -> Line:
     """The line, exactly `width` cells. When room is short, settings go first, then notes, then runs of the legend."""
     left: Line = [(title if cell_len(title) <= width else set_cell_size(title, width - 1) + glyphs.more, TITLE)]
@@ -38,7 +44,7 @@ def _notes(scene: Scene, event: str, glyphs: Glyphs) -> Line:
     if log_only:
         notes.append((f"{log_only:,} {'<=' if glyphs.name == 'ascii' else '≤'} 0", WARN))
     for series in scene.left_out:
-        notes.append((f"{safe_text(series.run_label, one_line=True)} has no {scene.view.axis}", WARN))
+        notes.append((f"{outside(series.run_label, glyphs)} has no {scene.view.axis}", WARN))
     if lagging := sum(trace.lagging for trace in scene.traces):
         done = 1 - lagging / max(1, sum(len(trace.series) for trace in scene.traces))
         notes.append((f"smoothing {max(0.0, done):.0%}", NOTE))
@@ -72,7 +78,7 @@ def _legend(scene: Scene, glyphs: Glyphs, room: int) -> Line:
 
 def _entry(scene: Scene, trace: Trace, glyphs: Glyphs) -> Line:
     sign = glyphs.runs[trace.hue % len(glyphs.runs)]
-    text = safe_text(trace.series.run_label, one_line=True)
+    text = outside(trace.series.run_label, glyphs)
     if scene.view.cursor is not None:
         text = _value(scene, trace)
     return [("  ", PLAIN), (sign, Ink("run", trace.hue)), (f" {text}", Ink("legend"))]

@@ -283,7 +283,7 @@ def test_without_colour_runs_are_told_apart_by_their_signs(monkeypatch):
 
 
 def test_in_ascii_nothing_but_ascii_is_painted():
-    series = falling()
+    series = falling(label="\u8a69:0001", name="p\u00e9rte")
     series.extend([150, 160], [math.nan, math.inf])
     series.timeline.mark("resume", 100)
     app = TwoCharts(series, glyphs=ASCII)

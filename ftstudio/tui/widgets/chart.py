@@ -14,6 +14,7 @@ from time import monotonic
 from typing import ClassVar
 from zlib import crc32
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -363,6 +364,8 @@ def _differences(old: Strip, new: Strip) -> list[tuple[int, int]]:
 
 def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
     """Character and style of each cell. A wide character takes two."""
-    return [
-        (char, segment.style) for segment in strip for char in segment.text for _ in range(Segment(char).cell_length)
-    ]
+    found: list[tuple[str, Style | None]] = []
+    for text, style, _ in strip:
+        wide = cell_len(text) != len(text)
+        found += [(char, style) for char in text for _ in range(cell_len(char) if wide else 1)]
+    return found
