@@ -166,9 +166,7 @@ def _left_over(run: RunFolder) -> list[Path]:
     """What `clean` will remove: staging of a crash, and deletions that were interrupted."""
     if not run.checkpoints.is_dir():
         return []
-    return [
-        p for p in run.checkpoints.iterdir() if p.name.startswith(".") and p.name.endswith((".staging", ".rotated"))
-    ]
+    return [p for p in run.checkpoints.iterdir() if p.name.startswith(".") and p.suffix != ".replaced"]
 
 
 def _has_optimizer(folder: Path) -> bool:

@@ -259,8 +259,9 @@ def count_calls(patch, stop_at):
     return calls
 
 
-def test_left_overs_of_a_crash_go_with_the_next_prune(run):
-    staging = run.checkpoints / ".000005.1-abc.staging"
+@pytest.mark.parametrize("kind", ["staging", "deleted"])
+def test_left_overs_of_a_crash_go_with_the_next_prune(run, kind):
+    staging = run.checkpoints / f".000005.1-abc.{kind}"
     staging.mkdir()
     (staging / "model.safetensors").write_bytes(b"x" * 500)
     assert prune(run, parse_keep("1,2,3,4"), dry_run=True).freed == 500
