@@ -55,11 +55,12 @@ def test_a_spike_of_one_point_in_many_is_visible(glyphs, at):
     assert all(rows[1:]), "the spike reaches from the bottom to the top"
 
 
-def test_the_smallest_and_largest_of_every_column_are_drawn():
+@pytest.mark.parametrize("count", [20, 200])
+def test_the_smallest_and_largest_of_every_column_are_drawn(count):
     source = random.Random(3)
     series = one([source.random() for _ in range(50_000)])
     scene = build([series], View())
-    scene.divide(200)
+    scene.divide(count)
     columns = scene.traces[0].front.columns
     assert columns[0].start == 0
     assert columns[-1].end == 50_000

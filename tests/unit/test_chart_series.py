@@ -42,6 +42,13 @@ def test_a_span_is_what_looking_at_every_value_gives(batches, repeated, floor, d
     assert curve.span(0, len(curve)) == by_looking([*values[:keep], 7.0], floor)
 
 
+def test_a_nan_between_ordinary_values_is_found():
+    curve = Curve()
+    curve.extend([1.0, math.nan, 2.0])
+    assert list(curve.bad(0, 3)) == [1]
+    assert not curve.can_draw(1)
+
+
 def test_appending_one_by_one_gives_the_same_pyramid_as_all_at_once():
     values = [math.sin(i) * i for i in range(3000)]
     together, single = Curve(), Curve()
