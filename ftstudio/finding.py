@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,14 @@ from ftstudio.errors import UnknownNameError
 from ftstudio.files import explained, quote
 
 FILE = "project.toml"
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether a folder that somebody named holds a file; a name that no file system takes holds none."""
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def default_root() -> Path:
@@ -33,8 +42,9 @@ def project_folder(text: str) -> Path:
     path = Path(text).expanduser()
     if path.name == FILE:
         path = path.parent
-    if path.exists():
-        return path
+    with contextlib.suppress(OSError, ValueError):  # a name that no file system takes
+        if path.exists():
+            return path
     root = default_root()
     if "/" not in text and os.path.lexists(root / text / FILE):
         return root / text

@@ -22,7 +22,7 @@ from ftstudio.process.errand import run_errand
 from ftstudio.process.token_view import lines, summary
 from ftstudio.project import FORMAT, Project, create, example_files, load
 from ftstudio.runs import measured
-from ftstudio.runs.find import find_run
+from ftstudio.runs.find import find_run, names_run
 from ftstudio.runs.record import changes_since, frozen_project
 from ftstudio.sniff import sniff
 
@@ -190,7 +190,7 @@ def _value_text(value: Any) -> str:
 
 
 def _project_or_run(path: str, overrides: tuple[str, ...]) -> Project:
-    if ":" in path or (Path(path) / "run.toml").is_file():
+    if names_run(path):
         return frozen_project(find_run(path, default_root()))
     return load(project_folder(path), overrides)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import click
 
@@ -15,7 +14,7 @@ from ftstudio.errors import InputError
 from ftstudio.files import quote, tail_bytes
 from ftstudio.finding import default_root
 from ftstudio.runs.control import Request, ask
-from ftstudio.runs.find import find_run, list_runs
+from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, StateFile, read_state
 
@@ -27,7 +26,7 @@ def _live(text: str) -> tuple[RunFolder, StateFile]:
     """The live run that is meant: by name, or a project's only live one. Raises InputError."""
     run = find_run(text, default_root())
     live = [(r, s) for r in list_runs(run.project) if (s := read_state(r)).state in LIVE]
-    if ":" in text or (Path(text) / "run.toml").is_file():
+    if names_run(text):
         live = [(r, s) for r, s in live if r.path == run.path]
     if len(live) == 1:
         return live[0]

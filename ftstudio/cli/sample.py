@@ -17,7 +17,7 @@ from ftstudio.finding import FILE, default_root, project_folder
 from ftstudio.process.errand import run_errand
 from ftstudio.project import Project, load
 from ftstudio.runs.checkpoints import list_checkpoints
-from ftstudio.runs.find import find_run, list_runs
+from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project
 
@@ -58,7 +58,7 @@ def sample(
 def _meant(path: str, overrides: tuple[str, ...]) -> tuple[RunFolder | None, Project]:
     """The run, if there is one with a model, and the settings to sample with: the project's of today."""
     run: RunFolder | None
-    if ":" in path or (Path(path) / "run.toml").is_file():
+    if names_run(path):
         run = find_run(path, default_root())
         project = load(run.project, overrides) if (run.project / FILE).exists() else frozen_project(run)
     else:

@@ -12,8 +12,8 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.follow import metrics_text
 from ftstudio.cli.options import JSON
-from ftstudio.finding import FILE, default_root, list_projects, project_folder
-from ftstudio.runs.find import find_run, list_runs
+from ftstudio.finding import default_root, list_projects, project_folder
+from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import GLYPHS, LIVE, Status, StatusReader, age_text, ago
 
@@ -32,7 +32,7 @@ def status(path: str | None, watch: bool, as_json: bool) -> None:
         found = [readers.setdefault(run.path, StatusReader(run)).read() for run in _runs(path)]
         found.sort(key=lambda s: (s.state not in LIVE, -(s.last_event_t or 0)))
         if as_json:
-            output.as_json(found[0].as_json() if _is_one_run(path) else [s.as_json() for s in found])
+            output.as_json(found[0].as_json() if path is not None and names_run(path) else [s.as_json() for s in found])
         elif not found:
             output.say("No runs yet. Start one: ftstudio run PROJECT")
         else:
@@ -44,23 +44,13 @@ def status(path: str | None, watch: bool, as_json: bool) -> None:
             sys.stdout.write(HOME_AND_CLEAR)  # ours, and to a terminal: drawn again in place
 
 
-def _is_one_run(path: str | None) -> bool:
-    """A run's folder, or PROJECT:0001; an existing project wins."""
-    if path is None or path.endswith("/") or (Path(path) / FILE).is_file():
-        return False
-    return ":" in path or (Path(path) / "run.toml").is_file()
-
-
 def _runs(path: str | None) -> Iterator[RunFolder]:
-    if path is not None and _is_one_run(path):
+    """One run, those of a project, or those of all projects in a folder."""
+    if path is not None and names_run(path):
         yield find_run(path, default_root())
         return
-    if path is None or (Path(path).is_dir() and not (Path(path) / FILE).is_file()):
-        root = Path(path) if path else default_root()
-        folders = list_projects(root) if root.is_dir() else []
-    else:
-        folders = [project_folder(path).resolve()]
-    for folder in folders:
+    place = default_root() if path is None else project_folder(path).resolve()
+    for folder in list_projects(place) if place.is_dir() else []:
         yield from list_runs(folder)
 
 

@@ -198,16 +198,28 @@ def best_of(checkpoints: Path) -> Path | None:
 
 
 def newest(checkpoints: Path, quarantine: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and a sentence for each newer one that did not and was set aside.
+    """The newest checkpoint that can be resumed, and a sentence for each newer one that cannot.
 
-    Raises InputError when one that would be used has an unknown format, or may not be read.
+    One that does not verify is set aside; one whose optimizer state was dropped is passed over. Raises InputError when
+    none is left but such, and when one that would be used has an unknown format, or may not be read.
     """
     said: list[str] = []
+    passed_over = 0
     for folder in reversed(list_checkpoints(checkpoints)):
         try:
-            return open_checkpoint(folder), said
+            found = open_checkpoint(folder)
+            if not read_manifest(folder).dropped:
+                return found, said
         except ValueError as error:
             said.append(_set_aside(folder, quarantine, str(error)))
+        else:
+            passed_over += 1
+            said.append(f"Checkpoint {found.step} has no optimizer state any more: it was passed over.")
+    if passed_over:
+        raise InputError(
+            "No checkpoint of this run can be resumed: their optimizer state was dropped.",
+            "Start a new run from one: --from RUN:STEP --weights-only.",
+        )
     return None, said
 
 

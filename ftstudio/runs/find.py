@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
-from ftstudio.finding import FILE, list_projects
+from ftstudio.finding import FILE, holds, list_projects
 from ftstudio.runs.folder import RunFolder
 
 NUMBER = re.compile(r"[0-9]{4,}\Z")
@@ -24,22 +24,27 @@ def list_runs(project: Path) -> list[RunFolder]:
     return [RunFolder(runs / name) for name in sorted(names, key=int)]
 
 
+def names_run(text: str) -> bool:
+    """Whether a word names one run, PROJECT:0001 or a run folder's path, rather than a project."""
+    return holds(Path(text).expanduser(), "run.toml") or (":" in text and not holds(Path(text).expanduser(), FILE))
+
+
 def find_run(text: str, root: Path) -> RunFolder:
     """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
 
     An existing path wins over a name. Raises UnknownNameError with the nearest name.
     """
     path = Path(text).expanduser()
-    if (path / "run.toml").is_file():
+    if holds(path, "run.toml"):
         return RunFolder(path.resolve())
-    if (path / FILE).is_file():
+    if holds(path, FILE):
         return _newest(path.resolve())
     name, _, number = text.partition(":")
     folder = _project_named(name, root)
     if not number:
         return _newest(folder)
     run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
-    if NUMBER.match(run.name) and run.record.is_file():
+    if NUMBER.match(run.name) and holds(run.path, "run.toml"):
         return run
     have = [r.name for r in list_runs(folder)]
     raise UnknownNameError(
@@ -50,7 +55,7 @@ def find_run(text: str, root: Path) -> RunFolder:
 def _project_named(name: str, root: Path) -> Path:
     folders = {p.name: p for p in (list_projects(root) if root.is_dir() else [])}
     path = Path(name).expanduser()
-    if (path / FILE).is_file():
+    if holds(path, FILE):
         return path.resolve()
     if name in folders:
         return folders[name].resolve()

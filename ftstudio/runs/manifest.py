@@ -51,6 +51,8 @@ class Manifest:
     shape: str = "text"
     base: ModelRef | None = None
     t: float = 0.0
+    dropped: tuple[str, ...] = ()
+    """Files that were taken out later: optimizer state. Such a checkpoint cannot be resumed."""
 
     @property
     def bytes(self) -> int:
@@ -201,6 +203,7 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
         shape=str(raw.get("shape", "text")),
         base=ModelRef(Path(base["path"]), bool(base["weights"]), base["name"], base["revision"]) if base else None,
         t=float(raw.get("t", 0.0)),
+        dropped=tuple(map(str, raw.get("dropped", ()))),
     )
 
 

@@ -76,8 +76,14 @@ def create_run(
 
 
 def _next_folder(runs: Path) -> RunFolder:
-    """The first free number after the highest; another process that takes it first makes us take the next."""
-    number = max((int(p.name) for p in runs.iterdir() if NUMBER.match(p.name)), default=0)
+    """The first free number after the highest, runs in the trash included: one that is brought back finds its place.
+
+    Another process that takes a number first makes us take the next.
+    """
+    trash = runs.parent / ".trash"
+    places = [*runs.iterdir(), *(trash.iterdir() if trash.is_dir() else ())]
+    names = [place.name.partition(".")[0] for place in places]  # in the trash: 0007, 0007.2 ...
+    number = max((int(name) for name in names if NUMBER.match(name)), default=0)
     while True:
         number += 1
         with contextlib.suppress(FileExistsError):
@@ -123,9 +129,13 @@ def read_record(run: RunFolder) -> Record:
         raise InputError(
             f"{run.title} has the unknown format {raw.get('format')!r}.", f"This version reads format {FORMAT}."
         )
+    try:
+        created, seed = float(raw.get("created", 0.0)), int(raw.get("seed", 0))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{quote(run.record, 200)} is damaged: {error}.") from error
     return Record(
-        created=float(raw.get("created", 0.0)),
-        seed=int(raw.get("seed", 0)),
+        created=created,
+        seed=seed,
         settings=raw.get("settings", {}),
         components=raw.get("components", {}),
         overrides=raw.get("overrides", {}),

@@ -170,6 +170,11 @@ ACTIONS: tuple[Action, ...] = (
         _a(f"pane.{name}", str(number), name.capitalize(), f"Show {name.capitalize()}.", "project", line=False)
         for number, name in enumerate(("setup", "data", "train", "logs", "generate", "compare", "files"), start=1)
     ),
+    _a("train.filter", "slash", "metrics", "Show only the metrics whose name an expression finds.", "train"),
+    _a("train.alone", "enter", "one chart", "Show the chart with the focus alone, or all again.", "train"),
+    _a("train.next", "n", "next chart", "Put the focus on the next chart.", "train", line=False),
+    _a("train.overlay", "o", "lay over", "Lay another run over this one, or take it away.", "train"),
+    _a("train.export", "e", "export", "Write the chart with the focus as CSV and SVG.", "train", line=False),
 )
 
 

@@ -153,3 +153,11 @@ def test_plugins_list_json_has_the_promised_keys(ftstudio):
     assert fake.keys() >= {"name", "status", "distribution", "version", "components", "reason"}
     assert fake["distribution"] == "ftstudio-fakes"
     assert json.dumps(rows)
+
+
+@pytest.mark.parametrize("command", [["status"], ["show"], ["logs"], ["resume"], ["check"], ["run"], ["sample"]])
+def test_a_name_that_no_file_system_takes_is_a_sentence(ftstudio, command):
+    done = ftstudio(*command, "x" * 5000)
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert "There is no" in done.err

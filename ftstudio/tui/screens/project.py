@@ -25,7 +25,7 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
 from ftstudio.tui.words import progress, run_line
 
-PANES = ("setup",)
+PANES = ("setup", "train")
 """The panes, in the order of their numbers."""
 
 

@@ -1,0 +1,323 @@
+"""Train: a run as it goes. Tiles, a grid of charts with one cursor, the samples so far, the last words.
+
+    events.jsonl ──History──> Feed (series) ──> ChartView ...     a sketch at once, the rest 10 ms at a time
+                 ──EventReader of the tail──> samples, last words
+
+Everything is read by the pane itself while it is shown, a slice at a time, so a key is never kept waiting; hidden, it
+keeps what it read and goes on from there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Grid
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from ftstudio.errors import InputError
+from ftstudio.files import state_dir, write_atomic
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.history import History
+from ftstudio.runs.status import LIVE, Status
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.canvas import ASCII, BRAILLE
+from ftstudio.tui.feed import Feed
+from ftstudio.tui.last_words import LastWords
+from ftstudio.tui.panes.base import Pane
+from ftstudio.tui.scene import View
+from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.chart import ChartView, Hues
+from ftstudio.tui.words import progress, value, when
+
+FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
+HIDDEN = ("epoch", "tokens")
+"""Metrics that are axes rather than curves; the filter brings them back."""
+TILES = (("loss", "loss"), ("eval_loss", "eval_loss"), ("perplexity", "ppl"), ("learning_rate", "lr"))
+CHART_ROWS = 8
+SLICE_SECONDS = 0.01
+MOST_OVERLAID = 6
+
+
+class TrainPane(Pane):
+    """Shows the project's current run, and others laid over it."""
+
+    DEFAULT_CSS = """
+    TrainPane #tiles { height: 1; }
+    TrainPane #charts { height: 1fr; grid-gutter: 0 1; }
+    TrainPane #empty { height: 1fr; display: none; padding: 1 2; }
+    TrainPane #words { height: 3; }
+    TrainPane #metrics { display: none; padding: 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("train")]
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(project)
+        self.run: RunFolder | None = None
+        self.overlaid: list[Path] = []
+        self.filter = ""
+        self.alone = ""
+        self._histories: dict[Path, History[Feed]] = {}
+        self._words: LastWords | None = None
+        self._charts: dict[str, ChartView] = {}
+        self._hues, self._view = Hues(), View()
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Tiles, charts, words."""
+        yield Static("", id="tiles", markup=False)
+        yield Static("", id="empty", markup=False)
+        yield Grid(id="charts")
+        yield Static("", id="words", markup=False)
+        yield Input(placeholder="metrics whose name this finds (regex)", id="metrics")
+
+    # ----------------------------------------------------------------------------------- being shown
+
+    def enter(self) -> None:
+        """Read on from where it was left."""
+        self._timer = self.set_interval(0.02, self._read_on)
+        self.refocus()
+
+    def leave(self) -> None:
+        """Read no more."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def refocus(self) -> None:
+        """The focus on a chart, so that its keys hold."""
+        chart = next((c for c in self._charts.values() if c.display), None)
+        if chart is not None and (self.screen.focused is None or not self.screen.focused.display):
+            chart.focus()
+
+    def show_run(self, run: RunFolder | None) -> None:
+        """Another run, or the same one again."""
+        if run is not None and (self.run is None or run.path != self.run.path):
+            self.run = run
+            self._words = LastWords(run.events)
+            self._view = replace(self._view, cursor=None)
+            self.overlaid = [path for path in self.overlaid if path != run.path]
+            self._read_on(at_once=True)
+        self.draw()
+
+    def seen(self, seen: Seen) -> None:
+        """Files changed: read what came."""
+        if self._timer is None:
+            self._timer = self.set_interval(0.02, self._read_on)
+        self.draw()
+
+    # --------------------------------------------------------------------------------------- reading
+
+    def _shown_runs(self) -> list[Path]:
+        return [] if self.run is None else [self.run.path, *self.overlaid]
+
+    def _history(self, path: Path) -> History[Feed]:
+        if path not in self._histories:
+            run = RunFolder(path)
+            label = run.name if path.parent.parent == self.project else run.title
+            self._histories[path] = History(run.events, lambda: Feed(label))
+            self._histories[path].sketch()
+        return self._histories[path]
+
+    def _read_on(self, at_once: bool = False) -> None:
+        """Read one slice of a run that is not read to its end; stop the timer when there is none."""
+        whole = [self._history(path).advance(SLICE_SECONDS) for path in self._shown_runs()]
+        if self._words is not None and self._words.read():
+            self._draw_words()
+        self._draw_charts()
+        if all(whole) and self._timer is not None and not at_once:
+            self._timer.stop()
+            self._timer = None
+
+    # --------------------------------------------------------------------------------------- drawing
+
+    @property
+    def status(self) -> Status | None:
+        """The current run as the files were at the last look."""
+        return self.studio.found.statuses.get(self.run.path) if self.run else None
+
+    def draw(self) -> None:
+        """Tiles, and what stands in place of charts that are not there yet."""
+        status, look = self.status, self.studio.look
+        empty = self.query_one("#empty", Static)
+        self.query_one("#tiles", Static).update(self._tiles(status))
+        has_points = bool(self._metrics())
+        empty.display = not has_points
+        self.query_one("#charts").display = has_points
+        if self.run is None:
+            empty.update("No run yet.\n\nS starts one with the settings of Setup.")
+        elif status is not None and not has_points:
+            glyph, colour = look.state(status.state)
+            reason = look.lines(status.reason or "No metric yet: the first one comes with the first logged step.")
+            empty.update(Text.assemble((f"{glyph} {status.state}", colour), f"  {progress(status)}\n\n", reason))
+        self._draw_charts()
+        self._draw_words()
+
+    def _tiles(self, status: Status | None) -> Text:
+        if status is None:
+            return Text("")
+        look, parts = self.studio.look, []
+        for name, label in TILES:
+            if name in status.metrics:
+                parts.append(f"{label} {value(status.metrics[name])}")
+        parts += [progress(status)] if progress(status) else []
+        if "tokens_per_second" in status.metrics:
+            parts.append(f"{value(status.metrics['tokens_per_second'], 3)} tokens/s")
+        if status.eta_s is not None:
+            parts.append(f"{when(status)} left")
+        elif status.state in LIVE:
+            parts.append(f"last event {when(status)}")
+        glyph, colour = look.state(status.state)
+        text = Text.assemble(
+            " ", (glyph, colour), f" {status.state}   ", look.words("   ".join(parts)), no_wrap=True, end=""
+        )
+        if status.note:
+            text.append_text(look.plain(f"   {status.note}", "yellow"))
+        elif status.state not in LIVE and status.reason:
+            text.append_text(look.plain(f"   {status.reason}", "dim"))
+        return text
+
+    def _metrics(self) -> list[str]:
+        """The names to draw, those people look at first before the others."""
+        names = {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
+        if self.filter:
+            try:
+                wanted = re.compile(self.filter, re.IGNORECASE)
+            except re.error:
+                return []
+            names = {name for name in names if wanted.search(name)}
+        else:
+            names -= set(HIDDEN)
+        return sorted(names, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))
+
+    def _draw_charts(self) -> None:
+        if not self.is_attached:
+            return
+        grid, metrics = self.query_one("#charts", Grid), self._metrics()
+        if metrics and not grid.display:
+            self.draw()
+            return
+        columns = 2 if self.size.width >= 108 and len(metrics) > 1 and not self.alone else 1
+        rows = max(1, grid.size.height // CHART_ROWS)
+        shown = [self.alone] if self.alone in metrics else metrics[: columns * rows]
+        for name in shown:
+            if name not in self._charts:
+                self._mount_chart(grid, name)
+        grid.styles.grid_size_columns = columns
+        feeds = [self._histories[path].best for path in self._shown_runs() if path in self._histories]
+        for name, chart in self._charts.items():
+            chart.display = name in shown
+            if chart.display:
+                chart.show([feed.series[name] for feed in feeds if name in feed.series], title=name)
+        self.refocus()
+
+    def _mount_chart(self, grid: Grid, name: str) -> None:
+        glyphs = ASCII if self.studio.look.ascii else BRAILLE
+        every = 1.0 if self.studio.over_ssh else 0.25
+        chart = ChartView(title=name, view=self._view, glyphs=glyphs, hues=self._hues, every=every)
+        self._charts[name] = chart
+        order = self._metrics()
+        later = [n for n in order[order.index(name) + 1 :] if n in self._charts]
+        before = self._charts[later[0]] if later else None
+        grid.mount(chart, before=before)
+
+    def _draw_words(self) -> None:
+        words, rows = self.query_one("#words", Static), 3 if self.size.height < 30 else 6
+        words.styles.height = rows
+        if self._words is not None:
+            words.update(self._words.text(self.studio.look, rows))
+
+    def on_resize(self) -> None:
+        """Another size holds other charts."""
+        if self.is_mounted:
+            self._draw_charts()
+
+    # --------------------------------------------------------------------------------------- charts
+
+    def on_chart_view_cursor_moved(self, event: ChartView.CursorMoved) -> None:
+        """One cursor over all charts."""
+        self._view = replace(self._view, cursor=event.x)
+        for chart in self._charts.values():
+            if chart is not event.chart:
+                chart.show_cursor(event.x, event.axis)
+
+    def on_chart_view_view_changed(self, event: ChartView.ViewChanged) -> None:
+        """Window, axis and smoothing are the same in all charts; a logarithmic axis is each one's own."""
+        self._view = replace(event.view, log=False)
+        for chart in self._charts.values():
+            if chart is not event.chart:
+                chart.view = replace(event.view, log=chart.view.log)
+
+    @property
+    def focused_chart(self) -> ChartView | None:
+        """The chart that has the focus."""
+        return self.screen.focused if isinstance(self.screen.focused, ChartView) else None
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def do_train_filter(self) -> None:
+        """Type which metrics to show."""
+        field = self.query_one("#metrics", Input)
+        field.display, field.value = True, self.filter
+        field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what the expression finds so far."""
+        self.filter = event.value
+        self._draw_charts()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep it."""
+        self.query_one("#metrics").display = False
+        self.screen.set_focus(None)
+        self.refocus()
+
+    def do_train_alone(self) -> None:
+        """One chart over the whole pane, or all again."""
+        chart = self.focused_chart
+        self.alone = "" if self.alone or chart is None else chart.title
+        self._draw_charts()
+
+    def do_train_next(self) -> None:
+        """The focus to the next chart."""
+        shown = [chart for chart in self._charts.values() if chart.display]
+        if shown:
+            at = shown.index(self.focused_chart) + 1 if self.focused_chart in shown else 0
+            shown[at % len(shown)].focus()
+
+    def do_train_overlay(self) -> None:
+        """Lay another run over this one, or take it away."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
+        from ftstudio.tui.widgets.lines import Row  # noqa: PLC0415
+        from ftstudio.tui.words import run_line  # noqa: PLC0415
+
+        look, found = self.studio.look, self.studio.found
+        others = [s for s in found.of(self.project) if self.run is None or s.path != self.run.path]
+        if not others:
+            raise InputError("There is no other run of this project.", "S starts one.")
+        rows = [Row(s.path, run_line(s, look, name_width=20, marked=s.path in self.overlaid)) for s in others]
+        self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
+
+    def _overlay(self, path: object) -> None:
+        if isinstance(path, Path):
+            self.overlaid = [p for p in self.overlaid if p != path] if path in self.overlaid else [*self.overlaid, path]
+            self.overlaid = self.overlaid[-MOST_OVERLAID:]
+            self.seen(Seen(self.studio.found, frozenset()))
+
+    def do_train_export(self) -> None:
+        """Write the chart under the focus as CSV and SVG."""
+        chart = self.focused_chart
+        if chart is None or self.run is None:
+            raise InputError("No chart has the focus.", "Tab goes to one.")
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{self.run.project.name}-{self.run.name}-{chart.title}")
+        folder = state_dir() / "exports"
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".csv", chart.csv()), (".svg", chart.svg())):
+            write_atomic(folder / f"{name}{suffix}", text)
+        self.project_screen.say(f"Written: {folder / name}.csv and .svg")
