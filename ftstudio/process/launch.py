@@ -29,16 +29,20 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     with explained(run.console):
         console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            pass_fds=(writer,),
-            start_new_session=True,
-            cwd="/",
-            env={name: value for name, value in os.environ.items() if name != RUN_VARIABLE},
-        )
+        with explained(run.path):
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                pass_fds=(writer,),
+                start_new_session=True,
+                cwd="/",
+                env={name: value for name, value in os.environ.items() if name != RUN_VARIABLE},
+            )
+    except BaseException:
+        os.close(reader)
+        raise
     finally:
         os.close(console)
         os.close(writer)

@@ -40,7 +40,7 @@ def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
         raise
     except Exception as error:
         if is_disk_full(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"what {offer.title} writes") from error
         raise PluginError(
             f"{offer.title} failed in {what}: {type(error).__name__}: {str(error)[:300]}",
             f"This is a fault of {offer.record.title}; the traceback is in console.log.",

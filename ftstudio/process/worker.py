@@ -7,6 +7,7 @@ A worker that leaves without one was killed, or a plugin ended it; the superviso
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -114,10 +115,13 @@ def explained_end(run: WorkerRun) -> Iterator[list[int]]:
         yield code
     except BaseException as error:  # noqa: BLE001 - whatever ended the run is its last word
         state, reason, code[0] = ending(error, run.requests.reason)
-        if not isinstance(error, FtstudioError) or isinstance(error, PluginError) or os.environ.get("FTSTUDIO_DEBUG"):
-            traceback.print_exception(error)
         with contextlib.suppress(OSError):
             run.state(state, safe_text(reason), exit_code=code[0])
+        explained = isinstance(error, FtstudioError) or state == "interrupted"
+        bug = isinstance(error, PluginError) or not explained
+        if bug or os.environ.get("FTSTUDIO_DEBUG"):
+            with contextlib.suppress(OSError):  # the disk that is full may hold console.log too
+                traceback.print_exception(error)
 
 
 def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
@@ -125,17 +129,29 @@ def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
     if isinstance(error, InterruptedRunError):
         state: State = "stopped" if asked == "asked" else "interrupted"
         return state, str(error), EXIT_CODES[state]
-    if isinstance(error, OSError) and is_disk_full(error):
-        return "interrupted", str(explain(error, Path(error.filename) if error.filename else None)), DISK_FULL
+    if isinstance(error, OSError):
+        return _disk_ending(error)
     if isinstance(error, FtstudioError):
         return "failed", str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", "Interrupted from the keyboard.", 3
     if isinstance(error, MemoryError):
         return "failed", "Out of memory: try a smaller per_device_train_batch_size or max_length.", 1
-    if isinstance(error, OSError):
-        return "failed", str(explain(error, Path(error.filename) if error.filename else None)), InputError.exit_code
     return "failed", f"{type(error).__name__}: {error}", 1
+
+
+INPUT_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""What a path that a person named may be; every other error of the file system is the job's own trouble."""
+
+
+def _disk_ending(error: OSError) -> tuple[State, str, int]:
+    """A disk that is full or read-only now interrupts: there is nothing wrong with the run, and it can be resumed."""
+    reason = str(explain(error))
+    if is_disk_full(error):
+        return "interrupted", reason, DISK_FULL
+    if error.errno == errno.EROFS:
+        return "interrupted", reason, EXIT_CODES["interrupted"]
+    return "failed", reason, InputError.exit_code if error.errno in INPUT_ERRORS else FtstudioError.exit_code
 
 
 def main() -> None:

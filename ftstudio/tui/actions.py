@@ -175,6 +175,13 @@ ACTIONS: tuple[Action, ...] = (
     _a("train.next", "n", "next chart", "Put the focus on the next chart.", "train", line=False),
     _a("train.overlay", "o", "lay over", "Lay another run over this one, or take it away.", "train"),
     _a("train.export", "e", "export", "Write the chart with the focus as CSV and SVG.", "train", line=False),
+    _a("logs.search", "slash", "search", "Find a line by an expression; an empty one forgets it.", "logs"),
+    _a("logs.next", "n", "next", "Go to the next line that was searched for.", "logs", line=False),
+    _a("logs.previous", "p", "previous", "Go to the line before that was searched for.", "logs", line=False),
+    _a("logs.errors", "e", "errors", "Show only lines that tell of an error, or all again.", "logs"),
+    _a("logs.follow", "f", "follow", "Go to the end, and along with it.", "logs"),
+    _a("logs.raw", "t", "raw", "Change between what the run reported and its raw output.", "logs"),
+    _a("logs.step", "at", "step", "Go to the step under the cursor of the charts.", "logs", line=False),
 )
 
 

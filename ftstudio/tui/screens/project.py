@@ -25,7 +25,7 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
 from ftstudio.tui.words import progress, run_line
 
-PANES = ("setup", "train")
+PANES = ("setup", "train", "logs")
 """The panes, in the order of their numbers."""
 
 
@@ -41,6 +41,7 @@ class ProjectScreen(StudioScreen):
         self.project = project
         self._first = pane if pane in PANES else "setup"
         self.run_path = run
+        self.step_at_cursor: int | None = None
         self._panes: dict[str, Pane] = {}
         self.shown = ""
 

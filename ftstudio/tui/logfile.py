@@ -1,0 +1,172 @@
+"""A log of any size as pages of lines, read where they are looked at: 1 GB opens at once and costs a page.
+
+A place in the file is the byte at which a line starts; there is no index of lines. Searching goes through the file in
+pieces, each bounded, so that whoever calls can stop between two of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PIECE = 64 << 10
+SHOWN = 4 << 10
+"""Bytes of a line that are read to be shown; a line of 1 GB costs no more than that."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line: where it starts and ends in the file (its newline included), and what is shown of it."""
+
+    start: int
+    end: int
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        """What a terminal would have left of it: of a bar redrawn by carriage returns the last state."""
+        parts = [part for part in self.data.split(b"\r") if part.strip()]
+        return (parts[-1] if parts else b"").decode("utf-8", "replace")
+
+
+class LogFile:
+    """Opens the file for each look, so it may be cut, moved or written meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def size(self) -> int:
+        """Bytes, 0 when there is no file."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def page(self, start: int, count: int) -> list[Line]:
+        """At most `count` lines from the line that starts at or before `start`."""
+        with _opened(self.path) as file:
+            if file < 0:
+                return []
+            at, size = self._line_start(file, start), os.fstat(file).st_size
+            lines: list[Line] = []
+            while at < size and len(lines) < count:
+                line = _line_at(file, at, size)
+                lines.append(line)
+                at = line.end
+            return lines
+
+    def back(self, start: int, count: int) -> int:
+        """Where the line starts that lies `count` lines before the one at `start`."""
+        with _opened(self.path) as file:
+            at = start
+            for _ in range(count):
+                if file < 0 or at <= 0:
+                    return 0
+                at = self._line_start(file, at - 1)
+            return at
+
+    def end_page(self, count: int) -> int:
+        """Where the last `count` lines start."""
+        return self.back(self.size, count)
+
+    def search(self, pattern: re.Pattern[bytes], start: int, *, forward: bool) -> Iterator[int | None]:
+        """Look for a line that matches, from `start` on (forward) or before it; yields None a piece, then the line's
+        start, and ends without one when there is none.
+        """
+        with _opened(self.path) as file:
+            if file < 0:
+                return
+            size = os.fstat(file).st_size
+            at = start
+            while (at < size) if forward else (at > 0):
+                low, high = (at, min(size, at + PIECE)) if forward else (max(0, at - PIECE), at)
+                low = self._line_start(file, low)
+                data = os.pread(file, high - low, low)
+                if forward and high < size and b"\n" in data:
+                    data = data[: data.rfind(b"\n") + 1]
+                found = _matching(data, low, pattern)
+                if found:
+                    yield found[0] if forward else found[-1]
+                    return
+                yield None
+                at = low + len(data) if forward else low
+
+    def matches(self, pattern: re.Pattern[bytes], start: int) -> tuple[int, list[int]]:
+        """The matching lines of one piece from the line start `start` on, and where the next piece begins.
+
+        A last line without its newline yet is left for the next time.
+        """
+        with _opened(self.path) as file:
+            if file < 0:
+                return start, []
+            data = os.pread(file, PIECE, start)
+            whole = data.rfind(b"\n") + 1
+            if not whole and len(data) == PIECE:  # a line longer than a piece: its beginning is looked through
+                return _line_at(file, start, os.fstat(file).st_size).end, _matching(data, start, pattern)
+            return start + whole, _matching(data[:whole], start, pattern)
+
+    def _line_start(self, file: int, at: int) -> int:
+        """Where the line starts that holds the byte at `at`."""
+        high = max(0, min(at, os.fstat(file).st_size))
+        while high > 0:
+            low = max(0, high - PIECE)
+            cut = os.pread(file, high - low, low).rfind(b"\n")
+            if cut >= 0:
+                return low + cut + 1
+            high = low
+        return 0
+
+
+class _opened:  # noqa: N801 - a context, used as a verb
+    """A descriptor of a file, -1 when there is none."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self.file = -1
+
+    def __enter__(self) -> int:
+        return self.file
+
+    def __exit__(self, *_: object) -> None:
+        if self.file >= 0:
+            os.close(self.file)
+
+
+def _line_at(file: int, at: int, size: int) -> Line:
+    """The line that starts at `at`: its end is looked for, but no more than SHOWN bytes of it are kept."""
+    kept = os.pread(file, SHOWN, at)
+    cut = kept.find(b"\n")
+    if cut >= 0:
+        return Line(at, at + cut + 1, kept[:cut])
+    place = at + len(kept)
+    last = kept
+    while place < size:
+        more = os.pread(file, PIECE, place)
+        if not more:
+            break
+        cut = more.find(b"\n")
+        if cut >= 0:
+            return Line(at, place + cut + 1, _state(kept, last + more[:cut]))
+        last, place = more, place + len(more)
+    return Line(at, max(place, at + 1), _state(kept, last))
+
+
+def _state(kept: bytes, last: bytes) -> bytes:
+    """Of a long line its beginning, of one that is redrawn in place what was drawn last."""
+    return last[-SHOWN:] if b"\r" in last[-SHOWN:] else kept
+
+
+def _matching(data: bytes, start: int, pattern: re.Pattern[bytes]) -> list[int]:
+    """Where the matching lines of a piece start. The whole piece is looked through at once; lines are cut only then."""
+    found: list[int] = []
+    for match in pattern.finditer(data):
+        at = start + data.rfind(b"\n", 0, match.start()) + 1
+        if not found or found[-1] != at:
+            found.append(at)
+    return found

@@ -1,0 +1,200 @@
+"""Logs: what the run reported, or its raw output; files of any size, followed, searched, only their errors."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Input, Static
+
+from ftstudio.errors import InputError
+from ftstudio.files import size_text
+from ftstudio.runs.events import parse_event
+from ftstudio.runs.folder import RunFolder
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.logfile import Line, LogFile
+from ftstudio.tui.panes.base import Pane
+from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.log_view import ERRORS, LogView
+from ftstudio.tui.words import short, value
+
+EVENT_ERRORS = re.compile(rb'"kind":"warning"|"state":"(?:failed|interrupted)"|"nan"|"-?inf"')
+PROGRESS = re.compile(rb'"kind":"(?!progress|chunk)')
+"""What is shown of events.jsonl unless only errors are: all but progress, which the tiles show."""
+
+
+class LogsPane(Pane):
+    """The file of one run: events.jsonl in words, or console.log as it is."""
+
+    DEFAULT_CSS = """
+    LogsPane #where { height: 1; color: $text-muted; }
+    LogsPane #search { display: none; padding: 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("logs")]
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(project)
+        self.run: RunFolder | None = None
+        self.raw = self.errors = False
+        self._pattern: re.Pattern[bytes] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Where one is, and the lines."""
+        yield Static("", id="where", markup=False)
+        yield LogView(self._styled)
+        yield Input(placeholder="find a line (regex)", id="search")
+
+    @property
+    def view(self) -> LogView:
+        """The lines."""
+        return self.query_one(LogView)
+
+    def enter(self) -> None:
+        """The keys go to the lines."""
+        self.view.focus()
+
+    def show_run(self, run: RunFolder | None) -> None:
+        """Another run's files."""
+        if run is not None and (self.run is None or run.path != self.run.path):
+            self.run = run
+            self._open()
+        self.view.changed()
+        self._draw_where()
+
+    def seen(self, seen: Seen) -> None:
+        """The file may have grown."""
+        self.view.changed()
+        self._draw_where()
+
+    def _open(self) -> None:
+        if self.run is None:
+            return
+        path = self.run.console if self.raw else self.run.events
+        only = (ERRORS if self.raw else EVENT_ERRORS) if self.errors else None if self.raw else PROGRESS
+        self.view.pattern = only
+        self.view.open(LogFile(path))
+        self._draw_where()
+
+    def _draw_where(self) -> None:
+        look = self.studio.look
+        if self.run is None:
+            self.query_one("#where", Static).update(" No run yet. S starts one.")
+            return
+        view = self.view
+        path = self.run.console if self.raw else self.run.events
+        words = [path.name, size_text(view.file.size if view.file else 0), "following" if view.following else "paused"]
+        words += ["errors only"] if self.errors else []
+        words += [view.note] if view.note else []
+        self.query_one("#where", Static).update(look.words(" " + " · ".join(words)))
+
+    # --------------------------------------------------------------------------------------- lines
+
+    def _styled(self, line: Line) -> Text:
+        return self._raw_line(line) if self.raw else self._event_line(line)
+
+    def _raw_line(self, line: Line) -> Text:
+        return self.studio.look.plain(line.text, "red" if ERRORS.search(line.data) else "")
+
+    def _event_line(self, line: Line) -> Text:
+        """An event in words; a line that is none, or too long to be read whole, as it is."""
+        event = parse_event(line.data, 0)
+        look = self.studio.look
+        if event is None:
+            return look.plain(line.text, "dim")
+        data, at = event.data, f" {short(event.t)} "
+        match event.kind:
+            case "phase":
+                return Text.assemble((at, "dim"), look.words("▸ "), look.plain(data.get("name", ""), "bold"), end="")
+            case "metrics":
+                metrics = data.get("metrics")
+                pairs = metrics.items() if isinstance(metrics, dict) else ()
+                figures = "  ".join(f"{k} {value(v) if isinstance(v, (int, float)) else v}" for k, v in pairs)
+                return Text.assemble((at, "dim"), f"step {event.step}  ", look.plain(figures), end="")
+            case "warning":
+                return Text.assemble((at, "dim"), look.plain(f"! {data.get('text', '')}", "yellow"), end="")
+            case "checkpoint":
+                best = ", the best so far" if data.get("best") else ""
+                return Text.assemble((at, "dim"), f"checkpoint {event.step} committed{best}", end="")
+            case "sample":
+                pair = (look.plain(data.get("prompt", ""), "dim"), look.words(" → "), look.plain(data.get("text", "")))
+                return Text.assemble((at, "dim"), f"step {event.step}  ", *pair, end="")
+            case "state":
+                said = f"{data.get('state', '')}  {data.get('reason', '')}".strip()
+                bad = data.get("state") in {"failed", "interrupted"}
+                return Text.assemble((at, "dim"), look.plain(said, "red" if bad else "bold"), end="")
+        return Text.assemble((at, "dim"), look.plain(data.get("text", event.kind)), end="")
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def do_logs_search(self) -> None:
+        """Type what to look for."""
+        field = self.query_one("#search", Input)
+        field.display = True
+        field.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Look for it, from the newest line backwards."""
+        event.input.display = False
+        self.view.focus()
+        if not event.value:
+            self._pattern, self.view.mark = None, None
+            self.view.refresh()
+            return
+        try:
+            self._pattern = re.compile(event.value.encode(), re.IGNORECASE)
+        except re.error as error:
+            wrong = InputError(f"That is no expression: {error}.", "Mend it, or write \\ before signs.")
+            self.project_screen.say_error(wrong)
+            return
+        self._search(forward=False)
+
+    def _search(self, *, forward: bool) -> None:
+        if self._pattern is None:
+            raise InputError("Nothing was searched for yet.", "/ searches.")
+        words = self._pattern.pattern.decode("utf-8", "replace")
+        self.project_screen.say(f"looking for {words} ...")
+
+        def done(found: bool) -> None:
+            self.project_screen.say(f"found {words}" if found else f"no {'later' if forward else 'earlier'} {words}")
+            self._draw_where()
+
+        self.view.search(self._pattern, forward=forward, done=done)
+
+    def do_logs_next(self) -> None:
+        """The next line that matches."""
+        self._search(forward=True)
+
+    def do_logs_previous(self) -> None:
+        """The line before that matches."""
+        self._search(forward=False)
+
+    def do_logs_errors(self) -> None:
+        """Only errors, or all."""
+        self.errors = not self.errors
+        self._open()
+
+    def do_logs_follow(self) -> None:
+        """To the end."""
+        self.view.action_follow()
+        self._draw_where()
+
+    def do_logs_raw(self) -> None:
+        """The other file."""
+        self.raw = not self.raw
+        self._open()
+
+    def do_logs_step(self) -> None:
+        """To the event of the step under the charts' cursor."""
+        step = self.project_screen.step_at_cursor
+        if step is None:
+            raise InputError("The charts have no cursor.", "Put it on a step in Train, with the arrow keys.")
+        if self.raw or self.errors:
+            self.raw = self.errors = False
+            self._open()
+        self._pattern = re.compile(rb'"kind":"metrics","step":%d,' % step)
+        self.view.mark = None
+        self._search(forward=False)

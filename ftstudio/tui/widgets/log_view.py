@@ -1,0 +1,217 @@
+"""A log as a widget: a page of lines of a file of any size, following its end, searched, or only its errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import monotonic
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.strip import Strip
+from textual.widget import Widget
+
+from ftstudio.tui.logfile import Line, LogFile
+
+ERRORS = re.compile(rb"error|exception|traceback|fail|fatal|\bnan\b|out of memory|killed", re.IGNORECASE)
+SLICE_SECONDS = 0.01
+MOST_FOUND = 10_000
+"""Lines that a filter keeps places of; beyond, the oldest are left out, and it says so."""
+
+
+class LogView(Widget, can_focus=True):
+    """Shows lines from `top` on. `styled` makes text of a line's bytes; everything it returns is already escaped."""
+
+    DEFAULT_CSS = "LogView { height: 1fr; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_lines(-1)", show=False),
+        Binding("down,j", "scroll_lines(1)", show=False),
+        Binding("pageup", "scroll_pages(-1)", show=False),
+        Binding("pagedown", "scroll_pages(1)", show=False),
+        Binding("home", "to_start", show=False),
+        Binding("end", "follow", show=False),
+        Binding("left", "sideways(-20)", show=False),
+        Binding("right", "sideways(20)", show=False),
+    ]
+
+    def __init__(self, styled: Callable[[Line], Text]) -> None:
+        super().__init__()
+        self.styled = styled
+        self.file: LogFile | None = None
+        self.top, self.left, self.following = 0, 0, True
+        self.mark: int | None = None  # the line that a search found
+        self.pattern: re.Pattern[bytes] | None = None  # only lines that it matches
+        self.found: list[int] = []
+        self.note = ""
+        self._filtered_to = 0
+        self._searching = 0
+        self._lines: list[Line] = []
+        self._length = -1
+
+    # ------------------------------------------------------------------------------------- the file
+
+    def open(self, file: LogFile) -> None:
+        """Show another file, from its end."""
+        self.file = file
+        self.top, self.left, self.following, self.mark = 0, 0, True, None
+        self.only(self.pattern)
+
+    def changed(self) -> None:
+        """The file may have grown: go along when the end is followed."""
+        if self.file is None:
+            return
+        size = self.file.size
+        if size == self._length:
+            return
+        if size < self._length:  # its middle was cut out, or it was begun again
+            self.only(self.pattern)
+        self._length = size
+        if self.pattern is not None:
+            self._filter_on()
+        elif self.following:
+            self.top = self.file.end_page(max(1, self.size.height))
+        self._read()
+
+    def _read(self) -> None:
+        if self.file is None or not self.size.height:
+            return
+        if self.pattern is None:
+            self._lines = self.file.page(self.top, self.size.height)
+        else:
+            first = max(0, len(self.found) - self.size.height) if self.following else self.top
+            self._lines = [
+                line for at in self.found[first : first + self.size.height] for line in self.file.page(at, 1)
+            ]
+        self.refresh()
+
+    def on_resize(self) -> None:
+        """Another height holds other lines."""
+        self._length = -1
+        self.changed()
+
+    # ------------------------------------------------------------------------------------- looking
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the page."""
+        width, base = self.size.width, self.rich_style
+        if y >= len(self._lines):
+            return Strip.blank(width, base)
+        line = self._lines[y]
+        text = self.styled(line)
+        strip = Strip(list(text.render(self.app.console))).crop(self.left, self.left + width).apply_style(base)
+        if line.start == self.mark:
+            strip = Strip([Segment(s.text, (s.style or Style()) + Style(reverse=True)) for s in strip])
+        return strip.extend_cell_length(width, base)
+
+    def action_scroll_lines(self, by: int) -> None:
+        """Go some lines up or down; at the end the file is followed again."""
+        if self.file is None:
+            return
+        if self.pattern is not None:
+            last = max(0, len(self.found) - self.size.height)
+            now = last if self.following else self.top
+            self.top = min(last, max(0, now + by))
+            self.following = self.top >= last and by > 0
+        elif by < 0:
+            self.top, self.following = self.file.back(self.top, -by), False
+        else:
+            page = self.file.page(self.top, by + 1)
+            last = self.file.end_page(self.size.height)
+            self.top = min(page[-1].start if page else self.top, last)
+            self.following = self.top >= last
+        self._read()
+
+    def action_scroll_pages(self, by: int) -> None:
+        """Go a page up or down."""
+        self.action_scroll_lines(by * max(1, self.size.height - 1))
+
+    def action_to_start(self) -> None:
+        """To the first line."""
+        self.top, self.following = 0, False
+        self._read()
+
+    def action_follow(self) -> None:
+        """To the end, and along with it."""
+        self.following, self._length = True, -1
+        self.changed()
+
+    def action_sideways(self, by: int) -> None:
+        """Look at what lies to the right."""
+        self.left = max(0, self.left + by)
+        self.refresh()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Three lines up."""
+        self.action_scroll_lines(-3)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Three lines down."""
+        self.action_scroll_lines(3)
+
+    def go_to(self, start: int) -> None:
+        """Show the line at a place, marked, with some lines before it."""
+        if self.file is not None:
+            self.mark, self.following = start, False
+            self.top = self.file.back(start, self.size.height // 3)
+            self._read()
+
+    # ------------------------------------------------------------------------------------ searching
+
+    def search(self, pattern: re.Pattern[bytes], *, forward: bool, done: Callable[[bool], None]) -> None:
+        """Look for a matching line from the marked one on, or from the page; a slice at a time."""
+        if self.file is None:
+            return
+        self._searching += 1
+        number = self._searching
+        start = self.top
+        if self.mark is not None and self._lines:
+            marked = self.file.page(self.mark, 1)
+            start = (marked[0].end if marked else self.mark) if forward else self.mark
+        pieces = self.file.search(pattern, start, forward=forward)
+
+        def go_on() -> None:
+            until = monotonic() + SLICE_SECONDS
+            while number == self._searching and monotonic() < until:
+                found = next(pieces, -1)
+                if found is not None:
+                    if found >= 0:
+                        self.go_to(found)
+                    done(found >= 0)
+                    return
+            if number == self._searching:
+                self.set_timer(0.001, go_on)
+
+        go_on()
+
+    def only(self, pattern: re.Pattern[bytes] | None) -> None:
+        """Show only lines that match, or all again."""
+        self.pattern, self.found, self._filtered_to, self.note = pattern, [], 0, ""
+        self.top, self.following, self._length = 0, True, -1
+        self.changed()
+
+    def _filter_on(self) -> None:
+        """Go on with the filter where it was, for a slice; come back for the rest."""
+        assert self.file is not None
+        pattern = self.pattern
+        assert pattern is not None
+        until, size = monotonic() + SLICE_SECONDS, self.file.size
+        while self._filtered_to < size and monotonic() < until:
+            page_end, found = self.file.matches(pattern, self._filtered_to)
+            if page_end <= self._filtered_to:
+                break
+            self.found += found
+            self._filtered_to = page_end
+        if len(self.found) > MOST_FOUND:
+            del self.found[:-MOST_FOUND]
+            self.note = f"the last {MOST_FOUND:,} of them"
+        if self._filtered_to < size and pattern is self.pattern:
+            self.set_timer(0.001, self._filter_again)
+
+    def _filter_again(self) -> None:
+        if self.pattern is not None and self.file is not None:
+            self._filter_on()
+            self._read()
