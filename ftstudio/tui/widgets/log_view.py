@@ -162,12 +162,12 @@ class LogView(Widget, can_focus=True):
     # ------------------------------------------------------------------------------------ searching
 
     def search(self, pattern: re.Pattern[bytes], *, forward: bool, done: Callable[[bool], None]) -> None:
-        """Look for a matching line from the marked one on, or from the page; a slice at a time."""
+        """Look for a matching line from the marked one on, else from the page's end; a slice at a time."""
         if self.file is None:
             return
         self._searching += 1
         number = self._searching
-        start = self.top
+        start = self._lines[-1].end if self._lines and not forward else self.top
         if self.mark is not None and self._lines:
             marked = self.file.page(self.mark, 1)
             start = (marked[0].end if marked else self.mark) if forward else self.mark
