@@ -62,6 +62,11 @@ def _row(status: Status) -> list[str]:
     else:
         what = ""
     figures = metrics_text({k: v for k, v in status.metrics.items() if k in {"loss", "eval_loss"}})
-    when = f"{age_text(status.eta_s)} left" if status.eta_s is not None else ago(status.last_event_t)
+    if status.eta_s is not None:
+        when = f"{age_text(status.eta_s)} left"
+    elif status.waits_since is not None:
+        when = ago(status.waits_since)
+    else:
+        when = ago(status.last_event_t)
     reason = " ".join(filter(None, [status.note, status.reason]))
     return [f"{GLYPHS[status.state]} {status.project}:{status.run}", status.state, what, figures, when, reason]

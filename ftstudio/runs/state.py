@@ -44,7 +44,7 @@ KILLED = "Its supervisor was killed."
 class StateFile:
     """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
 
-    `pid_started` is what `process_start` said of the supervisor; a queued run waits since `started`.
+    `pid_started` is what `process_start` said of the supervisor; `queued` is when the run began to wait for its place.
     """
 
     state: State
@@ -53,6 +53,7 @@ class StateFile:
     pid: int | None = None
     pid_started: float | None = None
     worker_pid: int | None = None
+    queued: float | None = None
     started: float = 0.0
     ended: float | None = None
     boot_id: str = ""

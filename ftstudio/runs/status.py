@@ -80,6 +80,8 @@ class Status:
     last_event_t: float | None = None
     phase: str = ""
     silent_since: float | None = None
+    waits_since: float | None = None
+    """When a queued run began to wait."""
     elsewhere: bool = False
     """Live on another host, as far as can be seen from here."""
 
@@ -93,8 +95,12 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """The value that `status --json` prints for a run; numbers that are not finite are strings."""
-        values = {k: v for k, v in self.__dict__.items() if k not in {"phase", "silent_since", "elsewhere"}}
+        values = {k: v for k, v in self.__dict__.items() if k not in _BESIDE}
         return {**values, "path": str(self.path), "metrics": plain(self.metrics)}
+
+
+_BESIDE = frozenset({"phase", "silent_since", "waits_since", "elsewhere"})
+"""What is no part of the contract of `status --json`."""
 
 
 def read_status(run: RunFolder) -> Status:
@@ -160,7 +166,8 @@ class StatusReader:
             project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
             attempt=known.attempt, host=known.host, device=known.device, step=seen.reached, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
-            phase=seen.phase, silent_since=silent, elsewhere=known.state in LIVE and is_elsewhere(known),
+            phase=seen.phase, silent_since=silent, waits_since=known.queued if known.state == "queued" else None,
+             elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
         )  # fmt: skip
 

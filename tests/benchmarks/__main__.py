@@ -22,15 +22,14 @@ def known() -> dict:
     return {name: module for name, module in modules.items() if hasattr(module, "BENCHMARK")}
 
 
-def main() -> int:
-    found = known()
+def main(arguments: list[str], found: dict) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description=benchmarks.__doc__.partition("\n")[0]
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
     parser.add_argument("--rounds", type=int, help="how often each variant runs; each benchmark has its own number")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where the results go")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     unknown = [name for name in asked.names if name not in found]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
@@ -50,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:], known()))

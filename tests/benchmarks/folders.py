@@ -62,7 +62,8 @@ def make_run(folder: Path, lines, state="finished", record=None):
             "boot_id": boot_id(), "host": socket.gethostname(), "device": "cpu", "ended": START + 100, "exit_code": 0,
         })
     )  # fmt: skip
-    (folder / "events.jsonl").write_text("".join(lines))
+    with (folder / "events.jsonl").open("w") as file:
+        file.writelines(lines)
     return folder
 
 

@@ -66,3 +66,9 @@ def test_describing_the_built_ins_loads_no_torch(tmp_path):
     found, modules = json.loads(done.stdout)
     assert "trainer native" in found
     assert not set(modules) & (HEAVY | {"tokenizers", "pyarrow", "huggingface_hub", "numpy"})
+
+
+def test_status_loads_no_plugin_and_no_torch(quickstart):
+    modules, done = modules_of("status", quickstart.parent, cwd=quickstart.parent)
+    assert done.returncode == 0, done.stderr
+    assert not modules & (HEAVY | {"ftstudio.plugins", "ftstudio_datasets", "psutil", "textual", "tomlkit"})

@@ -61,10 +61,10 @@ def a_dead_pid():
 
 
 def test_a_held_lock_is_a_live_run(run):
-    write(run, state="queued", reason="Waits for cpu.", started=5.5)
+    write(run, state="queued", reason="Waits for cpu.", queued=5.5)
     with held(run.lock):
         known = read_state(run)
-    assert (known.state, known.reason, known.started) == ("queued", "Waits for cpu.", 5.5)
+    assert (known.state, known.reason, known.queued) == ("queued", "Waits for cpu.", 5.5)
     assert read_state(run).state == "interrupted"
 
 

@@ -323,6 +323,14 @@ def test_a_watcher_counts_silence_by_a_clock_that_nobody_sets(live, monkeypatch)
     assert watcher.read().silent_since is None
 
 
+def test_a_queued_run_says_since_when_it_waits(live):
+    live.state("queued", queued=live.now, reason="Waits for cpu.")
+    assert read_status(live.run).waits_since == live.now
+    assert "waits_since" not in read_status(live.run).as_json()
+    live.state("running", queued=live.now)
+    assert read_status(live.run).waits_since is None
+
+
 def test_a_run_of_another_host_says_where_it_is_and_when_it_was_last_heard(lab):
     lab.state(host="gpu03")
     assert read_status(lab.run).note == "on gpu03, no event yet"

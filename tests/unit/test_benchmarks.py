@@ -1,0 +1,73 @@
+"""The harness of the benchmarks: turns, medians, goals."""
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from ftstudio.runs.find import list_runs
+from ftstudio.runs.status import read_status
+from tests.benchmarks.__main__ import known, main
+from tests.benchmarks.folders import make_projects
+from tests.benchmarks.harness import Benchmark, Goal, machine, measure, outcome, program, table
+
+
+def test_variants_take_turns_and_the_first_round_does_not_count(tmp_path):
+    order = []
+
+    def variant(name, values):
+        return lambda: order.append(name) or next(values)
+
+    benchmark = Benchmark(lambda folder: {"a": variant("a", iter([9, 1, 2, 3])), "b": variant("b", iter([9, 5, 4, 6]))})
+    values = measure(benchmark, tmp_path, rounds=3)
+    assert order == ["a", "b"] * 4
+    assert values == {"a": [1, 2, 3], "b": [5, 4, 6]}
+    found = outcome("A title", benchmark, values)
+    assert found["results"]["b"] == {"median": 5, "ratio": 2.5, "lowest": 4, "highest": 6, "rounds": 3}
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "at_least", "met"),
+    [(1, 2, False, True), (2, 2, False, False), (2, 2, True, True), (1, 2, True, False)],
+)
+def test_a_goal_is_met_or_said_to_be_missed(tmp_path, value, limit, at_least, met):
+    benchmark = Benchmark(
+        lambda folder: {"a": lambda: {"x": 1.0, "y": 2.0}}, lambda m: [Goal("So", m["a: x"] * value, limit, at_least)]
+    )
+    found = outcome("T", benchmark, measure(benchmark, tmp_path, rounds=2))
+    assert found["goals"][0]["met"] is met
+    text = table(machine(), {"name": found})
+    assert ("**met**" if met else "**MISSED**") in text
+    assert "| a: y | 2 | 2.00 | 2 to 2 |" in text
+
+
+def test_a_program_that_fails_fails_the_benchmark():
+    with pytest.raises(subprocess.CalledProcessError):
+        program("-c", "raise SystemExit(3)")()
+    assert 0 < program("-c", "pass")()["CPU"] < 30
+
+
+def test_the_command_line_names_what_there_is_and_writes_both_results(tmp_path, capsys):
+    goal = Goal("So", 3.0, 2.0)
+    fake = SimpleNamespace(
+        __doc__="A title.\n\nMore.", BENCHMARK=Benchmark(lambda _: {"a": lambda: 1.5}, lambda _: [goal])
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["fastest"], {"fake": fake})
+    assert "there is no benchmark fastest; there are fake" in capsys.readouterr().err
+    assert main(["fake", "--rounds", "2", "--out", str(tmp_path / "out")], {"fake": fake}) == 1, "a goal was missed"
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["benchmarks"]["fake"]
+    assert (found["title"], found["results"]["a"]["median"]) == ("A title.", 1.5)
+    assert (tmp_path / "out" / "results.md").read_text() == capsys.readouterr().out
+
+
+def test_every_module_with_a_benchmark_is_known():
+    assert {"first_picture", "status_of_1000_runs"} <= set(known())
+
+
+def test_folders_are_made_as_the_program_reads_them(tmp_path):
+    (run,) = list_runs(make_projects(tmp_path, projects=1, runs=1, steps=30) / "project-000")
+    status = read_status(run)
+    assert (status.state, status.step, status.total_steps) == ("finished", 30, 30)
+    assert {"loss", "eval_loss"} <= set(status.metrics)
