@@ -1,6 +1,8 @@
 """Projects: read and validated as a whole, made whole or not at all, edited with care."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -22,15 +24,8 @@ def test_a_good_project_has_no_problems_and_its_options_are_built(make_project):
     assert project.head.seed == 7
     assert project.prompts == ("Hello",)
     resolved = project.resolved()
-    assert resolved["trainer"] == {
-        "use": "fake-walk",
-        "max_steps": 3,
-        "save_steps": 4,
-        "save_total_limit": 2,
-        "step_seconds": 0.0,
-        "ending": "good",
-        "note": "",
-    }
+    written = {"use": "fake-walk", "max_steps": 3, "save_steps": 4, "step_seconds": 0.0, "ending": "good"}
+    assert resolved["trainer"].items() >= written.items()
     assert resolved["dataset"]["dedupe"] is False
 
 
@@ -162,15 +157,12 @@ def test_a_project_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody else and become them")
-def test_a_folder_that_may_not_be_written_is_named_with_its_mode(tmp_path):
+def test_a_folder_that_may_not_be_written_is_named_with_its_mode():
     import subprocess
     import sys
 
-    place = tmp_path / "shared"
-    place.mkdir(mode=0o755)
-    for parent in [tmp_path, *tmp_path.parents]:
-        if str(parent).startswith("/tmp/"):
-            parent.chmod(0o755)
+    place = Path(tempfile.mkdtemp())  # another session of pytest closes the folders above tmp_path
+    place.chmod(0o755)
     code = (
         "import os; from pathlib import Path; from ftstudio.project import create; from ftstudio.errors import InputError\n"
         "os.setgid(65534); os.setuid(65534)\n"
@@ -180,6 +172,7 @@ def test_a_folder_that_may_not_be_written_is_named_with_its_mode(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "No permission for" in done.stdout, done.stderr
     assert "has mode 0755" in done.stdout
+    place.rmdir()
 
 
 def test_an_edit_keeps_the_comments_and_refuses_a_lost_update(make_project):
