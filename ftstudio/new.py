@@ -1,6 +1,6 @@
 """A new project: from a data file that is looked at, from an example, or with sentences to replace.
 
-    new_project ──sniff──> the [dataset] table ──settings──> project.toml ──create──> folder
+new_project ──sniff──> the [dataset] table ──settings──> project.toml ──create──> folder
 """
 
 from __future__ import annotations

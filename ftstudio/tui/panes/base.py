@@ -34,6 +34,10 @@ class Pane(Vertical):
         """The screen that this is a pane of."""
         return cast("ProjectScreen", self.screen)
 
+    def action_act(self, id: str) -> None:
+        """A pane's own keys (`BINDINGS = bindings("setup")`) take actions as those of its screen do."""
+        self.project_screen.action_act(id)
+
     def enter(self) -> None:
         """It is shown from now on: catch up, and take the focus."""
 
