@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
-from ftstudio.source import Source, edit_source, parse_value, read_source
+from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
 from ftstudio.tables import FORMAT, Part, Project, Selection, interpret
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "interpret",
     "list_projects",
     "load",
+    "put_back",
+    "with_changes",
 ]
 
 
@@ -116,6 +120,28 @@ def edit(project: Project, changes: Mapping[str, Any]) -> Project:
     Comments and order stay. Raises FileChangedError when somebody else changed the file since it was read.
     """
     return interpret(project.folder, edit_source(project.source, changes), (), registry())
+
+
+def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
+    """The project as `edit` would make it, with nothing written."""
+    tables = copy.deepcopy(dict(project.source.table))
+    for dotted, value in changes.items():
+        *outer, key = dotted.split(".")
+        place = tables
+        for name in outer:
+            if not isinstance(place.get(name), dict):
+                place[name] = {}
+            place = place[name]
+        if value is None:
+            place.pop(key, None)
+        else:
+            place[key] = value
+    return interpret(project.folder, replace(project.source, table=tables), (), registry())
+
+
+def put_back(project: Project, text: str) -> Project:
+    """Write an earlier text of project.toml again. Raises FileChangedError when somebody else changed it since."""
+    return interpret(project.folder, replace_source(project.source, text), (), registry())
 
 
 def examples() -> Path:

@@ -294,10 +294,6 @@ def edit_source(seen: Source, changes: Mapping[str, Any]) -> Source:
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
 
     path = seen.path
-    if path.is_symlink():
-        raise InputError(
-            f"{quote(path, 200)} is a symbolic link; ftstudio does not write through one.", "Edit its target."
-        )
     try:
         document = tomlkit.parse(seen.text)
         for dotted, value in changes.items():
@@ -308,6 +304,16 @@ def edit_source(seen: Source, changes: Mapping[str, Any]) -> Source:
         raise InputError(
             f"{quote(path, 200)} cannot be edited: {safe_text(error)[:160]}.", "Edit it by hand."
         ) from error
+    return replace_source(seen, text)
+
+
+def replace_source(seen: Source, text: str) -> Source:
+    """Write a whole text in place of what was seen. Raises FileChangedError, and leaves the file, as edits do."""
+    path = seen.path
+    if path.is_symlink():
+        raise InputError(
+            f"{quote(path, 200)} is a symbolic link; ftstudio does not write through one.", "Edit its target."
+        )
     with explained(path), exclusive(path.parent):
         current = path.read_bytes()
         if current != seen.text.encode():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.follow import Narrator, value_text
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
-from ftstudio.errors import InputError
-from ftstudio.files import check_name, plural, quote, size_text, toml_text
+from ftstudio.files import plural, size_text, toml_text
 from ftstudio.finding import default_root, project_folder
+from ftstudio.new import new_project
 from ftstudio.process.devices import choose_device
 from ftstudio.process.errand import run_errand
 from ftstudio.process.token_view import lines, summary
-from ftstudio.project import FORMAT, Project, create, example_files, load
+from ftstudio.project import Project, load
 from ftstudio.runs import measured
 from ftstudio.runs.find import find_run, names_run
 from ftstudio.runs.record import changes_since, frozen_project
-from ftstudio.sniff import sniff
 
 
 @click.command()
@@ -35,64 +33,12 @@ from ftstudio.sniff import sniff
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
 def new(name: str, data: Path | None, model: str | None, example: str | None, root: Path | None) -> None:
     """Make a project."""
-    place = root or default_root()
-    check_name(name, "project")
-    if example is not None:
-        for option, given, table in (("--data", data, "dataset"), ("--model", model, "model")):
-            if given is not None:
-                raise InputError(
-                    f"--from and {option} cannot be combined.", f"Copy the example, then change its [{table}]."
-                )
-        text, files = example_files(example)
-        folder = create(place, name, text, files)
-    else:
-        dataset, says = ({"use": "inline", "texts": list(PLACEHOLDERS)}, "")
-        if data is not None:
-            dataset, says = sniff(data)
-            output.say(f"{data.name}: {says}")
-        folder = create(place, name, settings(name, dataset, _model_named("starter" if model is None else model)))
-    output.data(str(folder))
-    output.say(f"Look at it:  ftstudio check {folder}")
-    output.say(f"Start it:    ftstudio run {folder}")
-
-
-def _model_named(text: str) -> str:
-    """What [model] will say: a folder by its absolute path, since a relative one would start at the project."""
-    if text in BUILT_IN_MODELS:
-        return text
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for a user that is not there
-    if text and path.is_dir():
-        return str(path.resolve())
-    if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:
-        raise InputError(f"There is no model folder {quote(text, 200)}.", "Name a folder that exists, or a Hub id.")
-    return text
-
-
-ROWS_TO_SPLIT = 20
-BUILT_IN_MODELS = ("starter", "scratch")
-PLACEHOLDERS = (
-    "Replace these sentences by your own.",
-    "Each entry of this list is one text that the model is trained on.",
-    'A file is better for more than a few: use = "text" and path = "data.txt".',
-)
-
-
-def settings(name: str, dataset: dict[str, Any], model: str) -> dict[str, Any]:
-    """The tables of a new project."""
-    rows = dataset.pop("rows", None)
-    enough = dataset["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
-    if enough and "validation_path" not in dataset:
-        dataset = {**dataset, "validation_fraction": 0.1}
-    return {
-        "format": FORMAT,
-        "name": name,
-        "seed": 42,
-        "model": {"use": model} if model in BUILT_IN_MODELS else {"use": "hub", "name": model},
-        "dataset": dataset,
-        "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
-        "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
-        "generator": {"use": "sample", "prompts": ["The"], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7},
-    }
+    made = new_project(root or default_root(), name, data=data, model=model, example=example)
+    if data is not None:
+        output.say(f"{data.name}: {made.says}")
+    output.data(str(made.folder))
+    output.say(f"Look at it:  ftstudio check {made.folder}")
+    output.say(f"Start it:    ftstudio run {made.folder}")
 
 
 @click.command()

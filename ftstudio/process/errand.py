@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Checkpoint, Event, Prompt
-from ftstudio.errors import ComponentError, FtstudioError, InputError, PluginError
+from ftstudio.errors import ComponentError, FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.files import cache_dir, explained, write_atomic
 from ftstudio.process import stages, token_view
 from ftstudio.process.data import pick
@@ -37,17 +37,24 @@ from ftstudio.runs.folder import RunFolder
 
 POLL_SECONDS = 0.05
 DEEP_STEPS = 3
+END_SECONDS = 5.0
 
 
 # ------------------------------------------------------------------------------------------ the asking side
 
 
 def run_errand(
-    project: Project, job: Mapping[str, Any], on_event: Callable[[Event], None], *, device: str = "auto"
+    project: Project,
+    job: Mapping[str, Any],
+    on_event: Callable[[Event], None],
+    *,
+    device: str = "auto",
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Do a job in a process of its own and return its result.
+    """Do a job in a process of its own and return its result. `cancelled` is asked twenty times a second.
 
-    Raises InputError, PluginError or FtstudioError with the sentence that the process ended with.
+    Raises InputError, PluginError or FtstudioError with the sentence that the process ended with, and
+    InterruptedRunError when it was cancelled.
     """
     root = cache_dir() / "errands"
     with explained(root):
@@ -57,12 +64,12 @@ def run_errand(
         spec = {"folder": str(project.folder), "settings": project.resolved(), "job": dict(job), "device": device}
         with explained(scratch.path):
             write_atomic(scratch.path / "job.json", json.dumps(spec, default=str))
-        return _follow(scratch, on_event)
+        return _follow(scratch, on_event, cancelled)
     finally:
         shutil.rmtree(scratch.path, ignore_errors=True)
 
 
-def _follow(scratch: RunFolder, on_event: Callable[[Event], None]) -> dict[str, Any]:
+def _follow(scratch: RunFolder, on_event: Callable[[Event], None], cancelled: Callable[[], bool]) -> dict[str, Any]:
     command = [sys.executable, "-m", "ftstudio.process.errand", str(scratch.path)]
     reader = EventReader(scratch.events)
     last: Event | None = None
@@ -72,13 +79,18 @@ def _follow(scratch: RunFolder, on_event: Callable[[Event], None]) -> dict[str, 
             alive = True
             while alive:
                 alive = child.poll() is None
+                if alive and cancelled():
+                    raise InterruptedRunError("It was cancelled.")
                 for event in reader.read():
                     last = event if event.kind == "state" else last
                     on_event(event)
                 time.sleep(POLL_SECONDS if alive else 0)
         except BaseException:
             child.terminate()
-            child.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(END_SECONDS)
+            child.kill()
+            child.wait()
             raise
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads((scratch.path / "result.json").read_text("utf-8")))

@@ -155,7 +155,7 @@ ACTIONS: tuple[Action, ...] = (
     _a("run.fork", "F", "fork", "Start a new run from a checkpoint of this one.", "project", line=False, writes=True),
     _a(
         "run.kill",
-        "K",
+        "",
         "kill",
         "End the run at once; what came after its last checkpoint is lost.",
         "project",
@@ -182,6 +182,31 @@ ACTIONS: tuple[Action, ...] = (
     _a("logs.follow", "f", "follow", "Go to the end, and along with it.", "logs"),
     _a("logs.raw", "t", "raw", "Change between what the run reported and its raw output.", "logs"),
     _a("logs.step", "at", "step", "Go to the step under the cursor of the charts.", "logs", line=False),
+    _a("setup.edit", "enter", "edit", "Go into the field under the cursor; there Enter writes, Esc leaves.", "setup"),
+    _a(
+        "setup.fix",
+        "f",
+        "fix",
+        "Take the fix of the problem under the cursor, or go to the next one.",
+        "setup",
+        writes=True,
+    ),
+    _a("setup.undo", "u", "undo", "Take back the last change that was written here.", "setup", writes=True),
+    _a("setup.more", "full_stop", "more", "Show all options, or the first ones again.", "setup"),
+    _a("setup.view", "v", "meaning", "Turn between the form and what it means.", "setup"),
+    _a("setup.editor", "e", "editor", "Open project.toml in your editor.", "setup", writes=True),
+    _a("setup.deep", "K", "deep check", "Try everything once: longest batch, checkpoint, sample; measure.", "setup"),
+    _a(
+        "setup.reset",
+        "d",
+        "default",
+        "Take the option out of the file: its default holds.",
+        "setup",
+        line=False,
+        writes=True,
+    ),
+    _a("setup.settings", "s", "run's settings", "Show the settings that the run was made with.", "setup", line=False),
+    _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", line=False, writes=True),
 )
 
 

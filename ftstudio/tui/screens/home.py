@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from ftstudio.errors import InputError
 from ftstudio.files import plural
+from ftstudio.finding import FILE
 from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.screens.base import StudioScreen
@@ -29,6 +30,7 @@ SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
     "loss": lambda s: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
 }
 AWAY_SHOWN = 3
+TUTORIAL = "tutorial"
 
 
 class Home(StudioScreen):
@@ -245,6 +247,25 @@ class Home(StudioScreen):
             self.marked ^= {run}
             self.query_one(Lines).action_move(1)
             self.draw()
+
+    def do_project_new(self) -> None:
+        """Ask for a name, data and a model, make a project of them, and open it."""
+        from ftstudio.tui.screens.new_project import NewProject  # noqa: PLC0415 - made when it is asked for
+
+        self.app.push_screen(NewProject(self.studio.root), self._opened)
+
+    def _opened(self, project: Path | None) -> None:
+        if project is not None:
+            self.studio.open_project(project, "setup")
+
+    def do_home_tutorial(self) -> None:
+        """Open the tutorial's project; the first time it is made."""
+        from ftstudio.new import new_project  # noqa: PLC0415 - loads the plugins
+
+        folder = self.studio.root / TUTORIAL
+        if not (folder / FILE).is_file():
+            folder = new_project(self.studio.root, TUTORIAL, example=TUTORIAL).folder
+        self._opened(folder.resolve())
 
     def go_back(self) -> None:
         """Take away the filter, then what happened meanwhile, then the one project."""

@@ -1,0 +1,86 @@
+"""A new project: from a data file that is looked at, from an example, or with sentences to replace.
+
+new_project ──sniff──> the [dataset] table ──settings──> project.toml ──create──> folder
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ftstudio.errors import InputError
+from ftstudio.files import check_name, quote
+from ftstudio.project import FORMAT, create, example_files
+from ftstudio.sniff import sniff
+
+ROWS_TO_SPLIT = 20
+PLACEHOLDERS = (
+    "Replace these sentences by your own.",
+    "Each entry of this list is one text that the model is trained on.",
+    'A file is better for more than a few: use = "text" and path = "data.txt".',
+)
+MODELS = ("starter", "scratch")
+"""Models that are named by their component; every other word is a Hub id or a folder."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A project that was made; `says` is what was found in its data file, "" without one."""
+
+    folder: Path
+    says: str = ""
+
+
+def new_project(
+    root: Path, name: str, *, data: Path | None = None, model: str | None = None, example: str | None = None
+) -> Made:
+    """Make a project in `root`, whole or not at all.
+
+    Raises InputError for a name that is not usable or taken, a file that nobody reads, or an example beside a file.
+    """
+    check_name(name, "project")
+    if example is not None:
+        for option, given, table in (("--data", data, "dataset"), ("--model", model, "model")):
+            if given is not None:
+                raise InputError(
+                    f"--from and {option} cannot be combined.", f"Copy the example, then change its [{table}]."
+                )
+        text, files = example_files(example)
+        return Made(create(root, name, text, files))
+    dataset, says = ({"use": "inline", "texts": list(PLACEHOLDERS)}, "") if data is None else sniff(data)
+    return Made(create(root, name, settings(name, dataset, model or MODELS[0])), says)
+
+
+def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The tables of a new project. `dataset` is what `sniff` gives: a table, with "rows" where they were counted."""
+    table = {key: value for key, value in dataset.items() if key != "rows"}
+    rows = dataset.get("rows")
+    enough = table["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
+    if enough and "validation_path" not in table:
+        table["validation_fraction"] = 0.1
+    return {
+        "format": FORMAT,
+        "name": name,
+        "seed": 42,
+        "model": {"use": model} if model in MODELS else {"use": "hub", "name": _model_name(model)},
+        "dataset": table,
+        "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
+        "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
+        "generator": {"use": "sample", "prompts": ["The"], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7},
+    }
+
+
+def _model_name(text: str) -> str:
+    """A folder by its whole path, since relative paths of a project start at its own folder; a Hub id as it is.
+
+    Raises InputError for what is neither.
+    """
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for a user that is not there
+    if text and path.is_dir():
+        return str(path.resolve())
+    if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:
+        raise InputError(f"There is no model folder {quote(text, 200)}.", "Name a folder that exists, or a Hub id.")
+    return text

@@ -1,0 +1,44 @@
+"""The person's own editor: the terminal is lent to it until it ends."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SuspendNotSupported
+
+from ftstudio.errors import InputError
+from ftstudio.files import quote
+
+
+def editor_command() -> list[str]:
+    """$VISUAL, else $EDITOR, else the first editor that is installed. Raises InputError when there is none."""
+    for name in ("VISUAL", "EDITOR"):
+        words = os.environ.get(name, "").strip()
+        if words:
+            try:
+                return shlex.split(words)
+            except ValueError as error:
+                raise InputError(f"{name} is no command: {error}.", f"Mend {name}.") from error
+    found = next((path for name in ("nano", "vim", "vi") if (path := shutil.which(name))), None)
+    if found is None:
+        raise InputError("There is no editor.", "Set EDITOR to the command of one.")
+    return [found]
+
+
+def open_editor(app: App[Any], path: Path) -> int:
+    """Edit a file, and return the editor's exit code. Raises InputError when it cannot start."""
+    command = editor_command()
+    try:
+        with app.suspend():
+            return subprocess.run([*command, str(path)], check=False).returncode
+    except SuspendNotSupported as error:
+        raise InputError("This terminal cannot be lent to an editor.", f"Edit {quote(path, 200)} elsewhere.") from error
+    except OSError as error:
+        raise InputError(
+            f"{quote(command[0])} does not start: {error.strerror}.", "Set EDITOR to a command."
+        ) from error

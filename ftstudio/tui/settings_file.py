@@ -1,0 +1,45 @@
+"""project.toml as the form writes it: changed values at once, and back again while nobody else wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftstudio.project import Project
+
+
+class SettingsFile:
+    """The project as it was last read or written, and the texts that writing it here replaced."""
+
+    def __init__(self) -> None:
+        self.current: Project | None = None
+        self._earlier: list[str] = []
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether something was written here that still stands."""
+        return bool(self._earlier)
+
+    def read(self, project: Project | None) -> None:
+        """The file as somebody else wrote it: what was written here before can no longer be taken back."""
+        if self.current is None or project is None or self.current.source.text != project.source.text:
+            self._earlier.clear()
+        self.current = project
+
+    def write(self, changes: Mapping[str, Any]) -> None:
+        """Write changed values. Raises FileChangedError when somebody else was faster; InputError."""
+        from ftstudio.project import edit  # noqa: PLC0415 - loads the plugins
+
+        assert self.current is not None
+        before = self.current.source.text
+        self.current = edit(self.current, changes)
+        self._earlier.append(before)
+
+    def undo(self) -> None:
+        """Write the text from before the last change again. Raises as `write` does."""
+        from ftstudio.project import put_back  # noqa: PLC0415 - loads the plugins
+
+        assert self.current is not None
+        self.current = put_back(self.current, self._earlier[-1])
+        self._earlier.pop()
