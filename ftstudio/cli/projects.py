@@ -13,6 +13,7 @@ from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.follow import Narrator, value_text
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
+from ftstudio.errors import InputError
 from ftstudio.files import plural, size_text, toml_text
 from ftstudio.finding import default_root, project_folder
 from ftstudio.new import new_project
