@@ -91,11 +91,14 @@ class Native:
                     self._check_finite(int(bad_step.item()), loss_sum, norm)
                 with clock.paused():
                     improved = evaluate and record.evaluate()
-                    ended = stop or step == when.total or (evaluate and record.patience_is_over())
-                    if when.samples(step) or (ended and not stop):
+                    done = step == when.total or (evaluate and record.patience_is_over())
+                    ended = stop or done
+                    if when.samples(step) or done:
                         common.sample(self.setup, o, data.shape, step, run)
                     if ended or when.logs(step):
                         at.loss_sum = loss_sum.item()
+                        record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
+                    if when.logs(step) or done:  # a stop adds no point that a resumed run lacks
                         self._log(norm, rates.at(step), clock)
                     if when.logs(step):  # a stop in between keeps the sums: the resumed run logs the whole interval
                         at.loss_sum, at.loss_tokens = 0.0, 0
@@ -167,7 +170,6 @@ class Native:
 
     def _log(self, norm: Tensor, rate: float, clock: Clock) -> None:
         at = self.record.at
-        self.record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
         self.run.log(
             at.step,
             loss=self.record.metrics["loss"],

@@ -68,7 +68,7 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     state = ended(run)
     assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
-    assert gone(pid)
+    until(lambda: gone(pid), "the end of the worker's process")
     last = [e for e in read_events(run.events) if e.kind == "state"][-1]
     assert last.data["state"] == "interrupted"
     assert last.data["reason"].endswith("its supervisor is gone.")

@@ -259,7 +259,7 @@ def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_
     until(lambda: lock_holder(tmp_path / "moved/runs/0001/lock") is None, "the supervisor's end")
     assert not project.exists()
     moved = RunFolder(tmp_path / "moved" / "runs" / "0001")
-    assert read_state(moved).state == "interrupted"
+    assert ended(moved).state == "interrupted"
     attempt = resumed(moved)
     worker_of(moved, attempt)
     assert stop(moved, attempt).state == "stopped"
