@@ -7,6 +7,7 @@ The first look reads folder names and state.toml only, for the first picture; la
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import LIVE, read_state
 from ftstudio.runs.status import Status, StatusReader
 
+SETTLED_NS = 5_000_000_000
 ENDED_A_LOOK = 100
 """Ended runs whose events are read in one look: their figures appear a hundred at a time."""
 
@@ -94,11 +96,15 @@ class Watcher:
         return True
 
     def _runs(self, project: Path) -> list[RunFolder]:
-        """The runs of a project; listed again only when its folder of runs changed."""
+        """The runs of a project; listed again only when its folder of runs changed.
+
+        A run that is being made is in that folder before it is a run: what changed just now is listed again.
+        """
         stamp = _stamp(project / "runs")[0]
         known = self._listed.get(project)
         if known is None or known[0] != stamp:
-            known = self._listed[project] = (stamp, list_runs(project))
+            settled = abs(time.time_ns() - stamp) > SETTLED_NS
+            known = self._listed[project] = (stamp if settled else -1, list_runs(project))
         return known[1]
 
     def _forget(self, path: Path) -> None:

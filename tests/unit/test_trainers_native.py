@@ -207,8 +207,15 @@ def test_a_stop_is_answered_after_the_step_with_a_checkpoint(tmp_path: Path, gpt
     run = PromptedRun(tmp_path, stop_at=3)
     result = train(run, gpt2, toy_data(tmp_path, validation=3))
     assert (result.step, result) == (3, run.checkpoints[-1])
-    assert run.metrics[-1][0] == 3
-    assert "loss" in run.metrics[-1][1]
+    assert "loss" in result.metrics
+
+
+def test_a_stop_adds_no_point_that_an_undisturbed_run_would_not_have(tmp_path: Path, gpt2: ModelRef) -> None:
+    run, undisturbed = PromptedRun(tmp_path / "a", stop_at=3), FakeRun(tmp_path / "b")
+    train(run, gpt2, toy_data(tmp_path), logging_steps=2)
+    train(undisturbed, gpt2, toy_data(tmp_path), logging_steps=2)
+    assert [step for step, _ in run.metrics] == [2]
+    assert [step for step, _ in undisturbed.metrics][:2] == [2, 4]
 
 
 def test_a_request_for_a_checkpoint_commits_and_goes_on(tmp_path: Path, gpt2: ModelRef) -> None:

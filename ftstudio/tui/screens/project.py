@@ -85,7 +85,6 @@ class ProjectScreen(StudioScreen):
         pane.show_run(self.run)
         self.studio.memory.showed(self.project, name)
         self.draw()
-        self.refresh_keys()
 
     def turn_to(self, pane: str, run: Path | None) -> None:
         """Show a pane and a run, where they are given."""
@@ -154,6 +153,7 @@ class ProjectScreen(StudioScreen):
         header.truncate(max(10, self.size.width - right.cell_len))
         header.pad_right(max(0, self.size.width - header.cell_len - right.cell_len))
         self.query_one("#header", Static).update(header.append_text(right))
+        self.refresh_keys()
 
     def _numbered(self) -> list[tuple[str, str]]:
         """Number and name of each pane, as the registry has them."""

@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from ftstudio.tui.screens.base import StudioScreen
 
 SAID_SECONDS = 6.0
+GAP = 3
+ALWAYS = ("run.start", "run.stop", "help", "leave")
+"""What stands there before anything else gets room."""
 
 
 class KeyLine(Static):
-    """One line: the keys of the actions that hold, as many as fit, those of the place first."""
+    """One line: the keys of the actions that can be taken now, as many as fit, those of the place first."""
 
     DEFAULT_CSS = "KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }"
 
@@ -48,12 +51,14 @@ class KeyLine(Static):
             self.update(look.plain(f" {self._said}", "bold"))
             return
         screen = cast("StudioScreen", self.screen)
-        actions = [a for a in screen.offered() if a.line and a.keys]
+        actions = [a for a in screen.offered() if a.line and a.keys and not screen.why_off(a)]
         order = {place: index for index, place in enumerate(reversed(screen.places()))}
-        line = Text(" ", no_wrap=True, end="")
-        for action in sorted(actions, key=lambda a: order[a.place]):
-            words = Text.assemble((action.key, "bold"), f" {look.words(action.words)}   ")
-            if line.cell_len + words.cell_len - 3 > self.app.size.width:
-                continue
-            line.append_text(words)
-        self.update(line)
+        actions.sort(key=lambda a: order[a.place])
+        room, chosen = self.app.size.width - 1, set[str]()
+        for action in sorted(actions, key=lambda a: a.id not in ALWAYS):
+            needed = len(action.key) + len(action.words) + 1 + (GAP if chosen else 0)
+            if needed <= room:
+                room -= needed
+                chosen.add(action.id)
+        parts = [Text.assemble((a.key, "bold"), f" {look.words(a.words)}", end="") for a in actions if a.id in chosen]
+        self.update(Text.assemble(" ", Text(" " * GAP).join(parts), no_wrap=True, end=""))
