@@ -33,19 +33,24 @@ def main(arguments: list[str], found: dict) -> int:
     unknown = [name for name in asked.names if name not in found]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
-    where, outcomes = harness.machine(), {}
+    where, outcomes, failed = harness.machine(), {}, []
     for name in asked.names or found:
         module = found[name]
         sys.stderr.write(f"{name} ...\n")
-        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
-            values = harness.measure(module.BENCHMARK, Path(folder), asked.rounds)
-        outcomes[name] = harness.outcome(module.__doc__.partition("\n")[0], module.BENCHMARK, values)
+        try:
+            with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+                values = harness.measure(module.BENCHMARK, Path(folder), asked.rounds)
+        except Exception as error:  # noqa: BLE001 - the others' hours of work are not lost for it
+            failed.append(name)
+            sys.stderr.write(f"{name} failed: {error}\n{getattr(error, 'stderr', None) or ''}\n")
+        else:
+            outcomes[name] = harness.outcome(module.__doc__.partition("\n")[0], module.BENCHMARK, values)
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "results.json").write_text(json.dumps({"machine": where, "benchmarks": outcomes}, indent=2) + "\n")
     text = harness.table(where, outcomes)
     (asked.out / "results.md").write_text(text)
     sys.stdout.write(text)
-    return 0 if all(goal["met"] for found in outcomes.values() for goal in found["goals"]) else 1
+    return 0 if not failed and all(goal["met"] for found in outcomes.values() for goal in found["goals"]) else 1
 
 
 if __name__ == "__main__":

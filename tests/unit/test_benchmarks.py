@@ -62,6 +62,15 @@ def test_the_command_line_names_what_there_is_and_writes_both_results(tmp_path, 
     assert (tmp_path / "out" / "results.md").read_text() == capsys.readouterr().out
 
 
+def test_a_benchmark_that_fails_takes_no_other_along(tmp_path, capsys):
+    good = SimpleNamespace(__doc__="Good.", BENCHMARK=Benchmark(lambda _: {"a": lambda: 1.5}))
+    bad = SimpleNamespace(__doc__="Bad.", BENCHMARK=Benchmark(lambda _: {"a": program("-c", "raise SystemExit(3)")}))
+    assert main(["--rounds", "1", "--out", str(tmp_path)], {"bad": bad, "good": good}) == 1
+    said = capsys.readouterr()
+    assert "bad failed: " in said.err
+    assert "### good: Good." in said.out
+
+
 def test_every_module_with_a_benchmark_is_known():
     assert {"first_picture", "status_of_1000_runs"} <= set(known())
 
