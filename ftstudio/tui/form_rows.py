@@ -24,7 +24,7 @@ from ftstudio.tui.widgets.lines import Row
 
 VALUE_AT = 32
 """The column in which values begin."""
-MARKS: Mapping[str, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("·", "dim")}
+MARKS: Mapping[str, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("-", "dim")}
 
 
 def rows_of(form: Form, look: Look, width: int, *, more: bool) -> list[Row]:
@@ -68,9 +68,17 @@ def entry_text(entry: Entry, look: Look, width: int) -> Text:
     name.truncate(VALUE_AT - 4, pad=True)
     text = Text.assemble(f" {mark} ", name, " ", end="", no_wrap=True)
     aside = _aside(entry, look)
-    value = _value(entry, look)
-    value.truncate(max(4, width - VALUE_AT - aside.cell_len - 1), overflow="crop" if look.ascii else "ellipsis")
+    value, room = _value(entry, look), max(4, width - VALUE_AT - aside.cell_len - 1)
+    if f.kind in {"path", "glob"} or f.base == "path":
+        _keep_end(value, room, "..." if look.ascii else "…")
+    value.truncate(room, overflow="crop" if look.ascii else "ellipsis")
     return text.append_text(value).append_text(aside)
+
+
+def _keep_end(text: Text, room: int, sign: str) -> None:
+    """Shorten a path at its beginning: its end says which file it is."""
+    if len(text) > room:
+        text.plain = sign + text.plain[len(text) - room + len(sign) :]
 
 
 def _value(entry: Entry, look: Look) -> Text:

@@ -57,7 +57,7 @@ class SetupPane(Pane):
     SetupPane.aside FormLines { display: none; }
     SetupPane.aside Aside { display: block; width: 1fr; border-left: none; }
     .wide SetupPane.aside FormLines { display: block; }
-    .wide SetupPane.aside Aside { width: 48; border-left: vkey $panel; }
+    .wide SetupPane.aside Aside { width: 54; border-left: vkey $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("setup")]
 
@@ -273,6 +273,7 @@ class SetupPane(Pane):
         else:
             text = text_of(entry.value, ascii_only=look.ascii)
             self.lines.edit(entry.key, text, text_of(f.default, ascii_only=look.ascii) or "not set")
+            self.studio.say("Enter writes, esc leaves it, down offers what may be meant; empty is the default.")
             self._try(entry, text)
 
     def _switch(self, kind: str, name: str) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from ftstudio.tui.look import Look
+from ftstudio.files import plural
+from ftstudio.tui.look import ASCII_SPARKS, SPARKS, Look
 from ftstudio.tui.since import Since, changes_text
+from ftstudio.tui.typed import number_text
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
+    from ftstudio.tui.app import Studio
 
 CURVE_WIDTH = 42
 
@@ -22,13 +26,18 @@ class Aside(VerticalScroll):
 
     SCOPED_CSS = False  # it is shown where its screen is wide
     DEFAULT_CSS = """
-    Aside { display: none; width: 48; padding: 0 1; border-left: vkey $panel; scrollbar-size-vertical: 1; }
+    Aside { display: none; width: 54; padding: 0 1; border-left: vkey $panel; scrollbar-size-vertical: 1; }
     .wide Aside { display: block; }
     """
 
     def compose(self) -> Any:
         """One text."""
         yield Static("", markup=False)
+
+    def on_mount(self) -> None:
+        """An ASCII terminal has no thin line."""
+        if cast("Studio", self.app).look.ascii:
+            self.styles.border_left = ("none", "black")
 
     def show(self, text: Text) -> None:
         """Show a text that is safe already."""
@@ -37,45 +46,44 @@ class Aside(VerticalScroll):
 
 def aside_text(outlook: Outlook | None, since: Since, look: Look) -> Text:
     """What this means, and what changed."""
-    text = Text("What this means\n", "bold")
+    text = Text.assemble(("What this means\n", "bold"))
     if outlook is None:
         return text.append("  not known yet\n", "dim")
-    text.append_text(_meaning(outlook, look))
+    text.append_text(_meaning(outlook, look)).append_text(_verdict(outlook))
     return text.append_text(_since(since, look))
 
 
 def _meaning(outlook: Outlook, look: Look) -> Text:
+    """The figures, each with how it is known, and the learning rate as a curve."""
     from ftstudio.plan import outlook_lines  # noqa: PLC0415 - loads the plugins
 
-    text = Text()
+    text, curve = Text(), outlook.plan.curve if outlook.plan is not None else ()
     lines = outlook_lines(outlook)
-    for what, figure, how in lines:
-        shown = figure.rpartition(" ")[0] if what == "learning rate" else figure
-        text.append(look.words(f"  {what:<15}")).append_text(look.plain(shown))
-        text.append(f"  {how}\n" if how != "exact" else "\n", "dim")
-    if not lines:
-        text.append("  known when the errors are mended\n", "dim")
-    if outlook.plan is not None and outlook.plan.curve:
-        text.append(f"  {_curve(outlook.plan.curve, look)}\n", "bold")
-    return text.append_text(_verdict(outlook, look))
+    peak = f"up to {number_text(max(rate for _, rate in curve))}" if curve else ""
+    figures = [peak if what == "learning rate" and peak else figure for what, figure, _ in lines]
+    width = max(map(len, figures), default=0)
+    for (what, _, how), figure in zip(lines, figures, strict=True):
+        text.append(f"  {what:<16}").append_text(look.plain(f"{figure:<{width}}  ")).append(f"{how}\n", "dim")
+        if what == "learning rate" and curve:
+            text.append(f"  {_curve(curve, look)}\n")
+    return text if lines else Text("  known when the errors are mended\n", "dim")
 
 
-def _curve(curve: tuple[tuple[int, float], ...], look: Look) -> str:
-    """The learning rate over the steps, as evenly spaced marks."""
-    first, last = curve[0][0], curve[-1][0]
-    values, index = [], 0
+def _curve(curve: Sequence[tuple[int, float]], look: Look) -> str:
+    """The learning rate over the steps, from 0 to its highest, as evenly spaced marks."""
+    first, last, top = curve[0][0], curve[-1][0], max(rate for _, rate in curve)
+    marks = ASCII_SPARKS if look.ascii else SPARKS
+    picture, index = "", 0
     for column in range(CURVE_WIDTH):
         at = first + (last - first) * column / (CURVE_WIDTH - 1)
         while index + 1 < len(curve) and curve[index + 1][0] <= at:
             index += 1
-        values.append(curve[index][1])
-    return look.spark(values, CURVE_WIDTH)
+        picture += marks[round(curve[index][1] / top * (len(marks) - 1))] if top > 0 else marks[0]
+    return picture
 
 
-def _verdict(outlook: Outlook, look: Look) -> Text:
+def _verdict(outlook: Outlook) -> Text:
     """Whether it can start, in one line."""
-    from ftstudio.files import plural  # noqa: PLC0415
-
     errors = sum(p.level == "error" for p in outlook.problems)
     warnings = sum(p.level == "warning" for p in outlook.problems)
     if errors:
@@ -88,7 +96,7 @@ def _verdict(outlook: Outlook, look: Look) -> Text:
 def _since(since: Since, look: Look) -> Text:
     if not since.run:
         return Text("")
-    text = Text("\nSince run ", "bold").append_text(look.plain(since.run)).append("\n")
+    text = Text.assemble("\n", ("Since run ", "bold"), look.plain(since.run, "bold"), "\n")
     if since.problem:
         return text.append_text(look.lines(f"  {since.problem}\n", "dim"))
     if not since.changes:

@@ -1,0 +1,462 @@
+"""Setup shows any component's options, writes them at once, and says what they mean and what is wrong with them."""
+
+import asyncio
+import contextlib
+
+import pytest
+from studio import opened, session
+
+from ftstudio.project import load
+from ftstudio.runs.record import create_run
+
+pytestmark = pytest.mark.usefixtures("fakes")
+TEXT = """# of mine
+format = 1
+seed = 7  # a number
+
+[model]
+use = "fake-model"
+[dataset]
+use = "fake-data"
+[tokenizer]
+use = "fake-bytes"
+[trainer]
+use = "fake-walk"
+max_steps = 10 # ten
+save_steps = 4
+[generator]
+use = "fake-echo"
+prompts = ["Hello"]
+"""
+
+
+def at(folder, script, size=(120, 40), **manners):
+    """Run a script on Setup of this project, once its meaning is known."""
+
+    async def on_setup(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until(lambda: driver.app.screen.query("SetupPane"))
+        driver.pane = driver.app.screen.query_one("SetupPane")
+        await driver.until(lambda: driver.pane.outlook is not None or driver.pane.error is not None)
+        await driver.pilot.pause(0.1)
+        return await script(driver)
+
+    return session(folder.parent, on_setup, size=size, **manners)
+
+
+def go(driver, key):
+    driver.pane.lines.lines.put_cursor(key)
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "root" / "lab"
+    folder.mkdir(parents=True)
+    (folder / "project.toml").write_text(TEXT)
+    return folder
+
+
+def test_a_strangers_components_make_a_form_of_their_options(project):
+    async def script(driver):
+        assert "Trainer    fake-walk" in driver.text
+        assert "a walk" in driver.text
+        assert "* " not in next(line for line in driver.text.splitlines() if "max_steps" in line)  # 10 is the default
+        assert "save_total_limit" in driver.text
+        assert "in all" in driver.text
+        assert "10 steps" in driver.text
+        assert "it can start" in driver.text
+
+    at(project, script)
+
+
+def test_typing_changes_the_plan_before_anything_is_written_and_esc_leaves_it(project):
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("enter", "backspace", "backspace")
+        await driver.type("25")
+        await driver.until("25 steps")
+        assert (project / "project.toml").read_text() == TEXT
+        await driver.press("escape")
+        await driver.until(lambda: "25 steps" not in driver.text)
+        assert (project / "project.toml").read_text() == TEXT
+        assert driver.app.screen.query("SetupPane")  # Esc left the field, not the project
+
+    at(project, script)
+
+
+def test_enter_writes_the_one_value_and_keeps_comments_and_order(project):
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("enter", "backspace", "backspace")
+        await driver.type("25")
+        await driver.press("enter")
+        await driver.until("25 steps")
+        await driver.until("default 10")
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == TEXT.replace("max_steps = 10 #", "max_steps = 25 #")
+
+
+def test_what_is_wrong_stands_below_the_field_at_each_keystroke_and_is_never_written(project):
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("enter", "backspace", "backspace")
+        await driver.type("ten")
+        await driver.until("max_steps must be a whole number, not 'ten'")
+        lines = driver.text.splitlines()
+        row = next(i for i, line in enumerate(lines) if " max_steps " in line)
+        assert "must be a whole number" in lines[row + 1]
+        await driver.press("enter")
+        assert driver.pane.lines.editing == "trainer.max_steps"
+        await driver.press("backspace", "backspace", "backspace", "3")
+        await driver.until("save_steps never fires")  # said by the component's own check, of what is typed
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == TEXT
+
+
+def test_f_takes_the_fix_and_u_takes_it_back(project):
+    (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 3"))
+    broken = (project / "project.toml").read_text()
+
+    async def script(driver):
+        await driver.until("f: save_steps = 1")
+        await driver.press("f")  # goes to the one that has a fix
+        assert driver.pane.lines.key == "trainer.save_steps"
+        await driver.press("f")
+        await driver.until(lambda: "never fires" not in driver.text)
+        assert "save_steps = 1\n" in (project / "project.toml").read_text()
+        await driver.press("u")
+        await driver.until("never fires")
+        assert (project / "project.toml").read_text() == broken
+        await driver.press("u")
+        await driver.until("Nothing was written here that can be undone.")
+
+    at(project, script)
+
+
+def test_an_empty_field_and_d_take_the_option_out(project):
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("enter", "backspace", "backspace", "enter")
+        await driver.until(lambda: "max_steps" not in (project / "project.toml").read_text())
+        go(driver, "trainer.save_steps")
+        await driver.press("d")
+        await driver.until(lambda: "save_steps" not in (project / "project.toml").read_text())
+
+    at(project, script)
+
+
+def test_a_switch_toggles_and_a_choice_is_picked(project):
+    async def script(driver):
+        go(driver, "tokenizer.masked")
+        await driver.press("enter")
+        await driver.until(lambda: "masked = true" in (project / "project.toml").read_text())
+        go(driver, "dataset.behaviour")
+        await driver.press("enter", "down", "enter")
+        await driver.until(lambda: 'behaviour = "raise"' in (project / "project.toml").read_text())
+
+    at(project, script)
+
+
+def test_a_list_is_edited_on_lines_of_its_own(project):
+    async def script(driver):
+        go(driver, "generator.prompts")
+        await driver.press("enter")
+        await driver.until("one item a line")
+        await driver.press("enter", "T", "w", "o", "ctrl+s")
+        await driver.until(lambda: load(project).prompts == ("Hello", "Two"))
+
+    at(project, script)
+
+
+def test_another_component_is_picked_by_its_summary_and_brings_its_own_options(project):
+    (project / "project.toml").write_text(TEXT.replace('"fake-bytes"', '"fake-bytes"\nmasked = true # once'))
+
+    async def script(driver):
+        go(driver, "tokenizer.use")
+        await driver.press("enter")
+        await driver.until("enter take")
+        assert "bytes" in driver.text
+        names = [row.key for row in driver.app.screen.query_one("Lines").rows]
+        await driver.press("home", *["down"] * names.index("pretrained"), "enter")
+        await driver.until("truncation")
+        table = load(project).source.table["tokenizer"]
+        assert table == {"use": "pretrained"}
+        await driver.until("masked: taken out")
+        await driver.press("u")
+        await driver.until(lambda: load(project).source.table["tokenizer"] == {"use": "fake-bytes", "masked": True})
+        assert "# once" in (project / "project.toml").read_text()
+
+    at(project, script)
+
+
+def test_a_lost_update_is_refused_and_the_difference_is_shown(project):
+    theirs = TEXT.replace("seed = 7", "seed = 8")
+
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("enter", "backspace", "backspace")
+        await driver.type("25")
+        (project / "project.toml").write_text(theirs)
+        await driver.pilot.pause(1.3)  # a look at the files does not take the field away
+        assert driver.pane.lines.editing == "trainer.max_steps"
+        await driver.press("enter")
+        await driver.until("Not written")
+        assert "+seed = 8" in driver.text
+        assert (project / "project.toml").read_text() == theirs
+        await driver.press("escape")
+        await driver.until(lambda: driver.pane.file.current.head.seed == 8)
+        go(driver, "trainer.max_steps")  # and now it goes
+        await driver.press("enter", "backspace", "backspace")
+        await driver.type("25")
+        await driver.press("enter")
+        await driver.until(lambda: "max_steps = 25" in (project / "project.toml").read_text())
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == theirs.replace("max_steps = 10", "max_steps = 25")
+
+
+def test_a_change_by_somebody_else_is_noticed_shown_and_ends_undo(project):
+    async def script(driver):
+        go(driver, "tokenizer.masked")
+        await driver.press("enter")
+        await driver.until(lambda: driver.pane.file.can_undo)
+        text = (project / "project.toml").read_text()
+        (project / "project.toml").write_text(text.replace("max_steps = 10", "max_steps = 30"))
+        await driver.until("was changed outside: trainer.max_steps = 30")
+        await driver.until("30 steps")
+        assert not driver.pane.file.can_undo
+
+    at(project, script)
+
+
+def test_a_file_that_cannot_be_read_says_where_and_comes_back_when_it_is_mended(project):
+    (project / "project.toml").write_text('format = 1\n[model]\nuse = "fake-model\n')
+
+    async def script(driver):
+        await driver.until("project.toml:3:")
+        assert "It is not TOML" in driver.text
+        await driver.press("enter", "f", "u", "d", "full_stop")
+        await driver.until("cannot be read: e opens it")
+        (project / "project.toml").write_text(TEXT)
+        await driver.until("it can start")
+
+    at(project, script)
+
+
+def test_e_opens_the_editor_on_the_file_and_reads_it_again(project, monkeypatch, tmp_path):
+    editor = tmp_path / "my editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/max_steps = 10/max_steps = 77/" "$2"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", f"'{editor}' --wait")
+
+    async def script(driver):
+        monkeypatch.setattr(driver.app, "suspend", contextlib.nullcontext)
+        await driver.press("e")
+        await driver.until("77 steps")
+
+    at(project, script)
+
+
+def test_an_editor_that_does_not_start_is_an_error_with_the_next_step(project, monkeypatch):
+    monkeypatch.setenv("VISUAL", "no-such-editor-at-all")
+
+    async def script(driver):
+        monkeypatch.setattr(driver.app, "suspend", contextlib.nullcontext)
+        await driver.press("e")
+        await driver.until("'no-such-editor-at-all' does not start")
+
+    at(project, script)
+
+
+def test_a_table_of_a_missing_plugin_is_shown_and_survives_saving_elsewhere(project):
+    gone = TEXT.replace('use = "fake-walk"', 'use = "their-dpo" # of a colleague\nbeta = 0.1')
+    (project / "project.toml").write_text(gone)
+
+    async def script(driver):
+        await driver.until("There is no trainer 'their-dpo'")
+        assert "beta" in driver.text
+        assert "pip install it" in " ".join(driver.text.split())
+        go(driver, "tokenizer.masked")
+        await driver.press("enter")
+        await driver.until(lambda: "masked" in (project / "project.toml").read_text())
+
+    at(project, script)
+    kept = (project / "project.toml").read_text()
+    assert '[trainer]\nuse = "their-dpo" # of a colleague\nbeta = 0.1\nmax_steps = 10 # ten\nsave_steps = 4\n' in kept
+
+
+def test_an_unknown_key_is_shown_where_it_stands_and_can_be_taken_out(project):
+    (project / "project.toml").write_text(TEXT.replace("save_steps = 4", "sav_steps = 4"))
+
+    async def script(driver):
+        await driver.until("'sav_steps' is not an option")
+        assert "Did you mean save_steps?" in driver.text
+        go(driver, "trainer.sav_steps")
+        await driver.press("d")
+        await driver.until("it can start")
+
+    at(project, script)
+
+
+def test_changes_since_a_run_are_shown_and_its_settings_can_be_taken(project):
+    run = create_run(load(project), ["test"])
+    (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 30"))
+
+    async def script(driver):
+        await driver.until("Since run 0001")
+        assert "- trainer.max_steps = 10" in driver.text
+        assert "+ trainer.max_steps = 30" in driver.text
+        await driver.press("s")
+        await driver.until("as they were frozen")
+        assert 'use = "fake-model"' in driver.text
+        await driver.press("escape", "U")
+        await driver.until("Take the settings of run 0001?")
+        await driver.press("n")
+        assert "max_steps = 30" in (project / "project.toml").read_text()
+        await driver.press("U", "y")
+        await driver.until("nothing changed")
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == TEXT
+    assert run.record.is_file()
+
+
+def test_in_a_narrow_terminal_v_turns_to_what_it_means_and_back(project):
+    async def script(driver):
+        assert "What this means" not in driver.text
+        await driver.press("v")
+        await driver.until("What this means")
+        assert "10 steps" in driver.text
+        assert "save_total_limit" not in driver.text
+        await driver.press("v")
+        await driver.until("save_total_limit")
+
+    at(project, script, size=(80, 24))
+
+
+def test_the_first_six_options_are_shown_and_the_full_stop_shows_the_rest(project):
+    async def script(driver):
+        assert "step_seconds" in driver.text
+        assert "flood" not in driver.text
+        await driver.press("full_stop")
+        await driver.until("flood")
+        await driver.press("full_stop")
+        await driver.until(lambda: "flood" not in driver.text)
+
+    at(project, script)
+
+
+def test_help_explains_the_field_under_the_cursor(project):
+    async def script(driver):
+        go(driver, "trainer.save_steps")
+        await driver.press("question_mark")
+        await driver.until("trainer.save_steps: Steps between checkpoints.")
+        words = " ".join(driver.text.replace("│", " ").split())
+        assert "Larger saves more rarely" in words
+        assert "A whole number, at least 1, in steps; default 4." in words
+
+    at(project, script)
+
+
+def test_a_path_is_checked_and_completed_while_it_is_typed(project):
+    (project / "pid.txt").write_text("12")
+
+    async def script(driver):
+        await driver.press("full_stop")
+        go(driver, "trainer.child")
+        await driver.press("enter")
+        await driver.type("pi")
+        await driver.until("There is no 'pi' yet.")
+        await driver.until(lambda: driver.pane.lines.field.offers)
+        await driver.press("down")
+        await driver.until("1 file, 2 B")
+        await driver.press("enter")
+        await driver.until(lambda: 'child = "pid.txt"' in (project / "project.toml").read_text())
+
+    at(project, script)
+
+
+def test_readonly_writes_nothing_and_says_so(project):
+    async def script(driver):
+        go(driver, "tokenizer.masked")
+        await driver.press("enter")
+        await driver.until("--readonly")
+        await driver.press("d")
+        await driver.until("--readonly")
+
+    at(project, script, readonly=True)
+    assert (project / "project.toml").read_text() == TEXT
+
+
+def test_hostile_values_reach_the_terminal_escaped_in_the_form_and_in_its_field(project):
+    hostile = '"\\u001b]52;c;eA==\\u0007 [/b] \\u202e"'
+    (project / "project.toml").write_text(TEXT.replace("max_steps = 10", f"note = {hostile}\nmax_steps = 10"))
+
+    async def script(driver):
+        go(driver, "trainer.note")
+        assert "\\u001b]52" in driver.text
+        await driver.press("enter")
+        await driver.until(lambda: driver.pane.lines.editing == "trainer.note")
+        assert not {"\x1b", "\x07", "\u202e"} & set(driver.text)
+        await driver.press("x", "backspace", "enter")  # what was not changed is not written
+
+    at(project, script)
+    assert f"note = {hostile}" in (project / "project.toml").read_text()
+
+
+def test_in_ascii_nothing_else_is_shown(project):
+    (project / "project.toml").write_text(
+        TEXT.replace("max_steps = 10", 'note = "Zoë"\nmax_steps = 3').replace('"Hello"', '"Grüße"')
+    )
+
+    async def script(driver):
+        await driver.until("never fires")
+        go(driver, "trainer.note")
+        await driver.press("enter")
+        assert driver.text.isascii()
+        await driver.press("escape", "v")
+        assert driver.text.isascii()
+
+    at(project, script, ascii=True)
+
+
+def test_a_deep_check_shows_its_steps_and_its_report(project):
+    async def script(driver):
+        await driver.press("K")
+        await driver.until("Deep check of lab")
+        await driver.until("committed and read back", seconds=120)
+        assert "Hello" in driver.text
+        await driver.press("escape")
+        await driver.until("it can start")
+
+    at(project, script)
+
+
+def test_esc_ends_a_deep_check_and_its_process(project, own_folders):
+    (project / "project.toml").write_text(TEXT.replace("save_steps = 4", "save_steps = 4\nstep_seconds = 100.0"))
+    scratch = own_folders / "cache" / "ftstudio" / "errands"
+
+    async def script(driver):
+        await driver.press("K")
+        await driver.until(lambda: list(scratch.glob("*/job.json")), seconds=60)
+        await driver.press("escape")
+        await driver.until(lambda: not list(scratch.iterdir()), seconds=60)
+
+    at(project, script)
+
+
+def test_the_studio_opens_again_on_setup_with_what_was_written(project):
+    async def first(driver):
+        go(driver, "tokenizer.masked")
+        await driver.press("enter")
+        await driver.until(lambda: "masked = true" in (project / "project.toml").read_text())
+
+    at(project, first)
+
+    async def again():
+        async with opened(project.parent, (120, 40)) as driver:
+            await driver.until("* masked")
+
+    asyncio.run(again())
