@@ -267,6 +267,17 @@ class Home(StudioScreen):
             folder = new_project(self.studio.root, TUTORIAL, example=TUTORIAL).folder
         self._opened(folder.resolve())
 
+    def why_not(self, id: str) -> str:
+        """Why an action cannot be taken now."""
+        few = len(self.marked & self.studio.found.statuses.keys()) < 2
+        return "Mark two runs or more with space first." if id == "home.compare" and few else ""
+
+    def do_home_compare(self) -> None:
+        """Open Compare with the marked runs, in the project of the first."""
+        runs = [p for p in sorted(self.marked) if p in self.studio.found.statuses]
+        self.studio.compared = tuple(runs)
+        self.studio.open_project(runs[0].parent.parent, "compare", runs[0])
+
     def go_back(self) -> None:
         """Take away the filter, then what happened meanwhile, then the one project."""
         field = self.query_one("#filter", Input)
