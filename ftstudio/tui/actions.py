@@ -212,6 +212,7 @@ ACTIONS: tuple[Action, ...] = (
     _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", line=False, writes=True),
     _a("run.pin", "I", "pin", "Pin the run as one to keep in sight, or unpin it.", "project", line=False, writes=True),
     _a("compare.mark", "space", "mark", "Put the run under the cursor into the comparison, or take it out.", "compare"),
+    _a("compare.metric", "m", "metric", "Draw the curves of the next metric.", "compare"),
     _a(
         "compare.export",
         "E",
