@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical
 
 from ftstudio.api import Event
@@ -24,6 +26,7 @@ from ftstudio.runs.compare import LOSSES, Comparison, compare
 from ftstudio.runs.compare_tables import NO_DOUBT, cut, doubt_sentences, markdown, result_rows, setting_rows
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
+from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
 from ftstudio.tui.feed import Feed
@@ -65,9 +68,8 @@ class ComparePane(Pane, Asks):
     ComparePane #marks { height: auto; border-bottom: solid $panel; }
     ComparePane #table { height: 1fr; }
     ComparePane ChartView { height: 8; }
-    .wide ComparePane { layout: horizontal; }
-    .wide ComparePane ChartView { height: 1fr; width: 40%; margin: 0 1; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare")]
 
     def __init__(self, project: Path) -> None:
         super().__init__(project)
@@ -100,6 +102,7 @@ class ComparePane(Pane, Asks):
         if not self._by_hand:
             paths = [s.path for s in self.studio.found.of(self.project)]
             at = paths.index(run.path) if run is not None and run.path in paths else 0
+            at = min(at, max(0, len(paths) - 2))  # the oldest run has none before it: the one after it
             self.chosen = paths[at : at + 2][::-1]
         self._compare()
 
@@ -150,15 +153,15 @@ class ComparePane(Pane, Asks):
         for curve in self._curves.values():
             curve.feed.add(curve.new)
             curve.new = []
-        self._draw_table()
         self._draw_chart()
+        self.call_after_refresh(self._draw_table)
         self.project_screen.refresh_keys()
 
     # --------------------------------------------------------------------------------------- drawing
 
     def on_resize(self) -> None:
-        """Columns are as wide as there is room."""
-        self._draw_table()
+        """Columns are as wide as there is room, once the table knows its own."""
+        self.call_after_refresh(self._draw_table)
 
     def _draw_marks(self) -> None:
         found, look = self.studio.found, self.studio.look
@@ -180,14 +183,16 @@ class ComparePane(Pane, Asks):
     def _rows(self, found: Comparison, width: int) -> Iterator[Row]:
         look = self.studio.look
         settings, results = setting_rows(found), result_rows(found.runs)
-        key = min(28, max((len(row[0]) for row in [*settings, *results]), default=8)) + 2
+        every = [["settings that differ", *(run.label for run in found.runs)], *settings, *results]
+        key = min(28, max(len(row[0]) for row in every)) + 3
         room = max(1, (width - key) // NARROWEST)
-        column = (width - key) // min(room, len(found.runs))
+        longest = max(len(value) for row in every for value in row[1:]) + 4
+        column = min(longest, (width - key) // min(room, len(found.runs)))
         labels = [cut(run.label, column - 2, end=True) for run in found.runs[:room]]
         lowest = {} if found.doubts else _lowest(found)
 
         def line(cells: Sequence[str], style: str, marked: int = -1) -> Text:
-            text = look.plain(f" {cut(cells[0], key - 2)}", style)
+            text = look.plain(f" {cut(cells[0], key - 3)}", style)
             text.pad_right(key - text.cell_len)
             for number, value in enumerate(cells[1 : room + 1]):
                 cell = look.plain(cut(value, column - 2), "bold" if number == marked else style)

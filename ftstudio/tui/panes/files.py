@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widgets import Static
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.files import plural, size_text
@@ -23,6 +26,7 @@ from ftstudio.runs.disk import Held, Meter, RunUse, freed_by, in_trash, run_use
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, prune
 from ftstudio.runs.notes import Note, note_of
+from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.look import Look
 from ftstudio.tui.panes.base import Pane
@@ -69,6 +73,9 @@ def _quarantined(run: RunFolder) -> Iterator[tuple[Path, str]]:
 class FilesPane(Pane, Asks):
     """A line for each thing that the run holds. Marks belong to checkpoints, and go with the run that is left."""
 
+    DEFAULT_CSS = "FilesPane Static { height: auto; max-height: 4; }"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("files")]
+
     def __init__(self, project: Path) -> None:
         super().__init__(project)
         self.contents = Contents(None)
@@ -79,8 +86,9 @@ class FilesPane(Pane, Asks):
         self._stale, self._next_look = True, 0.0
 
     def compose(self) -> ComposeResult:
-        """One list."""
+        """One list, and below it the whole path of what is under the cursor."""
         yield Lines()
+        yield Static("", markup=False)
 
     # --------------------------------------------------------------------------------------- reading
 
@@ -122,7 +130,21 @@ class FilesPane(Pane, Asks):
         """All lines."""
         rows = [*self._run_rows(), *self._trash_rows()]
         self.query_one(Lines).set_rows(rows)
+        self._draw_words()
         self.project_screen.refresh_keys()
+
+    def on_lines_moved(self, event: Lines.Moved) -> None:
+        """Something else is under the cursor."""
+        self._draw_words()
+        self.project_screen.refresh_keys()
+
+    def _draw_words(self) -> None:
+        key, look = self.key, self.studio.look
+        text = Text()
+        if isinstance(key, Path):
+            said = self.checked.get(key) or dict(self.contents.quarantine).get(key, "")
+            text = Text.assemble(look.plain(f" {key}", "dim"), "\n", look.plain(f" {said.strip()}", "red"))
+        self.query_one(Static).update(text)
 
     def _run_rows(self) -> Iterator[Row]:
         look, use = self.studio.look, self.contents.use
@@ -139,11 +161,15 @@ class FilesPane(Pane, Asks):
         for held in reversed(self.contents.checkpoints):
             yield Row(held.path, self._checkpoint_line(held))
         for folder, reason in self.contents.quarantine:
-            yield Row(folder, _line("!", f"{folder.name} damaged", None, reason.strip(), look, "red"))
+            yield Row(folder, _line("!", folder.name, None, f"damaged: {reason.strip()}", look, "red"))
         names = {"final": "final model", "origin": "origin of the fork", "logs": "events and console", "other": "other"}
         for held in use.held:
             if held.what in names and held.bytes:
-                shared = "weights are those of a checkpoint" if held.what == "final" and self._is_linked(held) else ""
+                shared = (
+                    "its weights are a checkpoint's, counted here"
+                    if held.what == "final" and self._is_linked(held)
+                    else ""
+                )
                 yield Row(held.path if held.what == "final" else None,
                           _line(" ", names[held.what], held.bytes, shared, look))  # fmt: skip
 
@@ -159,7 +185,7 @@ class FilesPane(Pane, Asks):
         text.append(f"{marks:<9}", "bold").append(f"  {optimizer:<20}", "" if held.optimizer_bytes else "dim")
         if held.path in self.checked:
             said = self.checked[held.path]
-            text.append_text(look.plain(f"  {look.words('✗' if said else '✓')} {said or 'verified'}",
+            text.append_text(look.plain(f"  {look.words('✗' if said else '✓')} {'damaged' if said else 'verified'}",
                                         "red" if said else "green"))  # fmt: skip
         return text
 

@@ -40,8 +40,7 @@ class AsideScreen(StudioScreen, Asks):
                 yield Static("", markup=False)
 
     def on_mount(self) -> None:
-        """Take the focus; the title comes at once."""
-        self.put_title("")
+        """Take the focus."""
         self.query_one(Lines).focus()
 
     def go_back(self) -> None:

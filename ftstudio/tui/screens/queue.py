@@ -69,6 +69,7 @@ class QueueScreen(AsideScreen):
 
     def on_mount(self) -> None:
         """Look."""
+        self.put_title("looking ...")
         self.look_again()
 
     def seen(self, seen: Seen) -> None:

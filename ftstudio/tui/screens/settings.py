@@ -30,7 +30,11 @@ FIELDS: Mapping[str, Field] = {field.name: field for field in describe(Settings)
 def value_words(value: Any) -> str:
     """A setting as TOML would have it."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(k)} = {value_words(v)}" for k, v in value.items()) + " }"
+        return (
+            "{}"
+            if not value
+            else "{ " + ", ".join(f"{json.dumps(k)} = {value_words(v)}" for k, v in value.items()) + " }"
+        )
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(value_words, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
@@ -69,7 +73,7 @@ class SettingsScreen(AsideScreen):
             Row(THEME, _columns(THEME, self.app.theme, "ui.toml" if self._theme_written() else "default", look))
         )
         rows += [Row(None, look.plain(look.words(f" ! {sentence}"), "yellow")) for sentence in said]
-        self.put_title(str(path) if path.exists() else f"nothing is written in {path} yet")
+        self.put_title(str(path))
         self.put_rows(rows)
 
     def _theme_written(self) -> bool:
