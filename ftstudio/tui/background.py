@@ -30,6 +30,10 @@ class Answer(Message, bubble=False):
         self.take, self.value, self.error = take, value, error
 
 
+class Cancelled(Exception):
+    """Nobody waits for the answer any more."""
+
+
 class Asks(Widget):
     """A widget or screen that asks in threads. Of one group only the last question is answered."""
 
@@ -38,14 +42,17 @@ class Asks(Widget):
         self.run_worker(partial(self._answer, question, take), thread=True, exclusive=True, group=group)
 
     def tell(self, take: Callable[[T], None], value: T) -> None:
-        """Out of a question that is going on: a first part of the answer."""
-        if not get_current_worker().is_cancelled:
-            self.post_message(Answer(take, value))
+        """Out of a question that is going on: a first part of the answer. Raises Cancelled when it is not wanted."""
+        if get_current_worker().is_cancelled:
+            raise Cancelled
+        self.post_message(Answer(take, value))
 
     def _answer(self, question: Callable[[], T], take: Callable[[T], None]) -> None:
         value, error = None, None
         try:
             value = question()
+        except Cancelled:
+            return
         except FtstudioError as raised:
             error = raised
         except OSError as raised:

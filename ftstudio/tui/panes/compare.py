@@ -188,17 +188,15 @@ class ComparePane(Pane, Asks):
         room = max(1, (width - key) // NARROWEST)
         longest = max(len(value) for row in every for value in row[1:]) + 4
         column = min(longest, (width - key) // min(room, len(found.runs)))
-        labels = [cut(run.label, column - 2, end=True) for run in found.runs[:room]]
+        labels = [look.words(cut(run.label, column - 2, end=True)) for run in found.runs[:room]]
         lowest = {} if found.doubts else _lowest(found)
 
         def line(cells: Sequence[str], style: str, marked: int = -1) -> Text:
-            text = look.plain(f" {cut(cells[0], key - 3)}", style)
-            text.pad_right(key - text.cell_len)
+            text = look.cell(f" {cells[0]}", key - 2, style).append("  ")
             for number, value in enumerate(cells[1 : room + 1]):
-                cell = look.plain(cut(value, column - 2), "bold" if number == marked else style)
-                cell.append(" <" if number == marked else "")
-                cell.pad_right(max(0, column - cell.cell_len))
-                text = Text.assemble(text, cell, end="", no_wrap=True)
+                value = f"{value} <" if number == marked else value
+                cell = look.cell(value, column - 2, "bold" if number == marked else style)
+                text = Text.assemble(text, cell, "  ", end="", no_wrap=True)
             return text
 
         for title, rows in (("settings that differ", settings), ("results", results)):

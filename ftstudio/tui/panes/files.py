@@ -33,6 +33,9 @@ from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Lines, Row
 
+SAY_EVERY = 0.3
+"""Seconds between two words on how far the hashing is."""
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -143,7 +146,7 @@ class FilesPane(Pane, Asks):
         text = Text()
         if isinstance(key, Path):
             said = self.checked.get(key) or dict(self.contents.quarantine).get(key, "")
-            text = Text.assemble(look.plain(f" {key}", "dim"), "\n", look.plain(f" {said.strip()}", "red"))
+            text = Text.assemble(look.plain(f" {key}", "dim"), "\n" * bool(said), look.lines(said.strip(), "red"))
         self.query_one(Static).update(text)
 
     def _run_rows(self) -> Iterator[Row]:
@@ -257,16 +260,27 @@ class FilesPane(Pane, Asks):
         """In a thread: how many were good."""
         good = 0
         for number, held in enumerate(wanted, start=1):
-            words = f"Reading step {held.step:,}, {size_text(held.bytes)}: {number} of {len(wanted)}"
-            self.tell(self.project_screen.say, words)
             said = ""
             try:
-                verify(held.path)
+                verify(held.path, told=self._progress(held, f"{number} of {len(wanted)}"))
                 good += 1
             except (ValueError, FtstudioError) as error:
                 said = str(error)
             self.tell(self._checked_one, (held.path, said))
         return good
+
+    def _progress(self, held: Held, which: str) -> Callable[[int], None]:
+        """Says how far the hashing of a checkpoint is, a few times a second."""
+        done, said_at = 0, float("-inf")
+
+        def told(count: int) -> None:
+            nonlocal done, said_at
+            done += count
+            if time.monotonic() - said_at >= SAY_EVERY:
+                said_at = time.monotonic()
+                self.tell(self.project_screen.say, f"Reading step {held.step:,}, {which}: {size_text(done)} so far")
+
+        return told
 
     def _checked_one(self, answer: tuple[Path, str]) -> None:
         self.checked[answer[0]] = answer[1]
@@ -275,7 +289,8 @@ class FilesPane(Pane, Asks):
     def _verified(self, good: int) -> None:
         bad = [path for path, said in self.checked.items() if said]
         if bad:
-            self.project_screen.say(f"{plural(len(bad), 'checkpoint')} differ from what was committed.")
+            differ = "differs" if len(bad) == 1 else "differ"
+            self.project_screen.say(f"{plural(len(bad), 'checkpoint')} {differ} from what was committed.")
         else:
             self.project_screen.say(f"{plural(good, 'checkpoint')} verified: every byte is what was committed.")
 
@@ -398,8 +413,7 @@ def _steps(steps: object) -> str:
 
 
 def _line(mark: str, name: str, size: int | None, words: str, look: Look, style: str = "") -> Text:
-    title = look.plain(name, style)
-    title.truncate(22, overflow="crop" if look.ascii else "ellipsis", pad=True)
+    title = look.cell(name, 22, style)
     shown = "" if size is None else size_text(size)
     text = Text.assemble(f" {mark} ", title, f" {shown:>8}  ", end="", no_wrap=True)
     return text.append_text(look.plain(words, style))

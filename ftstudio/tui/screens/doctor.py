@@ -61,8 +61,7 @@ class DoctorScreen(AsideScreen):
 
     def _line(self, finding: Finding) -> Text:
         look = self.studio.look
-        subject = look.plain(finding.subject)
-        subject.truncate(18, overflow="crop" if look.ascii else "ellipsis", pad=True)
+        subject = look.cell(finding.subject, 18)
         mark = (f" {look.words(GLYPHS[finding.level])} {finding.level:<5} ", COLOURS[finding.level])
         return Text.assemble(mark, " ", subject, "  ", look.plain(finding.says), end="", no_wrap=True)
 

@@ -156,8 +156,7 @@ class PluginsScreen(AsideScreen):
 
 def _line(record: Record, look: Look, width: int) -> Text:
     glyph, colour = look.words(GLYPHS[record.status]), COLOURS[record.status]
-    name = look.plain(record.name, "bold")
-    name.truncate(width, pad=True)
+    name = look.cell(record.name, width, "bold")
     text = Text.assemble(f" {glyph} ", name, "  ", end="", no_wrap=True)
     text.stylize(colour, 1, 2)
     text.append(f"{record.status:<9} ", colour).append_text(look.plain(f"{record.distribution} {record.version}"))

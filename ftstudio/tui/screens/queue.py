@@ -169,8 +169,7 @@ def _waiting_rows(waiting: Sequence[Waiting], look: Look) -> list[Row]:
     rows = []
     for number, one in enumerate(waiting, start=1):
         glyph, colour = look.state("queued")
-        title = look.plain(one.run.title)
-        title.truncate(width, pad=True)
+        title = look.cell(one.run.title, width)
         age = age_text(time.time() - one.since) if one.since else ""
         text = Text.assemble(f" {number:>2} ", (glyph, colour), " ", title, f"  {age:>8}  ", end="", no_wrap=True)
         rows.append(Row(one.run.path, text.append_text(look.plain(one.reason.removesuffix(".")))))

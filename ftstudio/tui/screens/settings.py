@@ -162,6 +162,4 @@ class SettingsScreen(AsideScreen):
 
 
 def _columns(name: str, value: str, where: str, look: Look) -> Text:
-    shown = look.plain(value)
-    shown.truncate(30, overflow="crop" if look.ascii else "ellipsis", pad=True)
-    return Text.assemble(f" {name:<17} ", shown, "  ", (where, "dim"), end="", no_wrap=True)
+    return Text.assemble(f" {name:<17} ", look.cell(value, 30), "  ", (where, "dim"), end="", no_wrap=True)
