@@ -223,7 +223,8 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
 def verify(folder: Path, *, again: bool = True, told: Callable[[int], None] | None = None) -> Manifest:
     """Compare every file of a checkpoint with its manifest.
 
-    `told` hears how many bytes were read, each time some were; what it raises ends the comparison. `again=False` does not hash a file once more that this process hashed, unless its size, mtime or inode changed.
+    `told` hears how many bytes were read, each time some were; what it raises ends the comparison.
+    `again=False` does not hash a file once more that this process hashed, unless its size, mtime or inode changed.
     Raises ValueError naming the first file that differs, InputError for an unknown format or what may not be read.
     """
     manifest = read_manifest(folder)

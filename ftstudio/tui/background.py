@@ -30,7 +30,7 @@ class Answer(Message, bubble=False):
         self.take, self.value, self.error = take, value, error
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Nobody waits for the answer any more."""
 
 
@@ -42,16 +42,16 @@ class Asks(Widget):
         self.run_worker(partial(self._answer, question, take), thread=True, exclusive=True, group=group)
 
     def tell(self, take: Callable[[T], None], value: T) -> None:
-        """Out of a question that is going on: a first part of the answer. Raises Cancelled when it is not wanted."""
+        """Out of a question that is going on: a first part of the answer. Raises CancelledError when it is not wanted."""
         if get_current_worker().is_cancelled:
-            raise Cancelled
+            raise CancelledError
         self.post_message(Answer(take, value))
 
     def _answer(self, question: Callable[[], T], take: Callable[[T], None]) -> None:
         value, error = None, None
         try:
             value = question()
-        except Cancelled:
+        except CancelledError:
             return
         except FtstudioError as raised:
             error = raised

@@ -194,8 +194,8 @@ class ComparePane(Pane, Asks):
         def line(cells: Sequence[str], style: str, marked: int = -1) -> Text:
             text = look.cell(f" {cells[0]}", key - 2, style).append("  ")
             for number, value in enumerate(cells[1 : room + 1]):
-                value = f"{value} <" if number == marked else value
-                cell = look.cell(value, column - 2, "bold" if number == marked else style)
+                lowest_one = number == marked
+                cell = look.cell(f"{value} <" if lowest_one else value, column - 2, "bold" if lowest_one else style)
                 text = Text.assemble(text, cell, "  ", end="", no_wrap=True)
             return text
 

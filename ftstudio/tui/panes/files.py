@@ -6,10 +6,8 @@ tried without deleting, so that one question says the sizes before and after.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,12 +20,12 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.files import plural, size_text
 from ftstudio.runs import trash
 from ftstudio.runs.checkpoints import verify
-from ftstudio.runs.disk import Held, Meter, RunUse, freed_by, in_trash, run_use
+from ftstudio.runs.disk import Held, freed_by
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, prune
-from ftstudio.runs.notes import Note, note_of
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
+from ftstudio.tui.contents import Contents, read_contents
 from ftstudio.tui.look import Look
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
@@ -35,42 +33,6 @@ from ftstudio.tui.widgets.lines import Lines, Row
 
 SAY_EVERY = 0.3
 """Seconds between two words on how far the hashing is."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a run and its project's trash hold. `seconds` is how long it took to find out."""
-
-    use: RunUse | None
-    note: Note = field(default_factory=Note)
-    quarantine: tuple[tuple[Path, str], ...] = ()
-    trash: tuple[tuple[Path, int], ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def checkpoints(self) -> list[Held]:
-        """The committed checkpoints, oldest first."""
-        return [held for held in self.use.held if held.what == "checkpoint"] if self.use else []
-
-
-def read_contents(project: Path, run: RunFolder | None) -> Contents:
-    """Look what is there; takes as long as walking the run's folder takes."""
-    begun, meter = time.monotonic(), Meter()
-    use = run_use(run, meter) if run is not None else None
-    note = Note()
-    with contextlib.suppress(FtstudioError):  # notes that cannot be read say so where one is written
-        note = note_of(run) if run is not None else note
-    damaged = tuple(_quarantined(run)) if run is not None else ()
-    removed = tuple((place, meter.add(place)) for place in in_trash(project))
-    return Contents(use, note, damaged, removed, time.monotonic() - begun)
-
-
-def _quarantined(run: RunFolder) -> Iterator[tuple[Path, str]]:
-    """Each checkpoint that was set aside, and why."""
-    with contextlib.suppress(OSError):
-        for folder in sorted(p for p in run.quarantine.iterdir() if p.is_dir()):
-            reason = folder.with_name(f"{folder.name}.reason.txt")
-            yield folder, reason.read_text("utf-8", "replace")[:300] if reason.is_file() else "no reason is written"
 
 
 class FilesPane(Pane, Asks):
