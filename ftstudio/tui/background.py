@@ -42,7 +42,7 @@ class Asks(Widget):
         self.run_worker(partial(self._answer, question, take), thread=True, exclusive=True, group=group)
 
     def tell(self, take: Callable[[T], None], value: T) -> None:
-        """Out of a question that is going on: a first part of the answer. Raises CancelledError when it is not wanted."""
+        """Out of a question that goes on: a first part of the answer. Raises CancelledError when nobody wants it."""
         if get_current_worker().is_cancelled:
             raise CancelledError
         self.post_message(Answer(take, value))
