@@ -103,6 +103,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def number_text(value: object) -> str:
+    """A number in few characters: "1,234,567", "0.0213"."""
+    if not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000) or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
 def size_text(count: float) -> str:
     """Bytes for people, in powers of 1000: "512 MB"."""
     for unit in ("B", "kB", "MB", "GB"):

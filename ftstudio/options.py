@@ -70,6 +70,30 @@ class Field:
             return f"a list, each item {_WORDS[self.item or 'str']}"
         return _WORDS[self.base]
 
+    @property
+    def default_words(self) -> str:
+        """The default as TOML would have it; "(required)" or "(absent)" where there is none."""
+        if self.required:
+            return "(required)"
+        if self.default is None:
+            return "(absent)"
+        if isinstance(self.default, bool):
+            return str(self.default).lower()
+        if isinstance(self.default, tuple):
+            return str(list(self.default))
+        return f'"{self.default}"' if isinstance(self.default, str) else str(self.default)
+
+    @property
+    def about(self) -> str:
+        """Type, bounds and unit for people: "a number, above 0, in s"."""
+        bounds = [
+            f"{word} {bound:g}"
+            for word, bound in (("at least", self.ge), ("at most", self.le), ("above", self.gt), ("below", self.lt))
+            if bound is not None
+        ]
+        unit = [f"in {self.unit}"] if self.unit else []
+        return ", ".join([self.type_words, *bounds, *unit])
+
 
 # ----------------------------------------------------------------------------------------------- describe
 

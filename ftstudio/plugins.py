@@ -17,6 +17,8 @@ import importlib.metadata
 import importlib.util
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,12 +30,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ftstudio.api import GROUP, Component
-from ftstudio.errors import ContractError, FtstudioError, PluginError, UnknownNameError
+from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
 from ftstudio.files import cache_dir, nearest, quote, write_atomic
 from ftstudio.probe import collect, load, why
-from ftstudio.settings import disabled_plugins, read_settings
+from ftstudio.settings import disabled_plugins, edit_settings, read_settings
 
 Status = Literal["active", "disabled", "failed"]
+_MISSING = re.compile(r"No module named '([A-Za-z0-9_.]+)'")
 OWN = "ftstudio"
 """The distribution whose components' bare names nobody can take."""
 
@@ -65,6 +68,23 @@ class Record:
     def title(self) -> str:
         """How sentences call it: "plugin gguf (ftstudio-gguf 1.2)"."""
         return f"plugin {self.name} ({self.distribution} {self.version})"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it may be called in `disabled_plugins`."""
+        return frozenset({self.name, self.distribution})
+
+    @property
+    def mend(self) -> str:
+        """What to do about a plugin that does not work; "" for one that does."""
+        if self.status == "disabled":
+            return f"Enable it: ftstudio plugins enable {self.name}"
+        if self.status == "active":
+            return ""
+        missing = _MISSING.search(self.reason)
+        if missing:
+            return f"Install {missing[1]} into this environment, or disable the plugin."
+        return f"Update it (pip install -U {self.distribution}), or disable it: ftstudio plugins disable {self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +228,31 @@ def _quiet() -> Iterator[None]:
     """What a plugin prints while it is imported is not data: stdout belongs to the command."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
+
+
+# ------------------------------------------------------------------------------------- enable and disable
+
+
+def switch(record: Record, *, on: bool) -> str:
+    """Enable or disable a plugin in the settings, and return what that means as a sentence.
+
+    Who asks for the registry next discovers again. Raises InputError when the settings cannot be edited, or when
+    FTSTUDIO_DISABLE_PLUGINS blocks the plugin, which no setting can lift.
+    """
+    listed = read_settings().disabled_plugins
+    if on:
+        if record.names & {name.strip() for name in os.environ.get("FTSTUDIO_DISABLE_PLUGINS", "").split(",")}:
+            raise InputError(f"FTSTUDIO_DISABLE_PLUGINS blocks {record.title}.", "Take it out of that variable.")
+        wanted = tuple(name for name in listed if name not in record.names)
+    else:
+        shared = sum(other.name == record.name for other in registry().records) > 1
+        name = record.distribution if shared else record.name
+        wanted = listed if record.names & set(listed) else (*listed, name)
+    if wanted == listed:
+        return f"{record.title} is {'enabled' if on else 'disabled'} already."
+    edit_settings({"disabled_plugins": wanted or None})
+    registry.cache_clear()
+    return f"{record.title} is {'enabled' if on else 'disabled'} from now on. Runs that are going go on as they are."
 
 
 # ---------------------------------------------------------------------------------------------- discovery

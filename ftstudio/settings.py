@@ -1,15 +1,21 @@
-"""The user's own settings, `$XDG_CONFIG_HOME/ftstudio/settings.toml`, validated like a project."""
+"""The user's own settings, `$XDG_CONFIG_HOME/ftstudio/settings.toml`, validated like a project.
+
+`read_settings` says what holds, the defaults where nothing is written; `edit_settings` writes changed values, and a
+person's comments and order stay.
+"""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ftstudio.api import option
 from ftstudio.errors import InputError, OptionError
-from ftstudio.files import config_dir, explain, quote
+from ftstudio.files import config_dir, exclusive, explain, explained, quote, write_atomic
 from ftstudio.options import parse
 
 
@@ -53,12 +59,47 @@ def read_settings() -> Settings:
         raise explain(error, path) from error
     except ValueError as error:
         raise InputError(f"{quote(path, 200)} is not TOML: {error}.", "Mend or delete it.") from error
+    return _validated(table)
+
+
+def _validated(table: Mapping[str, Any]) -> Settings:
     settings, problems = parse(Settings, table)
     if settings is None:
         said = " ".join(f"{p.message} {p.fix}".strip() for p in problems)
-        raise InputError(f"{quote(path, 200)}: {said}")
+        raise InputError(f"{quote(settings_path(), 200)}: {said}")
     assert isinstance(settings, Settings)
     return settings
+
+
+def edit_settings(changes: Mapping[str, Any]) -> Settings:
+    """Write changed settings, and return what then holds. A value of None goes back to the default.
+
+    Makes the file where there is none. Raises InputError, before anything is written, when the settings would not be
+    valid with the change, or when somebody else changed the file at this moment.
+    """
+    from ftstudio.source import Source, edit_source, read_source  # noqa: PLC0415 - who only reads needs no editor
+
+    path = settings_path()
+    seen = read_source(path) if path.exists() else Source(path, "", {})
+    after = {k: v for k, v in {**seen.table, **changes}.items() if v is not None}
+    settings = _validated(after)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(path.parent):
+            if not path.exists():
+                write_atomic(path, "")
+    single: dict[tuple[str, ...], Any] = {}
+    for name, value in changes.items():
+        single |= _single_changes(name, seen.table.get(name), value)
+    edit_source(seen, single)
+    return settings
+
+
+def _single_changes(name: str, before: Any, after: Any) -> dict[tuple[str, ...], Any]:
+    """A changed table as changes of its keys, so that the comments inside it stay; any other value as it is."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return {(name,): list(after) if isinstance(after, tuple) else after}
+    return {(name, key): after.get(key) for key in {**before, **after} if before.get(key) != after.get(key)}
 
 
 def disabled_plugins() -> frozenset[str]:

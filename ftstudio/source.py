@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -284,10 +284,11 @@ def _scan(text: str) -> dict[str, int]:
 # --------------------------------------------------------------------------------------------------- edit
 
 
-def edit_source(seen: Source, changes: Mapping[str, Any]) -> Source:
+def edit_source(seen: Source, changes: Mapping[str, Any] | Mapping[tuple[str, ...], Any]) -> Source:
     """Write changed values into the file that `seen` was read from, keeping the person's comments and order.
 
-    `changes` maps "table.key" (or a top-level key) to a TOML value, or None to take the key out. Raises
+    `changes` maps "table.key" (or a top-level key) to a TOML value, or None to take the key out; a key that holds dots
+    itself is written as its parts, ("keymap", "run.start"). Raises
     FileChangedError with the difference when the file is no longer what was seen; the file is then untouched.
     """
     import tomlkit  # noqa: PLC0415 - 40 ms that only an edit needs
@@ -297,7 +298,7 @@ def edit_source(seen: Source, changes: Mapping[str, Any]) -> Source:
     try:
         document = tomlkit.parse(seen.text)
         for dotted, value in changes.items():
-            _change(document, dotted.split("."), value)
+            _change(document, dotted.split(".") if isinstance(dotted, str) else dotted, value)
         text = tomlkit.dumps(document)
         tomllib.loads(text)
     except (TOMLKitError, ValueError, TypeError, RecursionError) as error:
@@ -326,7 +327,7 @@ def replace_source(seen: Source, text: str) -> Source:
     return read_source(path)
 
 
-def _change(document: Any, keys: list[str], value: Any) -> None:
+def _change(document: Any, keys: Sequence[str], value: Any) -> None:
     place = document
     for key in keys[:-1]:
         if key not in place:

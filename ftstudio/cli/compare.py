@@ -8,17 +8,15 @@ from pathlib import Path
 import click
 
 from ftstudio.cli import output
-from ftstudio.cli.follow import value_text as number_text
 from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
-from ftstudio.files import explained, safe_text
+from ftstudio.files import explained
 from ftstudio.finding import default_root
 from ftstudio.runs import compare as comparing
-from ftstudio.runs.compare import Comparison, RunFacts, doubt_text, value_text
+from ftstudio.runs import compare_tables
+from ftstudio.runs.compare import Comparison
+from ftstudio.runs.compare_tables import NO_DOUBT, Row, cut, doubt_sentences
 from ftstudio.runs.find import find_run
-from ftstudio.runs.status import age_text
-
-Row = list[str]
 
 
 @click.command()
@@ -37,50 +35,15 @@ def compare(runs: tuple[str, ...], markdown: bool, as_json: bool) -> None:
     if as_json:
         output.as_json(found.as_json())
         return
-    show = _markdown if markdown else _terminal
-    show("settings that differ", _setting_rows(found), found)
-    show("results", _result_rows(found.runs), found)
-    for doubt in found.doubts:
-        said = doubt_text(doubt, [f.label for f in found.runs])
-        output.data(f"- {_cell(said)}" if markdown else f"! {said}")
+    if markdown:
+        output.data(compare_tables.markdown(found).rstrip("\n"))
+        return
+    _terminal("settings that differ", compare_tables.setting_rows(found), found)
+    _terminal("results", compare_tables.result_rows(found.runs), found)
+    for sentence in doubt_sentences(found):
+        output.data(f"! {sentence}")
     if not found.doubts:
-        output.say("Nothing keeps their losses from being compared.")
-
-
-def _setting_rows(found: Comparison) -> list[Row]:
-    return [[key, *map(value_text, values)] for key, values in found.settings.items()]
-
-
-def _result_rows(facts: Sequence[RunFacts]) -> list[Row]:
-    """One row a figure that at least one of the runs has."""
-    rows = [
-        ["state", *(f.state for f in facts)],
-        ["device", *(f.device for f in facts)],
-        ["data", *(f.fingerprint[:12] for f in facts)],
-        ["model", *(f.model for f in facts)],
-        ["vocabulary", *(f.vocabulary for f in facts)],
-        ["step", *(_steps(f) for f in facts)],
-        ["time", *("" if f.seconds is None else age_text(f.seconds) for f in facts)],
-    ]
-    names = dict.fromkeys(name for f in facts for name in f.metrics)
-    for name in names:
-        rows.append([name, *(number_text(f.metrics[name]) if name in f.metrics else "" for f in facts)])
-        if any(name in f.best for f in facts):
-            rows.append([f"best {name}", *(_best(f, name) for f in facts)])
-    return [row for row in rows if any(row[1:])]
-
-
-def _steps(facts: RunFacts) -> str:
-    if facts.step is None:
-        return ""
-    return f"{facts.step:,}" + (f" of {facts.total_steps:,}" if facts.total_steps is not None else "")
-
-
-def _best(facts: RunFacts, name: str) -> str:
-    if name not in facts.best:
-        return ""
-    step, value = facts.best[name]
-    return f"{number_text(value)} at step {step:,}"
+        output.say(NO_DOUBT)
 
 
 def _terminal(title: str, rows: Sequence[Row], found: Comparison) -> None:
@@ -90,33 +53,6 @@ def _terminal(title: str, rows: Sequence[Row], found: Comparison) -> None:
         return
     key = max(len(title), *(len(row[0]) for row in rows))
     limit = max(12, (output.width() - key) // len(found.runs) - 2)
-    cut = [[row[0], *(_cut(cell, limit) for cell in row[1:])] for row in rows]
-    output.table([[title, *(_cut(f.label, limit, end=True) for f in found.runs)], *cut])
+    short = [[row[0], *(cut(cell, limit) for cell in row[1:])] for row in rows]
+    output.table([[title, *(cut(f.label, limit, end=True) for f in found.runs)], *short])
     output.data()
-
-
-def _cut(text: str, limit: int, *, end: bool = False) -> str:
-    """At most `limit` characters of a text; of a path the end says more than the beginning."""
-    shown = safe_text(text, one_line=True)
-    if len(shown) <= limit:
-        return shown
-    return "…" + shown[1 - limit :] if end else shown[: limit - 1] + "…"
-
-
-def _markdown(title: str, rows: Sequence[Row], found: Comparison) -> None:
-    if not rows:
-        output.data(f"{title}: none\n")
-        return
-    lines = [[title, *(f.label for f in found.runs)], ["---"] * (len(found.runs) + 1), *rows]
-    for number, row in enumerate(lines):
-        cells = row if number == 1 else map(_cell, row)
-        output.data(f"| {' | '.join(cells)} |")
-    output.data()
-
-
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|#!"} | {"&": "&amp;"})
-
-
-def _cell(text: str) -> str:
-    """A text within Markdown: whatever it holds, it makes no cell, link, image or HTML."""
-    return safe_text(_cut(text, 200), one_line=True).translate(_MARKDOWN)

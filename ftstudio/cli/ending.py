@@ -7,8 +7,8 @@ import sys
 from typing import Any
 
 from ftstudio.cli import output
-from ftstudio.cli.follow import value_text
 from ftstudio.errors import InputError
+from ftstudio.files import number_text
 from ftstudio.project import Project
 from ftstudio.runs.events import Series, read_events
 from ftstudio.runs.folder import RunFolder
@@ -88,7 +88,7 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
     before_after = losses(events)
     if before_after is not None:
         name, before, after = before_after
-        output.data(f"{name}: {value_text(before)} before, {value_text(after)} after")
+        output.data(f"{name}: {number_text(before)} before, {number_text(after)} after")
     sentence = few_rows_sentence(folder)
     if sentence:
         output.data(sentence)

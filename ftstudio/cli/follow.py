@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ftstudio.api import Event
 from ftstudio.cli import output
+from ftstudio.files import number_text
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
@@ -79,16 +80,7 @@ def metrics_text(metrics: object) -> str:
         return ""
     order = ["loss", "eval_loss", "perplexity", "learning_rate", "grad_norm", "tokens_per_second"]
     names = sorted(metrics, key=lambda n: (order.index(n) if n in order else len(order), n))
-    return "  ".join(f"{name} {value_text(metrics[name])}" for name in names[:7])
-
-
-def value_text(value: object) -> str:
-    """A number in few characters."""
-    if not isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000) or abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return "  ".join(f"{name} {number_text(metrics[name])}" for name in names[:7])
 
 
 def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile | None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "rm": "ftstudio.cli.housekeeping",
     "prune": "ftstudio.cli.housekeeping",
     "plugins": "ftstudio.cli.plugins",
+    "doctor": "ftstudio.cli.doctor",
 }
 
 

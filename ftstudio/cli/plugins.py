@@ -10,8 +10,8 @@ from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
-from ftstudio.options import Field, describe
-from ftstudio.plugins import Offer, Record, registry
+from ftstudio.options import describe
+from ftstudio.plugins import Offer, Record, registry, switch
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 
@@ -78,29 +78,37 @@ def _show_offer(offer: Offer) -> None:
         if values:
             output.data(f"  {name} {', '.join(values)}")
     for field in describe(component.options):
-        output.data(f"  {field.name} = {default_text(field)}")
-        for line in output.wrap(f"{field.help} ({_about(field)})", output.width(), "      "):
+        output.data(f"  {field.name} = {field.default_words}")
+        for line in output.wrap(f"{field.help} ({field.about})", output.width(), "      "):
             output.data(line)
 
 
-def default_text(field: Field) -> str:
-    """The default as TOML would have it."""
-    if field.required:
-        return "(required)"
-    if field.default is None:
-        return "(absent)"
-    if isinstance(field.default, bool):
-        return str(field.default).lower()
-    if isinstance(field.default, tuple):
-        return str(list(field.default))
-    return f'"{field.default}"' if isinstance(field.default, str) else str(field.default)
+@plugins.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Let a plugin load again. It is written to settings.toml."""
+    output.say(switch(_record_named(name), on=True))
 
 
-def _about(field: Field) -> str:
-    bounds = [
-        f"{word} {bound:g}"
-        for word, bound in (("at least", field.ge), ("at most", field.le), ("above", field.gt), ("below", field.lt))
-        if bound is not None
-    ]
-    unit = [f"in {field.unit}"] if field.unit else []
-    return ", ".join([field.type_words, *bounds, *unit])
+@plugins.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Never load a plugin: it is not even imported. It is written to settings.toml."""
+    output.say(switch(_record_named(name), on=False))
+
+
+def _record_named(name: str) -> Record:
+    """The only plugin that has this name, or comes with the distribution of this name. Raises UnknownNameError."""
+    records = registry().records
+    named = [r for r in records if name in r.names]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        raise UnknownNameError(
+            f"{quote(name)} means {len(named)} plugins.",
+            f"Name one: {', '.join(f'{r.name} of {r.distribution}' for r in named)}.",
+        )
+    near = nearest(name, {r.name for r in records})
+    raise UnknownNameError(
+        f"There is no plugin {quote(name)}.", f"Did you mean {near}?" if near else "See 'ftstudio plugins list'."
+    )

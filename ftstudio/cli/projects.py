@@ -11,10 +11,10 @@ import click
 from ftstudio import plan
 from ftstudio.api import Event
 from ftstudio.cli import output
-from ftstudio.cli.follow import Narrator, value_text
+from ftstudio.cli.follow import Narrator
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import plural, size_text, toml_text
+from ftstudio.files import number_text, plural, size_text, toml_text
 from ftstudio.finding import default_root, project_folder
 from ftstudio.new import new_project
 from ftstudio.process.devices import choose_device
@@ -92,7 +92,7 @@ def _show_report(report: dict[str, Any]) -> None:
             output.data(f"  {line}")
     memory, speed = report["peak_memory_bytes"], report["tokens_per_second"]
     batch = f"{plural(report['batch_rows'], 'row')} of up to {report['longest']:,} tokens"
-    output.data(f"longest     {batch}: forward, backward and step done, loss {value_text(report['loss'])}")
+    output.data(f"longest     {batch}: forward, backward and step done, loss {number_text(report['loss'])}")
     if memory and speed:
         output.data(f"measured    {size_text(memory)} at most, {speed:,.0f} tokens/s on {report['device']}")
     output.data(f"checkpoint  {size_text(report['checkpoint_bytes'])}, committed and read back")

@@ -100,6 +100,25 @@ def tenants() -> Mapping[str, list[Tenant]]:
     return found
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """How busy a GPU is: the share of time in percent, and bytes of its memory."""
+
+    percent: int | None
+    used: int
+    total: int
+
+
+def gauges() -> Mapping[str, Gauge]:
+    """Place -> how busy that GPU is; empty where there is no nvidia-smi to ask."""
+    found = {}
+    for index, percent, used, total in _ask_nvidia("--query-gpu=index,utilization.gpu,memory.used,memory.total"):
+        if used.isdigit() and total.isdigit():
+            share = int(percent) if percent.isdigit() else None
+            found[f"gpu{index}"] = Gauge(share, int(used) << 20, int(total) << 20)
+    return found
+
+
 def _ask_nvidia(query: str) -> list[list[str]]:
     try:
         answer = subprocess.run(

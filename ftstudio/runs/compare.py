@@ -23,6 +23,7 @@ from ftstudio.files import quote, read_toml, safe_text
 from ftstudio.runs.checkpoints import list_checkpoints, read_manifest
 from ftstudio.runs.events import EventReader, Series
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.notes import note_of
 from ftstudio.runs.record import flat, read_record
 from ftstudio.runs.status import State, read_state
 
@@ -56,6 +57,7 @@ class RunFacts:
     model: str = ""
     vocabulary: str = ""
     device: str = ""
+    note: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -75,6 +77,7 @@ class RunFacts:
             "tokens": plain(self.metrics.get("tokens")),
             "seconds": self.seconds,
             "device": self.device,
+            "note": self.note,
             "metrics": {name: plain(value) for name, value in self.metrics.items()},
             "best": {name: {"step": step, "value": plain(value)} for name, (step, value) in self.best.items()},
             "data": plain(self.data),
@@ -148,7 +151,15 @@ def read_run(run: RunFolder, label: str = "") -> RunFacts:
         model=_model(_table(inputs.get("model"))),
         vocabulary=_vocabulary(run),
         device=str(known.device),
+        note=_note(run),
     )
+
+
+def _note(run: RunFolder) -> str:
+    try:
+        return note_of(run).text
+    except InputError:
+        return ""  # notes that cannot be read say so where one is written
 
 
 @dataclass

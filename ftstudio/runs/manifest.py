@@ -139,9 +139,22 @@ def _hash_and_sync_file(path: Path) -> dict[str, Any]:
         return {"size": os.fstat(file.fileno()).st_size, "sha256": _sha256(file)}
 
 
-def _sha256(file: BufferedReader) -> str:
+class _Told:
+    """A file that tells how many bytes were read each time."""
+
+    def __init__(self, file: BufferedReader, told: Callable[[int], None]) -> None:
+        self._file, self._told = file, told
+        self.readable = file.readable
+
+    def readinto(self, buffer: bytearray) -> int:
+        count = self._file.readinto(buffer)
+        self._told(count)
+        return count
+
+
+def _sha256(file: BufferedReader, told: Callable[[int], None] | None = None) -> str:
     info = os.fstat(file.fileno())
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.file_digest(file if told is None else _Told(file, told), "sha256").hexdigest()
     _hashed[info.st_dev, info.st_ino] = (info.st_size, info.st_mtime_ns, digest)
     return digest
 
@@ -207,9 +220,10 @@ def _manifest(raw: Mapping[str, Any]) -> Manifest:
     )
 
 
-def verify(folder: Path, *, again: bool = True) -> Manifest:
+def verify(folder: Path, *, again: bool = True, told: Callable[[int], None] | None = None) -> Manifest:
     """Compare every file of a checkpoint with its manifest.
 
+    `told` hears how many bytes were read, each time some were; what it raises ends the comparison.
     `again=False` does not hash a file once more that this process hashed, unless its size, mtime or inode changed.
     Raises ValueError naming the first file that differs, InputError for an unknown format or what may not be read.
     """
@@ -219,7 +233,7 @@ def verify(folder: Path, *, again: bool = True) -> Manifest:
         if not parts or name.startswith("/") or ".." in parts or name == MANIFEST:
             raise ValueError(f"its {MANIFEST} names {quote(name)}, which is no file of a checkpoint")
         try:
-            _compare(folder, name, expected, again=again)
+            _compare(folder, name, expected, again=again, told=told)
         except OSError as error:
             raise _judged(error, folder / name, quote(name)) from error
     return manifest
@@ -233,7 +247,9 @@ def forget(folder: Path) -> None:
             _hashed.pop((info.st_dev, info.st_ino), None)
 
 
-def _compare(folder: Path, name: str, expected: Mapping[str, Any], *, again: bool) -> None:
+def _compare(
+    folder: Path, name: str, expected: Mapping[str, Any], *, again: bool, told: Callable[[int], None] | None
+) -> None:
     place = folder
     for part in PurePosixPath(name).parts[:-1]:
         place /= part
@@ -246,7 +262,7 @@ def _compare(folder: Path, name: str, expected: Mapping[str, Any], *, again: boo
         known = (info.st_size, info.st_mtime_ns, expected["sha256"])
         if not again and _hashed.get((info.st_dev, info.st_ino)) == known:
             return
-        if _sha256(file) != expected["sha256"]:
+        if _sha256(file, told) != expected["sha256"]:
             raise ValueError(f"{name} is not what was written: its sha256 differs")
 
 

@@ -23,6 +23,9 @@ PLACES: Mapping[str, str] = {
     "compare": "Compare",
     "files": "Files",
     "queue": "Queue",
+    "plugins": "Plugins",
+    "settings": "Settings",
+    "doctor": "Doctor",
 }
 """Where an action can be taken -> what help calls it. A pane's keys hold beside its project's and everywhere's."""
 
@@ -81,7 +84,7 @@ ACTIONS: tuple[Action, ...] = (
         "everywhere",
         line=False,
     ),
-    _a("queue.open", "", "queue", "Show the runs that wait, and change their order.", "everywhere", line=False),
+    _a("queue.open", "Q", "queue", "Show the runs that wait, and change their order.", "everywhere", line=False),
     _a(
         "plugins.open", "", "plugins", "Show the installed plugins and why one does not work.", "everywhere", line=False
     ),
@@ -207,6 +210,72 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _a("setup.settings", "s", "run's settings", "Show the settings that the run was made with.", "setup", line=False),
     _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", line=False, writes=True),
+    _a("run.pin", "I", "pin", "Pin the run as one to keep in sight, or unpin it.", "project", line=False, writes=True),
+    _a("compare.mark", "space", "mark", "Put the run under the cursor into the comparison, or take it out.", "compare"),
+    _a("compare.metric", "m", "metric", "Draw the curves of the next metric.", "compare"),
+    _a(
+        "compare.export",
+        "E",
+        "export",
+        "Write the comparison as Markdown into the project's folder.",
+        "compare",
+        writes=True,
+    ),
+    _a("files.mark", "space", "mark", "Mark the checkpoint under the cursor, and go to the next.", "files"),
+    _a("files.old", "o", "mark old", "Mark every checkpoint that is neither the best nor the last.", "files"),
+    _a("files.verify", "v", "verify", "Compare the marked checkpoints, or all, with what was committed.", "files"),
+    _a(
+        "files.prune", "P", "prune", "Delete the marked checkpoints, or the one under the cursor.", "files", writes=True
+    ),
+    _a(
+        "files.optimizer",
+        "O",
+        "drop optimizer",
+        "Delete the optimizer state of the marked checkpoints, or of the one"
+        " under the cursor: they can then be sampled from, but not be resumed.",
+        "files",
+        writes=True,
+    ),
+    _a("files.remove", "D", "remove run", "Move the run into the project's trash.", "files", writes=True),
+    _a(
+        "files.restore",
+        "B",
+        "bring back",
+        "Bring the removed run under the cursor back.",
+        "files",
+        line=False,
+        writes=True,
+    ),
+    _a("files.empty", "E", "empty trash", "Delete what lies in the trash for good.", "files", line=False, writes=True),
+    _a("queue.up", "U", "earlier", "Let the run under the cursor go before the one above it.", "queue", writes=True),
+    _a("queue.down", "D", "later", "Let the run under the cursor go after the one below it.", "queue", writes=True),
+    _a(
+        "queue.withdraw",
+        "W",
+        "withdraw",
+        "Take the run under the cursor out of the queue; it can be resumed later.",
+        "queue",
+        writes=True,
+    ),
+    _a("queue.go", "enter", "open", "Open the project of the run under the cursor.", "queue"),
+    _a(
+        "plugins.switch",
+        "E",
+        "enable, disable",
+        "Enable the plugin under the cursor, or disable it.",
+        "plugins",
+        writes=True,
+    ),
+    _a("settings.edit", "enter", "edit", "Change the setting under the cursor.", "settings", writes=True),
+    _a(
+        "settings.default",
+        "D",
+        "default",
+        "Take the setting under the cursor back to its default.",
+        "settings",
+        writes=True,
+    ),
+    _a("doctor.again", "r", "look again", "Look at everything again.", "doctor"),
 )
 
 
@@ -241,7 +310,7 @@ def clashes(keymap: Mapping[str, str]) -> list[str]:
 
 def _together(place: str) -> Iterable[str]:
     """The places whose keys hold at one time."""
-    if place in {"everywhere", "home", "project", "queue"}:
+    if place in {"everywhere", "home", "project", "queue", "plugins", "settings", "doctor"}:
         return {"everywhere", place}
     return ("everywhere", "project", place)
 

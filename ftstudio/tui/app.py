@@ -94,6 +94,8 @@ class Studio(App[None]):
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()
+        self.compared: tuple[Path, ...] = ()
+        """The runs that were marked on Home, until Compare takes them."""
         self.away_since = self.memory.seen_until(root) if root.is_dir() else 0.0
         self.animation_level = "none"
         self.over_ssh = "SSH_CONNECTION" in os.environ
@@ -104,6 +106,9 @@ class Studio(App[None]):
     def on_mount(self) -> None:
         """Show what the folder names say, then begin to look."""
         self._read_keymap()
+        theme = self.memory.get("theme", str, "")
+        if theme in self.available_themes:
+            self.theme = theme
         self.found = self.watcher.look(quickly=True).found
         self.add_mode("home", Home)
         self.switch_mode("home")

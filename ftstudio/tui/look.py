@@ -46,6 +46,12 @@ class Look:
             shown = shown.encode("ascii", "backslashreplace").decode()
         return Text(shown, style=style, no_wrap=True, overflow="ellipsis" if not self.ascii else "crop", end="")
 
+    def cell(self, text: object, width: int, style: str = "") -> Text:
+        """Text from outside as a cell of a table: cut or filled to a width in columns."""
+        shown = self.plain(text, style)
+        shown.truncate(width, overflow="crop" if self.ascii else "ellipsis", pad=True)
+        return shown
+
     def lines(self, text: object, style: str = "") -> Text:
         """Text from outside, on as many lines as it has."""
         shown = safe_text(text)

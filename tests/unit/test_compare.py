@@ -5,11 +5,11 @@ import math
 
 import pytest
 
-from ftstudio.cli.compare import _cell
 from ftstudio.errors import InputError
 from ftstudio.files import toml_text
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs.compare import compare, doubt_text, read_run, value_text
+from ftstudio.runs.compare_tables import cell as markdown_cell
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 
@@ -255,7 +255,7 @@ def test_json_holds_no_number_that_json_lacks(pair):
     "text", ["a|b", "<img src=x>", "![x](http://y)", "[l](u)", "`c`", "a\nb", "\x1b[31m", "# h", "&lt;", "\u202e"]
 )
 def test_markdown_cells_hold_text_and_nothing_else(text):
-    cell = _cell(text)
+    cell = markdown_cell(text)
     assert not any(c in cell for c in "\n\x1b\u202e")
     bare = cell.replace("\\\\", "")
     for sign in "|<>[]`#!":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -150,6 +151,31 @@ class StudioScreen(Screen[None]):
     def do_leave(self) -> None:
         """Leave the studio."""
         self.app.exit()
+
+    def do_queue_open(self) -> None:
+        """Show the queue over what is open."""
+        self._open_aside("queue")
+
+    def do_plugins_open(self) -> None:
+        """Show the plugins over what is open."""
+        self._open_aside("plugins")
+
+    def do_settings_open(self) -> None:
+        """Show the settings over what is open."""
+        self._open_aside("settings")
+
+    def do_doctor_open(self) -> None:
+        """Show the doctor over what is open."""
+        self._open_aside("doctor")
+
+    def _open_aside(self, name: str) -> None:
+        from ftstudio.tui.screens.aside import AsideScreen  # noqa: PLC0415 - it builds on this module
+
+        made = getattr(import_module(f"ftstudio.tui.screens.{name}"), f"{name.capitalize()}Screen")()
+        if isinstance(self, AsideScreen):
+            self.app.switch_screen(made)
+        else:
+            self.app.push_screen(made)
 
     def do_theme_next(self) -> None:
         """Take the next theme."""

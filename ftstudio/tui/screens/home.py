@@ -19,6 +19,7 @@ from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.words import run_line, short
@@ -50,7 +51,9 @@ class Home(StudioScreen):
 
     def content(self) -> ComposeResult:
         """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
-        yield Static(id="title", markup=False)
+        with Horizontal(id="top"):
+            yield Static(id="title", markup=False)
+            yield DeviceCells()
         yield Static(id="away", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="left"):
@@ -78,6 +81,7 @@ class Home(StudioScreen):
 
     def seen(self, seen: Seen) -> None:
         """The files were looked at."""
+        self.query_one(DeviceCells).look_again()
         if self.away is None and seen.found.whole:
             self._say_what_happened()
         self.draw()
@@ -96,11 +100,16 @@ class Home(StudioScreen):
         counts += [f"{live} {'runs' if live == 1 else 'run'}"] if live else []
         counts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
         aside = look.words(" · ".join(counts + self._view_words())) + " "
-        title.truncate(max(10, self.size.width - len(aside) - 1))
-        title.pad_right(max(1, self.size.width - title.cell_len - len(aside)))
+        width = self.size.width - self.query_one(DeviceCells).fit(self.size.width - len(aside) - 24)
+        title.truncate(max(10, width - len(aside) - 1))
+        title.pad_right(max(1, width - title.cell_len - len(aside)))
         self.query_one("#title", Static).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
+
+    def on_device_cells_changed(self) -> None:
+        """Somebody else computes, or is done."""
+        self.draw()
 
     def _view_words(self) -> list[str]:
         words = [f"only {self.only.name}"] if self.only else []
@@ -266,6 +275,17 @@ class Home(StudioScreen):
         if not (folder / FILE).is_file():
             folder = new_project(self.studio.root, TUTORIAL, example=TUTORIAL).folder
         self._opened(folder.resolve())
+
+    def why_not(self, id: str) -> str:
+        """Why an action cannot be taken now."""
+        few = len(self.marked & self.studio.found.statuses.keys()) < 2
+        return "Mark two runs or more with space first." if id == "home.compare" and few else ""
+
+    def do_home_compare(self) -> None:
+        """Open Compare with the marked runs, in the project of the first."""
+        runs = [p for p in sorted(self.marked) if p in self.studio.found.statuses]
+        self.studio.compared = tuple(runs)
+        self.studio.open_project(runs[0].parent.parent, "compare", runs[0])
 
     def go_back(self) -> None:
         """Take away the filter, then what happened meanwhile, then the one project."""

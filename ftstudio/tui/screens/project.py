@@ -25,7 +25,7 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
 from ftstudio.tui.words import progress, run_line
 
-PANES = ("setup", "train", "logs")
+PANES = ("setup", "train", "logs", "compare", "files")
 """The panes, in the order of their numbers."""
 
 
@@ -173,7 +173,7 @@ class ProjectScreen(StudioScreen):
             return "There is no run yet." if state is None else f"The run is {state}: there is nothing to ask of it."
         if id == "run.resume" and (state is None or state in LIVE or state == "finished"):
             return "There is no run yet." if state is None else f"The run is {state}: there is nothing to resume."
-        if id in {"run.previous", "run.next", "run.list", "run.note", "run.fork"} and state is None:
+        if id in {"run.previous", "run.next", "run.list", "run.note", "run.pin", "run.fork"} and state is None:
             return "There is no run yet. S starts one."
         return ""
 
@@ -262,6 +262,31 @@ class ProjectScreen(StudioScreen):
                 self.call_later(self.show_pane, "train")
 
         self.app.push_screen(Start(self.project, parent=self.run), started)
+
+    def do_run_note(self) -> None:
+        """Write on the run; an empty text takes the note away."""
+        from ftstudio.runs.notes import note_of, write_note  # noqa: PLC0415 - made when it is asked for
+        from ftstudio.tui.screens.asking import Asking  # noqa: PLC0415
+
+        run = self.run
+        assert run is not None
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.say(f"{run.title}: the note is {'written' if text else 'gone'}.")
+
+        title, hint = f"Note on {run.title}", "enter writes, esc leaves it; an empty text takes the note away"
+        asking = Asking(title, note_of(run).text, hint, check=lambda text: write_note(run, text))
+        self.app.push_screen(asking, answered)
+
+    def do_run_pin(self) -> None:
+        """Pin the run, or unpin it."""
+        from ftstudio.runs.notes import note_of, write_note  # noqa: PLC0415 - made when it is asked for
+
+        run = self.run
+        assert run is not None
+        pinned = write_note(run, pinned=not note_of(run).pinned).pinned
+        self.say(f"{run.title} is {'pinned' if pinned else 'no longer pinned'}.")
 
 
 def _pane_action(name: str) -> None:

@@ -1,0 +1,97 @@
+"""A comparison as rows of text, and as Markdown: what the command and the studio's Compare both show.
+
+Cells hold text from outside: a terminal gets them through safe_text; `markdown` has escaped what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ftstudio.files import number_text, safe_text
+from ftstudio.runs.compare import Comparison, RunFacts, doubt_text, value_text
+from ftstudio.runs.status import age_text
+
+Row = list[str]
+"""What it is, and its value for each run."""
+
+CELL = 200
+NO_DOUBT = "Nothing keeps their losses from being compared."
+
+
+def setting_rows(found: Comparison) -> list[Row]:
+    """One row a setting that differs."""
+    return [[key, *map(value_text, values)] for key, values in found.settings.items()]
+
+
+def result_rows(facts: Sequence[RunFacts]) -> list[Row]:
+    """One row a figure that at least one of the runs has."""
+    rows = [
+        ["state", *(f.state for f in facts)],
+        ["device", *(f.device for f in facts)],
+        ["data", *(f.fingerprint[:12] for f in facts)],
+        ["model", *(f.model for f in facts)],
+        ["vocabulary", *(f.vocabulary for f in facts)],
+        ["step", *(_steps(f) for f in facts)],
+        ["time", *("" if f.seconds is None else age_text(f.seconds) for f in facts)],
+    ]
+    names = dict.fromkeys(name for f in facts for name in f.metrics)
+    for name in names:
+        rows.append([name, *(number_text(f.metrics[name]) if name in f.metrics else "" for f in facts)])
+        if any(name in f.best for f in facts):
+            rows.append([f"best {name}", *(_best(f, name) for f in facts)])
+    rows.append(["note", *(f.note for f in facts)])
+    return [row for row in rows if any(row[1:])]
+
+
+def _steps(facts: RunFacts) -> str:
+    if facts.step is None:
+        return ""
+    return f"{facts.step:,}" + (f" of {facts.total_steps:,}" if facts.total_steps is not None else "")
+
+
+def _best(facts: RunFacts, name: str) -> str:
+    if name not in facts.best:
+        return ""
+    step, value = facts.best[name]
+    return f"{number_text(value)} at step {step:,}"
+
+
+def doubt_sentences(found: Comparison) -> list[str]:
+    """Why losses cannot be compared, a sentence each; empty when nothing speaks against it."""
+    return [doubt_text(doubt, [f.label for f in found.runs]) for doubt in found.doubts]
+
+
+def markdown(found: Comparison) -> str:
+    """The whole comparison as Markdown."""
+    lines = [
+        *_table("settings that differ", setting_rows(found), found),
+        *_table("results", result_rows(found.runs), found),
+        *(f"- {cell(sentence)}" for sentence in doubt_sentences(found) or [NO_DOUBT]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(title: str, rows: Sequence[Row], found: Comparison) -> Iterator[str]:
+    if not rows:
+        yield f"{title}: none"
+    else:
+        head = [title, *(f.label for f in found.runs)]
+        for row in (head, ["---"] * len(head), *rows):
+            yield f"| {' | '.join(row if row[0] == '---' else map(cell, row))} |"
+    yield ""
+
+
+_ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|#!"} | {"&": "&amp;"})
+
+
+def cut(text: str, limit: int, *, end: bool = False) -> str:
+    """At most `limit` characters of a text, safe to show; of a path the end says more than the beginning."""
+    shown = safe_text(text, one_line=True)
+    if len(shown) <= limit:
+        return shown
+    return "…" + shown[1 - limit :] if end else shown[: limit - 1] + "…"
+
+
+def cell(text: str) -> str:
+    """A text within Markdown: whatever it holds, it makes no cell, link, image or HTML."""
+    return safe_text(cut(text, CELL), one_line=True).translate(_ESCAPED)

@@ -1,0 +1,186 @@
+"""Plugins: what is installed, what it offers with which options, who uses it, and why one does not work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.binding import BindingType
+
+from ftstudio.errors import FtstudioError
+from ftstudio.files import plural
+from ftstudio.finding import FILE
+from ftstudio.options import describe
+from ftstudio.plugins import Offer, Record, Registry, registry, switch
+from ftstudio.source import read_source
+from ftstudio.tables import REQUIRED
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.look import Look
+from ftstudio.tui.screens.aside import AsideScreen
+from ftstudio.tui.widgets.lines import Row
+
+COLOURS: Mapping[str, str] = {"active": "green", "disabled": "yellow", "failed": "red"}
+GLYPHS: Mapping[str, str] = {"active": "✓", "disabled": "◌", "failed": "✗"}
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component in the list: what one plugin offers under a kind and a name."""
+
+    plugin: str
+    distribution: str
+    kind: str
+    name: str
+
+
+def users(projects: Iterable[Path], found: Registry) -> dict[str, list[str]]:
+    """Distribution and name of a plugin, as "dist/name" -> the projects whose tables name a component of it."""
+    names = {kind: found.names(kind) for kind in (*REQUIRED, "observer")}
+    used: dict[str, list[str]] = {}
+    for project in projects:
+        with contextlib.suppress(FtstudioError):  # a file that cannot be read says so where it is opened
+            table = read_source(project / FILE).table
+            for record in {r for kind, use in _uses(table) for r in names[kind].get(use, [])}:
+                used.setdefault(f"{record.distribution}/{record.name}", []).append(project.name)
+    return used
+
+
+def _uses(table: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Kind and component name of every table of a project."""
+    observers = table.get("observers")
+    tables = [(kind, table.get(kind)) for kind in REQUIRED]
+    tables += [("observer", one) for one in (observers if isinstance(observers, list) else [])]
+    return {(kind, str(one["use"])) for kind, one in tables if isinstance(one, Mapping) and "use" in one}
+
+
+class PluginsScreen(AsideScreen):
+    """A plugin a line, below it its components; the words say what they are and what can be set."""
+
+    HEADING = "Plugins"
+    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "plugins")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "plugins")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: Sequence[Record] = ()
+        self.used: Mapping[str, list[str]] = {}
+        self._offers: dict[Hashable, Offer] = {}
+
+    def on_mount(self) -> None:
+        """Discover, in a thread: a stranger's plugin may have to be probed."""
+        self.put_title("looking ...")
+        self.discover()
+
+    def discover(self) -> None:
+        """Look what is installed, and who uses it."""
+        projects = self.studio.found.projects
+
+        def question() -> tuple[Sequence[Record], Mapping[str, list[str]]]:
+            found = registry()
+            return found.records, users(projects, found)
+
+        self.ask(question, self.take)
+
+    def take(self, answer: tuple[Sequence[Record], Mapping[str, list[str]]]) -> None:
+        """Draw them."""
+        self.records, self.used = answer
+        working = sum(r.status == "active" for r in self.records)
+        self.put_title(f"{plural(len(self.records), 'plugin')}, {working} active")
+        look = self.studio.look
+        width = max((len(r.name) for r in self.records), default=0)
+        rows = []
+        for record in self.records:
+            rows.append(Row(record.name + "\0" + record.distribution, _line(record, look, min(20, width))))
+            for one in record.components:
+                text = Text.assemble("     ", look.plain(f"{one.kind:<10}"), look.plain(one.name), end="", no_wrap=True)
+                text.pad_right(max(0, 34 - text.cell_len))
+                text.append("  ").append_text(look.plain(one.summary, "dim"))
+                rows.append(Row(Component(record.name, record.distribution, one.kind, one.name), text))
+        self.put_rows(rows or [Row(None, Text(" No plugin is installed, not even our own: install ftstudio again."))])
+        self.refresh_keys()
+
+    # ----------------------------------------------------------------------------------------- words
+
+    @property
+    def record(self) -> Record | None:
+        """The plugin under the cursor, or that of the component under it."""
+        key = self.key
+        if isinstance(key, Component):
+            key = f"{key.plugin}\0{key.distribution}"
+        return next((r for r in self.records if f"{r.name}\0{r.distribution}" == key), None)
+
+    def words_on(self, key: Hashable) -> Text:
+        """Of a plugin why it is as it is and who uses it, of a component its options."""
+        record, look = self.record, self.studio.look
+        if record is None:
+            return Text()
+        if not isinstance(key, Component):
+            return _plugin_words(record, self.used.get(f"{record.distribution}/{record.name}", []), look)
+        if key in self._offers:
+            return _offer_words(self._offers[key], look)
+        if record.status == "active":
+            name = f"{key.distribution}/{key.name}"
+            self.ask(lambda: (key, registry().find(key.kind, name)), self.take_offer, group="offer")
+        return Text("reading its options ...", "dim")
+
+    def take_offer(self, answer: tuple[Component, Offer]) -> None:
+        """The options of a component were read."""
+        self._offers[answer[0]] = answer[1]
+        self.put_words()
+
+    def explain(self) -> str:
+        """For help."""
+        return (
+            "A plugin brings components: the names behind `use` in a project. A disabled one is not even imported; "
+            "projects that name one of its components say so, and runs that are going go on."
+        )
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def why_not(self, id: str) -> str:
+        """Why an action cannot be taken on this line."""
+        return "No plugin is under the cursor." if id == "plugins.switch" and self.record is None else ""
+
+    def do_plugins_switch(self) -> None:
+        """Enable what is disabled, disable all else; then discover again."""
+        record = self.record
+        assert record is not None
+        self.say(switch(record, on=record.status == "disabled"))
+        self._offers.clear()
+        self.discover()
+
+
+def _line(record: Record, look: Look, width: int) -> Text:
+    glyph, colour = look.words(GLYPHS[record.status]), COLOURS[record.status]
+    name = look.cell(record.name, width, "bold")
+    text = Text.assemble(f" {glyph} ", name, "  ", end="", no_wrap=True)
+    text.stylize(colour, 1, 2)
+    text.append(f"{record.status:<9} ", colour).append_text(look.plain(f"{record.distribution} {record.version}"))
+    return text.append("  ").append_text(look.plain(record.reason, colour)) if record.reason else text
+
+
+def _plugin_words(record: Record, used: Sequence[str], look: Look) -> Text:
+    text = Text.assemble(look.plain(record.title, "bold"), f" is {record.status}.\n")
+    for words in (record.reason, record.mend):
+        if words:
+            text.append_text(look.lines(words)).append("\n")
+    if record.heavy:
+        text.append_text(look.lines(f"It imports {', '.join(record.heavy)} while it describes itself.\n", "yellow"))
+    return text.append_text(look.lines(f"Used by {', '.join(used)}." if used else "No project here uses it."))
+
+
+def _offer_words(offer: Offer, look: Look) -> Text:
+    component = offer.component
+    text = Text.assemble(look.plain(offer.title, "bold"), look.lines(f": {component.summary}\n"))
+    for name, values in (("gives", component.gives), ("takes", component.takes), ("needs", component.secrets)):
+        if values:
+            text.append_text(look.lines(f"{name} {', '.join(values)}\n", "dim"))
+    for field in describe(component.options):
+        text.append_text(look.plain(f"{field.name} = {field.default_words}")).append("\n")
+        text.append_text(look.lines(f"  {field.help} ({field.about})\n", "dim"))
+    text.rstrip()
+    return text
