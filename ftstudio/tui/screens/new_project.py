@@ -224,7 +224,8 @@ class NewProject(ModalScreen[Path | None]):
         from ftstudio.new import new_project  # noqa: PLC0415 - loads the plugins
 
         try:
-            made = new_project(self.root, wish.name, data=wish.data, model=wish.model, example=wish.example or None)
+            model = None if wish.example else wish.model
+            made = new_project(self.root, wish.name, data=wish.data, model=model, example=wish.example or None)
         except FtstudioError as error:
             self.post_message(self.Made(None, error))
         else:
