@@ -8,7 +8,9 @@ from ftstudio.runs import checkpoints
 from ftstudio.runs.record import create_run
 
 
-def made(folder, state="finished", *, losses=(3.0, 2.0), overrides=(), steps=(), best=None, optimizer=0, data="d", **values):
+def made(
+    folder, state="finished", *, losses=(3.0, 2.0), overrides=(), steps=(), best=None, optimizer=0, data="d", **values
+):
     """A run of a project: a loss a step, committed checkpoints at `steps` with `optimizer` bytes of state each."""
     run = create_run(load(folder, overrides), ["test"])
     write_toml(run.state, {"state": state, "attempt": 1, "host": "gpu03", "boot_id": "b", **values})
