@@ -17,6 +17,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
@@ -28,6 +29,7 @@ from ftstudio.tui.memory import Memory
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.watch import Found, Seen, Watcher
+from ftstudio.tui.widgets.scroll_bars import PlainBars
 
 LOOK_SECONDS = 1.0
 
@@ -91,6 +93,7 @@ class Studio(App[None]):
         self.root = root
         self.manners = manners or Manners()
         self.look = Look(ascii=self.manners.ascii)
+        ScrollBar.renderer = PlainBars if self.manners.ascii else ScrollBarRender
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()

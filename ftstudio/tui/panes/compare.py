@@ -65,7 +65,7 @@ class ComparePane(Pane, Asks):
 
     DEFAULT_CSS = """
     ComparePane #left { height: 1fr; width: 1fr; }
-    ComparePane #marks { height: auto; border-bottom: solid $panel; }
+    ComparePane #marks { height: auto; background: $surface; }
     ComparePane #table { height: 1fr; }
     ComparePane ChartView { height: 8; }
     """
@@ -170,7 +170,7 @@ class ComparePane(Pane, Asks):
         rows = [Row(s.path, run_line(s, look, name_width=20, marked=s.path in self.chosen)) for s in shown]
         lines = self.query_one("#marks", Lines)
         lines.set_rows(rows or [Row(None, Text(" There is no run yet. S starts one."))])
-        lines.styles.height = min(LIST_LINES, max(1, len(rows))) + 1
+        lines.styles.height = min(LIST_LINES, max(1, len(rows)))
 
     def _draw_table(self) -> None:
         table = self.query_one("#table", Lines)

@@ -38,7 +38,7 @@ SAY_EVERY = 0.3
 class FilesPane(Pane, Asks):
     """A line for each thing that the run holds. Marks belong to checkpoints, and go with the run that is left."""
 
-    DEFAULT_CSS = "FilesPane Static { height: auto; max-height: 4; }"
+    DEFAULT_CSS = "FilesPane Static { height: auto; max-height: 4; background: $surface; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("files")]
 
     def __init__(self, project: Path) -> None:

@@ -154,25 +154,25 @@ class StudioScreen(Screen[None]):
 
     def do_queue_open(self) -> None:
         """Show the queue over what is open."""
-        self._open_aside("queue")
+        self._open_overlay("queue")
 
     def do_plugins_open(self) -> None:
         """Show the plugins over what is open."""
-        self._open_aside("plugins")
+        self._open_overlay("plugins")
 
     def do_settings_open(self) -> None:
         """Show the settings over what is open."""
-        self._open_aside("settings")
+        self._open_overlay("settings")
 
     def do_doctor_open(self) -> None:
         """Show the doctor over what is open."""
-        self._open_aside("doctor")
+        self._open_overlay("doctor")
 
-    def _open_aside(self, name: str) -> None:
-        from ftstudio.tui.screens.aside import AsideScreen  # noqa: PLC0415 - it builds on this module
+    def _open_overlay(self, name: str) -> None:
+        from ftstudio.tui.screens.overlay import OverlayScreen  # noqa: PLC0415 - it builds on this module
 
         made = getattr(import_module(f"ftstudio.tui.screens.{name}"), f"{name.capitalize()}Screen")()
-        if isinstance(self, AsideScreen):
+        if isinstance(self, OverlayScreen):
             self.app.switch_screen(made)
         else:
             self.app.push_screen(made)

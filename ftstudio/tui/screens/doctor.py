@@ -11,7 +11,7 @@ from textual.binding import BindingType
 
 from ftstudio.doctor import Finding, Level, examine
 from ftstudio.tui.actions import bindings
-from ftstudio.tui.screens.aside import AsideScreen
+from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.widgets.lines import Row
 
 GLYPHS: Mapping[Level, str] = {"ok": "✓", "warn": "!", "error": "✗"}
@@ -19,7 +19,7 @@ ORDER: Mapping[Level, int] = {"error": 0, "warn": 1, "ok": 2}
 COLOURS: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "error": "red"}
 
 
-class DoctorScreen(AsideScreen):
+class DoctorScreen(OverlayScreen):
     """Looks when it is opened, and again when asked to."""
 
     HEADING = "Doctor"

@@ -20,7 +20,7 @@ from ftstudio.source import read_source
 from ftstudio.tables import REQUIRED
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.look import Look
-from ftstudio.tui.screens.aside import AsideScreen
+from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.widgets.lines import Row
 
 COLOURS: Mapping[str, str] = {"active": "green", "disabled": "yellow", "failed": "red"}
@@ -57,7 +57,7 @@ def _uses(table: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {(kind, str(one["use"])) for kind, one in tables if isinstance(one, Mapping) and "use" in one}
 
 
-class PluginsScreen(AsideScreen):
+class PluginsScreen(OverlayScreen):
     """A plugin a line, below it its components; the words say what they are and what can be set."""
 
     HEADING = "Plugins"

@@ -21,7 +21,7 @@ from ftstudio.runs.status import age_text, read_state
 from ftstudio.settings import read_settings
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.look import Look
-from ftstudio.tui.screens.aside import AsideScreen
+from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Lines, Row
 
@@ -56,7 +56,7 @@ def read_queue() -> Queue:
     return Queue(tuple(waiting), held)
 
 
-class QueueScreen(AsideScreen):
+class QueueScreen(OverlayScreen):
     """Looks again whenever the studio looks at its files."""
 
     HEADING = "Queue"

@@ -19,8 +19,8 @@ from ftstudio.settings import Settings, edit_settings, read_settings, settings_p
 from ftstudio.source import Source, parse_value, read_source
 from ftstudio.tui.actions import ACTIONS, bindings, clashes
 from ftstudio.tui.look import Look
-from ftstudio.tui.screens.aside import AsideScreen
 from ftstudio.tui.screens.asking import Asking, Picking
+from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.widgets.lines import Lines, Row
 
 THEME = "theme"
@@ -40,7 +40,7 @@ def value_words(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-class SettingsScreen(AsideScreen):
+class SettingsScreen(OverlayScreen):
     """Reads the files when it is opened, and after each change."""
 
     HEADING = "Settings"

@@ -83,9 +83,9 @@ class CpuShare:
         """Look again."""
         try:
             numbers = [int(word) for word in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
+            now, before = (sum(numbers), numbers[3] + numbers[4]), self._before  # idle, and idle while a disk works
         except (OSError, ValueError, IndexError):
             return None
-        now, before = (sum(numbers), numbers[3] + numbers[4]), self._before
         self._before = now
         if before is None or now[0] <= before[0]:
             return None

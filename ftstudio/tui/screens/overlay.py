@@ -18,17 +18,17 @@ from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.widgets.lines import Lines, Row
 
 
-class AsideScreen(StudioScreen, Asks):
+class OverlayScreen(StudioScreen, Asks):
     """Made anew each time it is opened."""
 
     HEADING: ClassVar[str] = ""
     DEFAULT_CSS = """
-    AsideScreen #title { height: 1; background: $panel; }
-    AsideScreen #body { height: 1fr; }
-    AsideScreen Lines { height: 1fr; width: 1fr; }
-    AsideScreen #words { height: auto; max-height: 50%; padding: 0 1; border-top: solid $panel; }
-    AsideScreen.wide #body { layout: horizontal; }
-    AsideScreen.wide #words { height: 1fr; max-height: 100%; width: 1fr; border-top: none; border-left: vkey $panel; }
+    OverlayScreen #title { height: 1; background: $panel; }
+    OverlayScreen #body { height: 1fr; }
+    OverlayScreen Lines { height: 1fr; width: 1fr; }
+    OverlayScreen #words { height: auto; max-height: 50%; padding: 0 1; background: $surface; }
+    OverlayScreen.wide #body { layout: horizontal; }
+    OverlayScreen.wide #words { height: 1fr; max-height: 100%; width: 1fr; }
     """
 
     def content(self) -> ComposeResult:

@@ -1,0 +1,336 @@
+"""Queue, Plugins, Settings and Doctor lie over what is open, and esc goes back to it."""
+
+import contextlib
+import time
+
+import pytest
+from hand_made import made
+from studio import session
+
+from ftstudio.doctor import Finding
+from ftstudio.files import RecordLock
+from ftstudio.runs.queue import take_slot, take_ticket, tickets
+from ftstudio.settings import edit_settings, read_settings, settings_path
+from ftstudio.tui.memory import Memory
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def line_with(text, words):
+    return next(line for line in text.splitlines() if words in line)
+
+
+def over(root, name, script, **manners):
+    """Run a script on one of the screens, opened from the palette."""
+
+    async def opened(driver):
+        await driver.press("colon")
+        await driver.type(name)
+        await driver.pilot.pause(0.5)
+        await driver.press("enter")
+        await driver.until(lambda: type(driver.app.screen).__name__.lower() == f"{name}screen")
+        return await script(driver)
+
+    return session(root, opened, **manners)
+
+
+# ------------------------------------------------------------------------------------------------- queue
+
+
+@contextlib.contextmanager
+def waiting(folder, count):
+    """Runs that wait for the CPU, whose supervisor this process plays."""
+    runs, locks = [], []
+    for number in range(count):
+        run = made(folder, "queued", reason=f"Waits for cpu, number {number}.", started=time.time() - 600)
+        locks.append(RecordLock(run.lock))
+        assert locks[-1].acquire()
+        take_ticket(run, ["cpu"])
+        runs.append(run)
+    try:
+        yield runs
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def test_the_queue_shows_order_age_and_reasons_and_who_computes(make_project, tmp_path):
+    folder = make_project()
+    with waiting(folder, 2):
+        slot = take_slot(made(folder), "cpu", {})
+
+        async def script(driver):
+            await driver.press("Q")
+            await driver.until("Waits for cpu, number 0")
+            return driver.text
+
+        text = session(tmp_path, script)
+        slot.release()
+    assert line_with(text, "lab:0001").split()[:5] == ["1", "◌", "lab:0001", "10", "min"]
+    assert line_with(text, "lab:0002").split()[0] == "2"
+    assert line_with(text, "cpu  ").split() == ["cpu", "lab:0003"]
+    assert "2 runs wait" in text
+
+
+def test_runs_change_places_and_the_cursor_goes_along(make_project, tmp_path):
+    with waiting(make_project(), 3) as runs:
+
+        async def script(driver):
+            await driver.press("Q")
+            await driver.until("lab:0003")
+            await driver.press("down", "down", "U")
+            await driver.until(lambda: [t.run.name for t in tickets()] == ["0001", "0003", "0002"])
+            await driver.until(lambda: line_with(driver.text, "lab:0003").split()[0] == "2")
+            assert driver.app.screen.key == runs[2].path
+            await driver.press("D")
+            await driver.until(lambda: line_with(driver.text, "lab:0003").split()[0] == "3")
+            await driver.press("D")
+            await driver.until("It is the last one already.")
+
+        session(tmp_path, script)
+
+
+def test_withdraw_asks_the_waiting_supervisor_to_leave(make_project, tmp_path):
+    with waiting(make_project(), 1) as (run,):
+
+        async def script(driver):
+            await driver.press("Q")
+            await driver.until("lab:0001")
+            await driver.press("W")
+            await driver.until("lab:0001 leaves the queue")
+
+        session(tmp_path, script)
+        assert (run.control / "stop").read_text() == "1\n"
+
+
+def test_the_queue_updates_itself(make_project, tmp_path):
+    folder = make_project()
+
+    async def script(driver):
+        await driver.press("Q")
+        await driver.until("Nothing waits.")
+        with waiting(folder, 1):
+            await driver.until("lab:0001")
+        await driver.until("Nothing waits.")
+
+    session(tmp_path, script)
+
+
+def test_enter_opens_the_project_and_esc_goes_back(make_project, tmp_path):
+    with waiting(make_project(), 1):
+
+        async def script(driver):
+            await driver.press("Q")
+            await driver.until("lab:0001")
+            await driver.press("escape")
+            assert type(driver.app.screen).__name__ == "Home"
+            await driver.press("Q")
+            await driver.until("lab:0001")
+            await driver.press("enter")
+            await driver.until(lambda: type(driver.app.screen).__name__ == "ProjectScreen")
+
+        session(tmp_path, script)
+
+
+# ----------------------------------------------------------------------------------------------- plugins
+
+
+def test_a_component_shows_its_options_with_defaults_and_help(make_project, tmp_path):
+    make_project()
+
+    async def script(driver):
+        await driver.until("fakes")
+        driver.app.screen.query_one("Lines").put_cursor(
+            next(r.key for r in driver.app.screen.query_one("Lines").rows if getattr(r.key, "name", "") == "fake-walk")
+        )
+        await driver.until("max_steps = 10")
+        assert "Steps. (a whole number, at least 1, in steps)" in driver.text
+
+    over(tmp_path, "plugins", script, size=(120, 36))
+
+
+def test_a_plugin_says_who_uses_it_and_is_disabled_and_enabled_again(make_project, tmp_path, settings_file):
+    settings_file("# mine\nprobe_seconds = 30 # slow disk")
+    make_project("poems")
+    make_project("letters", model={"use": "starter"})
+
+    async def script(driver):
+        lines = driver.app.screen.query_one("Lines")
+        await driver.until("fakes")
+        lines.put_cursor("fakes\0ftstudio-fakes")
+        await driver.until("Used by letters, poems.")
+        await driver.press("E")
+        await driver.until("Runs that are going go on")
+        await driver.until(lambda: "disabled" in line_with(driver.text, "ftstudio-fakes 1.0"))
+        assert read_settings().disabled_plugins == ("fakes",)
+        assert "# mine" in settings_path().read_text()
+        assert "# slow disk" in settings_path().read_text()
+        await driver.press("E")
+        await driver.until(lambda: "active" in line_with(driver.text, "ftstudio-fakes 1.0"))
+        assert read_settings().disabled_plugins == ()
+
+    over(tmp_path, "plugins", script, size=(120, 36))
+
+
+def test_a_failed_plugin_shows_reason_and_mend(make_project, tmp_path, monkeypatch):
+    from ftstudio.plugins import Record, Registry
+    from ftstudio.tui.screens import plugins
+
+    bad = Record(name="bad", value="bad", distribution="ftstudio-bad", version="2", status="failed",
+                 reason="ModuleNotFoundError: No module named 'gguf'")  # fmt: skip
+    monkeypatch.setattr(plugins, "registry", lambda: Registry((bad,)))
+
+    async def script(driver):
+        await driver.until("Install gguf into this environment")
+        assert "✗ bad  failed" in driver.text
+
+    over(tmp_path, "plugins", script)
+
+
+# ---------------------------------------------------------------------------------------------- settings
+
+
+def test_settings_say_value_place_and_meaning(tmp_path, settings_file):
+    settings_file("# mine\nstop_seconds = 30")
+
+    async def script(driver):
+        text = driver.text
+        assert line_with(text, "probe_seconds").split() == ["probe_seconds", "20.0", "default"]
+        assert line_with(text, "stop_seconds").split() == ["stop_seconds", "30.0", "settings.toml:2"]
+        assert "Plugins (entry-point or distribution names) that never load." in text
+
+    over(tmp_path, "settings", script)
+
+
+def test_a_setting_is_edited_validated_and_written_beside_the_comments(tmp_path, settings_file):
+    settings_file("# mine\n[slots]\ncpu = 1 # small")
+
+    async def script(driver):
+        driver.app.screen.query_one("Lines").put_cursor("slots")
+        await driver.press("enter")
+        await driver.until('{ "cpu" = 1 }')
+        await driver.press(*["backspace"] * 20)
+        await driver.type("{ cpu = none }")
+        await driver.press("enter")
+        await driver.until("slots must be a table")
+        await driver.press(*["backspace"] * 20)
+        await driver.type("{ cpu = 2, gpu0 = 3 }")
+        await driver.press("enter")
+        await driver.until("slots is written.")
+
+    over(tmp_path, "settings", script)
+    assert read_settings().slots == {"cpu": 2, "gpu0": 3}
+    assert "# mine" in settings_path().read_text()
+    assert "# small" in settings_path().read_text()
+
+
+def test_a_value_that_only_the_whole_refuses_is_said_and_not_written(tmp_path):
+    async def script(driver):
+        driver.app.screen.query_one("Lines").put_cursor("slots")
+        await driver.press("enter")
+        await driver.press("backspace", "backspace")
+        await driver.type("{ cpu = 0 }")
+        await driver.press("enter")
+        await driver.until("must be a whole number from 1")
+
+    over(tmp_path, "settings", script)
+    assert not settings_path().exists()
+
+
+def test_a_setting_goes_back_to_its_default(tmp_path, settings_file):
+    settings_file("stop_seconds = 30")
+
+    async def script(driver):
+        driver.app.screen.query_one("Lines").put_cursor("stop_seconds")
+        await driver.press("D")
+        await driver.until("stop_seconds is the default again")
+        assert line_with(driver.text, "stop_seconds ").split() == ["stop_seconds", "600.0", "default"]
+
+    over(tmp_path, "settings", script)
+    assert read_settings().stop_seconds == 600.0
+
+
+def test_clashes_of_keys_are_reported(tmp_path, settings_file):
+    settings_file('[keymap]\n"home.sort" = "n"')
+
+    async def script(driver):
+        await driver.press("escape")
+        await driver.until("means both")
+
+    over(tmp_path, "settings", script, size=(120, 36))
+
+
+def test_the_theme_is_kept_for_the_next_time(tmp_path):
+    async def pick(driver):
+        driver.app.screen.query_one("Lines").put_cursor("theme")
+        await driver.press("enter")
+        await driver.until("Theme")
+        driver.app.screen.query_one("Lines").put_cursor("gruvbox")
+        await driver.press("enter")
+        await driver.until(lambda: driver.app.theme == "gruvbox")
+
+    over(tmp_path, "settings", pick)
+    assert Memory().get("theme", str, "") == "gruvbox"
+
+    async def look(driver):
+        return driver.app.theme
+
+    assert session(tmp_path, look) == "gruvbox"
+
+
+def test_readonly_changes_no_setting(tmp_path):
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("--readonly")
+
+    over(tmp_path, "settings", script, readonly=True)
+
+
+# ------------------------------------------------------------------------------------------------ doctor
+
+
+def test_the_doctor_shows_the_bad_first_and_each_mend(tmp_path, monkeypatch):
+    from ftstudio.tui.screens import doctor
+
+    def examine(root, *, write):
+        assert (root, write) == (tmp_path, True)
+        yield Finding(level="ok", subject="torch", says="2.13")
+        yield Finding(level="error", subject="record locks", says="do not work \x1b[2J", mend="Use a local disk.")
+        yield Finding(level="warn", subject="login", says="ends")
+
+    monkeypatch.setattr(doctor, "examine", examine)
+
+    async def script(driver):
+        await driver.until("1 error, 1 warn")
+        rows = [line.split()[1] for line in driver.text.splitlines()[1:4]]
+        assert rows == ["error", "warn", "ok"]
+        await driver.press("home")
+        await driver.until("Use a local disk.")
+        assert "do not work \\x1b[2J" in driver.text
+
+    over(tmp_path, "doctor", script)
+
+
+def test_the_doctor_looks_for_real_and_is_ascii_where_asked(tmp_path):
+    async def script(driver):
+        await driver.until(lambda: "looking" not in driver.text, seconds=60)
+        await driver.until("torch")
+        assert driver.text.isascii()
+
+    over(tmp_path, "doctor", script, ascii=True)
+
+
+def test_edits_of_settings_by_somebody_else_are_not_lost(tmp_path, settings_file):
+    async def script(driver):
+        settings_file("stop_seconds = 5")
+        driver.app.screen.query_one("Lines").put_cursor("probe_seconds")
+        await driver.press("enter")
+        await driver.press(*["backspace"] * 6)
+        await driver.type("9")
+        await driver.press("enter")
+        await driver.until("probe_seconds is written.")
+
+    over(tmp_path, "settings", script)
+    assert (read_settings().stop_seconds, read_settings().probe_seconds) == (5.0, 9.0)
+    edit_settings({"stop_seconds": None})
+    assert read_settings().stop_seconds == 600.0
