@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test faults check bench format clean
+.PHONY: help demo test faults check bench keys format clean
 
 help:
 	@echo "make demo    install into .venv and run projects/quickstart to a sample"
@@ -43,6 +43,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks
+
+# docs/keys.md from the registry of actions.
+keys: $(VENV)/.dev
+	$(BIN)/python -c "from ftstudio.tui.actions import keys_page; print(keys_page(), end='')" > docs/keys.md
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

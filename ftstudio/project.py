@@ -129,9 +129,7 @@ def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
         *outer, key = dotted.split(".")
         place = tables
         for name in outer:
-            if not isinstance(place.get(name), dict):
-                place[name] = {}
-            place = place[name]
+            place = place.setdefault(name, {})
         if value is None:
             place.pop(key, None)
         else:

@@ -331,6 +331,8 @@ def _change(document: Any, keys: Sequence[str], value: Any) -> None:
     place = document
     for key in keys[:-1]:
         if key not in place:
+            if value is None:
+                return
             place[key] = {}
         place = place[key]
     if value is None:

@@ -147,11 +147,9 @@ class Studio(App[None]):
 
     def _take_in(self, seen: Seen) -> None:
         self.found = seen.found
-        screen = self.screen
-        if isinstance(screen, StudioScreen):
+        screen = self.screen if isinstance(self.screen, StudioScreen) else self.screen_stack[0]
+        if isinstance(screen, StudioScreen) and screen.is_mounted:  # one that is being made reads when it is there
             screen.seen(seen)
-        elif isinstance(self.screen_stack[0], StudioScreen):
-            self.screen_stack[0].seen(seen)
 
     # --------------------------------------------------------------------------------------- projects
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ftstudio.options import Field
-from ftstudio.tui.typed import number_text, text_of
+from ftstudio.tui.typed import float_text, text_of
 
 LARGER: Mapping[str, str] = {
     "num_train_epochs": "More learn the data better and take longer, until the model only repeats it.",
@@ -46,7 +46,7 @@ def explained(field: Field) -> str:
     parts = [field.help, LARGER.get(field.name, "")]
     takes = field.type_words[:1].upper() + field.type_words[1:]
     bounds = [
-        f"{words} {number_text(bound)}"
+        f"{words} {float_text(bound)}"
         for words, bound in (("at least", field.ge), ("above", field.gt), ("at most", field.le), ("below", field.lt))
         if bound is not None
     ]

@@ -41,7 +41,7 @@ def toml_of(value: Any, *, ascii_only: bool = False) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return number_text(value)
+        return float_text(value)
     if isinstance(value, str):
         return toml_string(value, ascii_only=ascii_only)
     if isinstance(value, Mapping):
@@ -57,7 +57,7 @@ def toml_string(text: str, *, ascii_only: bool = False) -> str:
     return '"' + "".join(_escaped(sign, ascii_only) for sign in text) + '"'
 
 
-def number_text(value: float) -> str:
+def float_text(value: float) -> str:
     """A float in few characters that mean exactly it: "5e-5", "0.1", "3"."""
     short = f"{value:g}"
     exact = short if float(short) == value else repr(value)

@@ -460,3 +460,62 @@ def test_the_studio_opens_again_on_setup_with_what_was_written(project):
             await driver.until("* masked")
 
     asyncio.run(again())
+
+
+def test_a_list_that_somebody_else_changed_meanwhile_is_not_overwritten(project):
+    theirs = TEXT.replace('["Hello"]', '["Theirs"]')
+
+    async def script(driver):
+        go(driver, "generator.prompts")
+        await driver.press("enter")
+        await driver.until("one item a line")
+        (project / "project.toml").write_text(theirs)
+        await driver.pilot.pause(1.3)
+        await driver.press("x", "ctrl+s")
+        await driver.until("Not written")
+        await driver.press("escape")
+        await driver.until("Theirs")
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == theirs
+
+
+def test_a_key_in_a_form_of_its_own_is_left_to_the_editor(project):
+    odd = TEXT.replace("save_steps = 4", '"a.b" = 4')
+    (project / "project.toml").write_text(odd)
+
+    async def script(driver):
+        await driver.until("'a.b' is not an option")
+        go(driver, "trainer.a.b")
+        await driver.press("d")
+        await driver.until("That is edited in the file")
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == odd
+
+
+def test_a_missing_table_is_added_by_choosing_its_component(project):
+    (project / "project.toml").write_text(TEXT.replace('[tokenizer]\nuse = "fake-bytes"\n', ""))
+
+    async def script(driver):
+        await driver.until("The table [tokenizer] is missing")
+        go(driver, "tokenizer.use")
+        await driver.press("enter")
+        await driver.until("enter take")
+        names = [row.key for row in driver.app.screen.query_one("Lines").rows]
+        await driver.press("home", *["down"] * names.index("fake-bytes"), "enter")
+        await driver.until("it can start")
+
+    at(project, script)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 60), (20, 5)])
+def test_it_opens_at_any_size(project, size):
+    async def script(driver):
+        if size[0] >= 60:
+            assert "fake-model" in driver.text
+            go(driver, "trainer.max_steps")
+            await driver.press("enter")
+            assert "max_steps" in driver.text
+
+    at(project, script, size=size)

@@ -22,8 +22,8 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.log_view import ERRORS, LogView
 from ftstudio.tui.words import short, value
 
-EVENT_ERRORS = re.compile(rb'"kind":"warning"|"state":"(?:failed|interrupted)"|"nan"|"-?inf"')
-PROGRESS = re.compile(rb'"kind":"(?!progress|chunk)')
+EVENT_ERRORS = re.compile(rb'"kind": ?"warning"|"state": ?"(?:failed|interrupted)"|"nan"|"-?inf"')
+PROGRESS = re.compile(rb'"kind": ?"(?!progress|chunk)')
 """What is shown of events.jsonl unless only errors are: all but progress, which the tiles show."""
 
 
@@ -195,6 +195,6 @@ class LogsPane(Pane):
         if self.raw or self.errors:
             self.raw = self.errors = False
             self._open()
-        self._pattern = re.compile(rb'"kind":"metrics","step":%d,' % step)
+        self._pattern = re.compile(rb'"kind": ?"metrics", ?"step": ?%d,' % step)
         self.view.mark = None
         self._search(forward=False)

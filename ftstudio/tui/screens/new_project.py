@@ -32,12 +32,12 @@ PATH = Field(name="data", base="path", kind="path")
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be made. `example` and `data` exclude each other; with neither there are sentences to replace."""
+    """What is to be made: an example copied, or a project on `data` and `model`, where None is the usual one."""
 
     name: str
     data: Path | None = None
-    example: str = ""
-    model: str = "starter"
+    model: str | None = None
+    example: str | None = None
 
 
 class NewProject(ModalScreen[Path | None]):
@@ -210,7 +210,7 @@ class NewProject(ModalScreen[Path | None]):
 
     def _wish(self) -> Wish:
         """What the fields say. Raises InputError when the name is none."""
-        name, data, model = self._value("name"), self._value("data"), self._value("model") or "starter"
+        name, data, model = self._value("name"), self._value("data"), self._value("model") or None
         if not name:
             raise InputError("It needs a name.", "It becomes the name of its folder.")
         _free_name(self.root, name)
@@ -224,8 +224,7 @@ class NewProject(ModalScreen[Path | None]):
         from ftstudio.new import new_project  # noqa: PLC0415 - loads the plugins
 
         try:
-            model = None if wish.example else wish.model
-            made = new_project(self.root, wish.name, data=wish.data, model=model, example=wish.example or None)
+            made = new_project(self.root, wish.name, data=wish.data, model=wish.model, example=wish.example)
         except FtstudioError as error:
             self.post_message(self.Made(None, error))
         else:

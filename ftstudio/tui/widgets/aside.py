@@ -12,7 +12,7 @@ from textual.widgets import Static
 from ftstudio.files import plural
 from ftstudio.tui.look import ASCII_SPARKS, SPARKS, Look
 from ftstudio.tui.since import Since, changes_text
-from ftstudio.tui.typed import number_text
+from ftstudio.tui.typed import float_text
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
@@ -59,7 +59,7 @@ def _meaning(outlook: Outlook, look: Look) -> Text:
 
     text, curve = Text(), outlook.plan.curve if outlook.plan is not None else ()
     lines = outlook_lines(outlook)
-    peak = f"up to {number_text(max(rate for _, rate in curve))}" if curve else ""
+    peak = f"up to {float_text(max(rate for _, rate in curve))}" if curve else ""
     figures = [peak if what == "learning rate" and peak else figure for what, figure, _ in lines]
     width = max(map(len, figures), default=0)
     for (what, _, how), figure in zip(lines, figures, strict=True):

@@ -1,0 +1,142 @@
+"""Logs of any size: opened at once, followed, searched, only their errors; bars collapse, hostile bytes are escaped."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from studio import session
+from test_train import made
+
+from ftstudio.tui.logfile import LogFile
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def test_a_page_from_any_place_is_whole_lines(tmp_path):
+    path = tmp_path / "log"
+
+    @settings(max_examples=200, deadline=None, database=None)
+    @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), max_size=30), st.data())
+    def check(lines, data):
+        content = b"".join(line + b"\n" for line in lines)
+        path.write_bytes(content)
+        log = LogFile(path)
+        at = data.draw(st.integers(0, len(content)))
+        page = log.page(at, 5)
+        starts = [0]
+        for line in lines:
+            starts.append(starts[-1] + len(line) + 1)
+        first = max(s for s in starts if s <= at)
+        wanted = [(s, line) for s, line in zip(starts, lines, strict=False) if s >= first][:5]
+        assert [(line.start, line.data) for line in page] == wanted
+        number = starts.index(first)
+        assert log.back(first, 3) == starts[max(0, number - 3)]
+
+    check()
+
+
+def test_search_finds_what_a_plain_look_would(tmp_path):
+    path = tmp_path / "log"
+    lines = [f"line {i} {'needle' if i % 977 == 5 else 'hay' * (i % 50)}".encode() for i in range(5000)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    log, pattern = LogFile(path), re.compile(rb"needle")
+    places = [m.start() for m in re.finditer(rb"^line \d+ needle", path.read_bytes(), re.MULTILINE)]
+    found, at = [], 0
+    while hit := [x for x in log.search(pattern, at, forward=True) if x is not None]:
+        found.append(hit[0])
+        at = log.page(hit[0], 1)[0].end
+    assert found == places
+    back, at = [], log.size
+    while hit := [x for x in log.search(pattern, at, forward=False) if x is not None]:
+        back.append(hit[0])
+        at = hit[0]
+    assert back == places[::-1]
+
+
+def test_a_bar_that_was_redrawn_is_one_line_with_its_last_state(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"before\n" + b"".join(b"\r%3d %%" % i for i in range(101)) + b"\nafter\n")
+    assert [line.text for line in LogFile(path).page(0, 9)] == ["before", "100 %", "after"]
+    path.write_bytes(b"\r".join(b"%6d of many" % i for i in range(100_000)) + b"\nafter\n")
+    assert [line.text.strip() for line in LogFile(path).page(0, 9)] == ["99999 of many", "after"]
+
+
+def test_a_line_of_many_megabytes_costs_its_beginning(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 30_000_000 + b"\nafter\n")
+    first, second = LogFile(path).page(0, 2)
+    assert len(first.data) == 4096
+    assert (second.start, second.data) == (30_000_001, b"after")
+
+
+def test_events_in_words_and_raw_output(tmp_path, make_project):
+    run = made(make_project())
+    run.console.write_bytes(b"plain words\n\x1b]52;c;eA==\x07 hostile [/bold]\nTraceback of an error\n")
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 30  loss 0.1333")
+        await driver.press("t")
+        await driver.until("plain words")
+        assert "\\x1b]52;c;eA==\\x07 hostile [/bold]" in driver.text
+        await driver.press("e")
+        await driver.until(lambda: "plain words" not in driver.text)
+        assert "Traceback of an error" in driver.text
+
+    session(tmp_path, script)
+
+
+def test_a_step_is_gone_to_and_search_walks_both_ways(tmp_path, make_project):
+    made(make_project(), steps=500)
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 500")
+        await driver.press("slash")
+        await driver.type("loss")
+        await driver.press("enter")
+        view = driver.app.screen.pane.view
+        await driver.until(lambda: view.mark is not None)
+        driver.app.screen.step_at_cursor = 77
+        await driver.press("at")
+        await driver.until("step 77 ")
+        first = view.mark
+        await driver.press("slash")
+        await driver.type("metrics")
+        await driver.press("enter")
+        await driver.until(lambda: view.mark != first)
+        second = view.mark
+        await driver.press("n")
+        await driver.until(lambda: view.mark > second)
+
+    session(tmp_path, script)
+
+
+def test_it_follows_the_end_until_somebody_looks_back(tmp_path, make_project):
+    run = made(make_project(), "running")
+
+    def more(number):
+        with run.events.open("a") as file:
+            file.write(
+                json.dumps({"t": 99.0, "attempt": 1, "kind": "message", "step": None, "text": f"word {number}"}) + "\n"
+            )
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("following")
+        for number in range(60):
+            more(number)
+        await driver.until("word 59")
+        await driver.press("pageup")
+        await driver.until("paused")
+        before = driver.text
+        more(60)
+        await driver.pilot.pause(1.5)
+        assert "word 60" not in driver.text
+        assert before.splitlines()[3] == driver.text.splitlines()[3]
+        await driver.press("f")
+        await driver.until("word 60")
+
+    session(tmp_path, script)

@@ -1,0 +1,164 @@
+"""Train shows a run as it goes: tiles, charts, words; several runs over each other; what waits, and what went wrong."""
+
+import json
+
+import pytest
+from studio import session
+
+from ftstudio.files import state_dir, write_toml
+from ftstudio.project import load
+from ftstudio.runs.record import create_run
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+
+def made(folder, state="finished", steps=30, reason="", loss=lambda step: 4.0 / step, **more):
+    run = create_run(load(folder), ["test"])
+    write_toml(run.state, {"state": state, "reason": reason, "attempt": 1, "host": "gpu03", "boot_id": "b"})
+    lines = []
+    for step in range(1, steps + 1):
+        values = {"loss": loss(step), **{name: value * step for name, value in more.items()}}
+        lines.append({"t": 1.0 + step, "attempt": 1, "kind": "metrics", "step": step, "metrics": values})
+    lines.append(
+        {"t": 90.0, "attempt": 1, "kind": "progress", "step": None, "done": steps, "total": 40, "unit": "step"}
+    )
+    lines.append({"t": 91.0, "attempt": 1, "kind": "warning", "step": None, "text": "a word \x1b[31m of warning"})
+    lines.append({"t": 92.0, "attempt": 1, "kind": "sample", "step": 30, "prompt": "The river", "text": " bends"})
+    run.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+def test_tiles_charts_and_words_of_a_run(tmp_path, make_project):
+    made(make_project(), eval_loss=0.1)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("30/40")
+        await driver.until("eval_loss")
+        assert "loss 0.1333" in driver.text
+        assert "The river" in driver.text
+        assert "bends" in driver.text
+        assert "! a word \\x1b[31m of warning" in driver.text
+        charts = driver.app.screen.pane._charts
+        assert {name for name, chart in charts.items() if chart.display} == {"loss", "eval_loss"}
+
+    session(tmp_path, script)
+
+
+def test_a_run_without_a_metric_says_why(tmp_path, make_project):
+    made(make_project(), "queued", steps=0, reason="Waits for cpu, behind poetry:0007.")
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("Waits for cpu, behind poetry:0007.")
+
+    session(tmp_path, script)
+
+
+def test_a_project_without_a_run_says_the_next_step(tmp_path, make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder, "train")
+        await driver.until("S starts one")
+
+    session(tmp_path, script)
+
+
+def test_a_metric_is_found_by_an_expression_with_a_look_at_each_keystroke(tmp_path, make_project):
+    made(make_project(), grad_norm=2.0, tokens_per_second=9.0)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("grad_norm")
+        await driver.press("slash")
+        await driver.type("tok")
+        await driver.until(lambda: shown(driver) == {"tokens_per_second"})
+        await driver.press("backspace", "backspace", "backspace")
+        await driver.type("[")  # no expression yet: nothing is found, and nothing breaks
+        await driver.until(lambda: shown(driver) == set())
+        await driver.press("backspace", "enter")
+        await driver.until(lambda: "loss" in shown(driver))
+
+    session(tmp_path, script)
+
+
+def shown(driver):
+    return {name for name, chart in driver.app.screen.pane._charts.items() if chart.display}
+
+
+def test_another_run_is_laid_over_and_taken_away(tmp_path, make_project):
+    folder = make_project()
+    made(folder)
+    made(folder, loss=lambda step: 2.0)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        chart = driver.app.screen.pane._charts["loss"]
+        assert len(chart._series) == 1
+        await driver.press("o", "enter")
+        await driver.until(lambda: len(chart._series) == 2)
+        await driver.press("o", "enter")
+        await driver.until(lambda: len(chart._series) == 1)
+
+    session(tmp_path, script)
+
+
+def test_one_cursor_over_all_charts_and_one_chart_alone(tmp_path, make_project):
+    made(make_project(), eval_loss=0.1)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: shown(driver) == {"loss", "eval_loss"})
+        await driver.press("left")
+        charts = driver.app.screen.pane._charts
+        await driver.until(lambda: charts["loss"].view.cursor == charts["eval_loss"].view.cursor == 30)
+        assert driver.app.screen.step_at_cursor == 30
+        await driver.press("escape", "enter")
+        await driver.until(lambda: len(shown(driver)) == 1)
+        await driver.press("enter")
+        await driver.until(lambda: len(shown(driver)) == 2)
+
+    session(tmp_path, script)
+
+
+def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        await driver.press("e")
+        await driver.until((state_dir() / "exports" / "lab-0001-loss.svg").exists)
+        text = (state_dir() / "exports" / "lab-0001-loss.csv").read_text()
+        assert len(text.splitlines()) == 31
+
+    session(tmp_path, script)
+
+
+def test_a_hidden_pane_reads_nothing(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        pane = driver.app.screen.pane
+        await driver.press("4")
+        await driver.until("events.jsonl")
+        assert pane._timer is None
+        assert not pane.display
+
+    session(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 60), (61, 17)])
+def test_it_fits_any_size_in_ascii_too(tmp_path, make_project, size):
+    made(make_project(), eval_loss=0.1)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("loss")
+        return driver.text
+
+    assert session(tmp_path, script, size=size, ascii=True).isascii()

@@ -1,0 +1,28 @@
+"""docs/keys.md says what the registry of actions says, and no two actions of one place share a key."""
+
+from pathlib import Path
+
+from ftstudio.tui.actions import ACTIONS, PLACES, _together, clashes, in_place, keys_page
+
+PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
+
+
+def test_the_page_is_what_the_registry_says():
+    assert PAGE.read_text() == keys_page(), "make keys writes it again"
+
+
+def test_no_two_actions_of_one_place_share_a_key():
+    for place in PLACES:
+        keys = [key for a in in_place(*_together(place)) for key in a.keys.split(",") if key]
+        assert len(keys) == len(set(keys)), place
+
+
+def test_keys_that_terminals_use_themselves_are_left_alone():
+    taken = {f"ctrl+{letter}" for letter in "abhijm["}
+    assert not [a.id for a in ACTIONS if taken & set(a.keys.split(","))]
+
+
+def test_a_clash_and_an_unknown_action_are_sentences():
+    assert clashes({"run.start": "X"}) == ["X means both run.start and run.stop: run.start keeps it."]
+    assert clashes({"run.begin": "f5"}) == ["keymap.run.begin is no action."]
+    assert clashes({"run.start": "f5"}) == []
