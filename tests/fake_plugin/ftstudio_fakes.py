@@ -63,6 +63,11 @@ class TrainerOptions:
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOptions:
     shout: bool = option(False, help="In capitals.")
+    words: int = option(0, help="Count so many words after the text.", ge=0)
+    word_seconds: float = option(0.0, help="Seconds a word.", ge=0, unit="s")
+    deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    tell: bool = option(False, help="Say how often generators were built and closed in this process, and where.")
+    ending: str = option("good", help="How it ends.", choices=("good", "exit", "raise", "garbage"))
 
 
 def write_safetensors(path: Path, values: list[float]) -> None:
@@ -215,17 +220,41 @@ class FakeTrainer:
 
 
 class FakeGenerator:
+    built = closed = 0
+
     def __init__(self, options):
         self.options = options
+        FakeGenerator.built += 1
 
     def generate(self, checkpoint, prompts, run):
+        o = self.options
         for index, prompt in enumerate(prompts):
             text = f" step {checkpoint.step}"
-            yield Chunk(index, text.upper() if self.options.shout else text)
+            if o.tell:
+                text += f" built {self.built} closed {self.closed} on {run.devices[0]} seed {run.seed}"
+            if not isinstance(prompt, str):
+                text += f" after {len(prompt)} turns: {prompt[-1]['content']}"
+            yield Chunk(index, text.upper() if o.shout else text)
+            for word in range(o.words):
+                if run.requests.stop and not o.deaf:
+                    break
+                time.sleep(o.word_seconds)
+                yield Chunk(index, f" {word}")
+            self._misbehave()
             yield Chunk(index, "", done=True, finish_reason="eos")
 
+    def _misbehave(self):
+        match self.options.ending:
+            case "exit":
+                print("the last words of the plugin", flush=True)
+                os._exit(0)
+            case "raise":
+                raise ZeroDivisionError("a bug in the generator")
+            case "garbage":
+                print("\x1b]0;title\x07 garbage " * 1000, flush=True)
+
     def close(self):
-        pass
+        FakeGenerator.closed += 1
 
 
 def data_facts(options, folder):
