@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Event
-from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
+from ftstudio.errors import InputError, InterruptedRunError, PluginError
 from ftstudio.files import cache_dir, explained, lock_holder, open_log, tail_bytes, write_all
 from ftstudio.process.errand import failure
 from ftstudio.project import Project

@@ -52,7 +52,9 @@ class Listing:
     def place(self, row: int, *, order: str = "file", only: str = "all") -> int:
         """Where a row, by its number from 1, stands in that order. Raises ComponentError when it does not."""
         if not 1 <= row <= len(self.lengths):
-            raise ComponentError(f"There is no row {row:,}: the data has {len(self.lengths):,} rows.", "They count from 1.")
+            raise ComponentError(
+                f"There is no row {row:,}: the data has {len(self.lengths):,} rows.", "They count from 1."
+            )
         try:
             return self._order(order, only).index(row - 1)
         except ValueError:

@@ -6,12 +6,13 @@
     {"cancel": 7}                                                                                         -> end it
     {"t": ..., "attempt": 7, "kind": "chunk", ...}                                                        <- events
 
-A request is a job as errands do it (`jobs.py`), one at a time, in order. What comes back are events, whose attempt is the
-number of the request; the last of them is a `result`, or a `state` with the reason why there is none. Models and
+A request is a job as errands do it (`jobs.py`), one at a time, in order. What comes back are events, whose attempt is
+the number of the request; the last of them is a `result`, or a `state` with the reason why there is none. Models and
 tokenised data are kept warm between requests.
 
 It lives no longer than it is wanted: it ends at once when the studio does, which closes REQUESTS; after some minutes
-without a request; and when it holds a GPU that a run computes on or waits for. stdout and stderr are SCRATCH/console.log.
+without a request; and when it holds a GPU that a run computes on or waits for. What plugins print goes into
+SCRATCH/console.log.
 """
 
 from __future__ import annotations
