@@ -15,7 +15,7 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, Prompt
 from ftstudio.errors import ComponentError, FtstudioError
-from ftstudio.process import stages, token_view
+from ftstudio.process import borders, stages, token_view
 from ftstudio.process.data import pick
 from ftstudio.process.listing import clipped
 from ftstudio.process.warm import Warm
@@ -25,6 +25,8 @@ from ftstudio.runs import measured
 from ftstudio.runs.checkpoints import open_checkpoint
 
 DEEP_STEPS = 3
+PREVIEW_ROWS = 10_000
+"""Further rows are read from the loaded table, which knows where they are; a preview reads from the beginning."""
 PAGE_CHARACTERS = 4 << 20
 """A page of rows ends where it holds so many characters: a row may have a megabyte."""
 
@@ -122,14 +124,14 @@ def preview(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm
     offer, source = project.offer("dataset"), project.build("dataset")
     run.phase("loading the data")
     total = None
-    if hasattr(source, "preview"):
+    if hasattr(source, "preview") and first < PREVIEW_ROWS:
         read = partial(_read, source.preview, run, first, first + count)
         found = stages.call(offer, "preview()", read)
         total = first + len(found) if len(found) < count and (found or not first) else None
     else:
-        tables = stages.call(offer, "load()", source.load, run)
-        found = list(islice(tables["train"], first, first + count))
-        total = len(tables["train"])
+        train = borders.check_tables(stages.call(offer, "load()", source.load, run), offer)[0]["train"]
+        total = len(train)
+        found = list(pick(train, range(first, min(total, first + count))))
     page, cut = _page(found, job.get("characters"))
     return {"total": total, "first": first, "rows": page, "cut": cut, "files": measured.data_files(project)}
 

@@ -132,9 +132,14 @@ def settings_of(folder: Path, overrides: Mapping[str, str]) -> list[Setting]:
     values = to_table(part.options)
     found = [Setting("seed", project.head.seed, None, "The seed that all randomness comes from.")]
     return found + [
-        Setting(f"generator.{field.name}", values.get(field.name), field.default, field.help, field.advanced)
+        Setting(f"generator.{field.name}", values.get(field.name), _plain(field.default), field.help, field.advanced)
         for field in describe(type(part.options))
     ]
+
+
+def _plain(value: Any) -> Any:
+    """A default as TOML gives values back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def first_prompt(folder: Path) -> Prompt | None:

@@ -63,6 +63,7 @@ class TrainerOptions:
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOptions:
     shout: bool = option(False, help="In capitals.")
+    say: str = option("", help="A text to say before anything else.")
     words: int = option(0, help="Count so many words after the text.", ge=0)
     word_seconds: float = option(0.0, help="Seconds a word.", ge=0, unit="s")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
@@ -139,12 +140,16 @@ class FakeTokenizer:
             "tokens": tokens,
             "trained_tokens": tokens,
         }
-        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts)
+        limit = self.options.max_length or 1 << 30
+        lengths = [len(row["text"].encode()) for row in data["train"]]
+        cut = {index: length - limit for index, length in enumerate(lengths) if length > limit}
+        counts |= {"truncated_rows": len(cut), "truncated_tokens": sum(cut.values())}
+        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts, cut)
 
     def _table(self, table):
         rows = []
         for row in table:
-            ids = list(row["text"].encode())
+            ids = list(row["text"].encode())[: self.options.max_length]
             rows.append({"input_ids": ids, "labels": [-100] * len(ids) if self.options.masked else ids})
         return Rows(["input_ids", "labels"], rows)
 
@@ -229,7 +234,7 @@ class FakeGenerator:
     def generate(self, checkpoint, prompts, run):
         o = self.options
         for index, prompt in enumerate(prompts):
-            text = f" step {checkpoint.step}"
+            text = f"{o.say} step {checkpoint.step}"
             if o.tell:
                 text += f" built {self.built} closed {self.closed} on {run.devices[0]} seed {run.seed}"
             if not isinstance(prompt, str):

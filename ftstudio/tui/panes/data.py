@@ -19,6 +19,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -29,6 +30,7 @@ from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.panes.data_words import about, figures, line
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.row_view import RowView
@@ -64,12 +66,13 @@ class DataPane(Pane):
     """A list of rows, and the row under the cursor."""
 
     DEFAULT_CSS = """
+    DataPane #about, DataPane #figures { height: 1; }
     DataPane #figures { color: $text-muted; }
-    DataPane Static { height: auto; }
+    DataPane #nothing { height: 1fr; display: none; }
     DataPane #body { layout: vertical; }
-    .wide DataPane #body { layout: horizontal; }
-    .wide DataPane Lines { width: 2fr; height: 1fr; }
-    .wide DataPane RowView { width: 3fr; }
+    DataPane.two #body { layout: horizontal; }
+    DataPane.two Lines { width: 2fr; }
+    DataPane.two RowView { width: 3fr; border-top: none; border-left: vkey $panel; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("data")]
 
@@ -81,7 +84,9 @@ class DataPane(Pane):
             self.words = words
 
     class Paged(Message):
-        """A page of a list. `where` says how it goes with what is here: "new", "before" or "after"."""
+        """A page of a list. `where` says how it goes with what is here: in its place ("new"), "before", "after", or
+        in its place only if it is of the same kind ("loaded").
+        """
 
         def __init__(self, view: View, result: Mapping[str, Any], where: str = "new", row: int | None = None) -> None:
             super().__init__()
@@ -145,6 +150,11 @@ class DataPane(Pane):
         self.changed = True
         self.draw()
 
+    def on_resize(self, event: Resize) -> None:
+        """The row beside the list where there is room."""
+        self.set_class(event.size.width >= WIDE, "two")
+        self.draw()
+
     # ------------------------------------------------------------------------------------- asking
 
     @work(thread=True, exclusive=True, group="data load")
@@ -159,9 +169,9 @@ class DataPane(Pane):
                 return
             view = View()
             self.post_message(self.Told("loading the data"))
-            self.post_message(self.Paged(view, self._ask(project, _page_of(view, 0))))
+            self.post_message(self.Paged(view, self._ask(project, _page_of(view, 0)), "loaded"))
             view = View(mode="tokens")
-            self.post_message(self.Paged(view, self._ask(project, {**_page_of(view, 0), "again": again})))
+            self.post_message(self.Paged(view, self._ask(project, {**_page_of(view, 0), "again": again}), "loaded"))
             self.loaded = key
             self.post_message(self.Told(""))
         except InterruptedRunError:
@@ -241,16 +251,8 @@ class DataPane(Pane):
         self.files, self.changed = [tuple(f) for f in result["files"]], False
         self.query_one("#body").display = True
         self.query_one("#nothing").display = False
-        if (
-            view.mode == "tokens"
-            and self.view.mode == "text"
-            and self.view.lines
-            and message.where == "new"
-            and not (view is self.view or message.row)
-        ):
-            self.draw()
-            return  # the tokens are known now; the person looks at the text until they turn
-        self._take(view, came, result, message.where)
+        if message.where != "loaded" or view.mode == self.view.mode or not self.view.lines:
+            self._take(view, came, result, message.where)
         self.draw()
         if message.row is not None:
             self.query_one(Lines).put_cursor(message.row)
@@ -260,7 +262,7 @@ class DataPane(Pane):
             view.lines = view.lines + came
         elif where == "before" and view is self.view:
             view.lines, view.first = came + view.lines, int(result["first"])
-        elif where == "new":
+        elif where in {"new", "loaded"}:
             self.view = view
             view.lines, view.first = came, int(result["first"])
         view.total = result["shown"] if view.mode == "tokens" else result["total"]
@@ -299,10 +301,12 @@ class DataPane(Pane):
         )
         said = Text("")
         if self.summary is not None:
-            said = figures(self.summary, look)
+            said = figures(self.summary, self.size.width, look)
         if self.changed:
             said = Text(" The data changed on disk: u loads it again.", "yellow")
-        self.query_one("#figures", Static).update(said)
+        figured = self.query_one("#figures", Static)
+        figured.update(said)
+        figured.display = bool(said.plain)
         rows = [Row(shown["row"], line(shown, view.mode, look)) for shown in view.lines]
         self.query_one(Lines).set_rows(rows)
 
@@ -434,7 +438,8 @@ def _said(error: FtstudioError, lines: Callable[..., Text]) -> Text:
     if isinstance(error, ProblemsError):
         for problem in error.problems:
             if problem.level == "error":
-                text.append_text(lines(f" {problem.table}: {problem.message} {problem.fix}\n"))
+                place = f"[{problem.table}] " if problem.table else ""
+                text.append_text(lines(f" {place}{problem.message} {problem.fix}\n"))
         return text.append("\n 1  Setup shows where.", "dim")
     text.append_text(lines(f" {error.message}\n", "bold"))
     if error.hint:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -12,7 +12,6 @@ from ftstudio.files import plural
 from ftstudio.tui.look import Look
 
 HEAD = 300
-BARS = 32
 
 
 def about(mode: str, order: str, only: str, first: int, shown: int, total: int | None, words: str, look: Look) -> Text:
@@ -30,10 +29,10 @@ def about(mode: str, order: str, only: str, first: int, shown: int, total: int |
     return text
 
 
-def figures(summary: Mapping[str, Any], look: Look) -> Text:
-    """How long the rows are, what share is trained, what was cut."""
+def figures(summary: Mapping[str, Any], width: int, look: Look) -> Text:
+    """How long the rows are, what share is trained, what was cut, in `width` columns."""
     lengths, counts = summary["lengths"], summary["counts"]
-    bars = look.spark([float(n) for n in lengths["histogram"]], BARS)
+    bars = look.spark(_gathered(lengths["histogram"], 32 if width >= 100 else 12), 32)
     text = Text(" ", no_wrap=True, end="")
     if bars:
         text.append("lengths ").append(bars, "bold").append("  ")
@@ -47,6 +46,12 @@ def figures(summary: Mapping[str, Any], look: Look) -> Text:
     else:
         text.append("  nothing cut")
     return text
+
+
+def _gathered(histogram: Sequence[int], bars: int) -> list[float]:
+    """A histogram in at most so many bars."""
+    together = -(-len(histogram) // bars)
+    return [float(sum(histogram[i : i + together])) for i in range(0, len(histogram), together)]
 
 
 def line(shown: Mapping[str, Any], mode: str, look: Look) -> Text:

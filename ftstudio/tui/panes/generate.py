@@ -200,6 +200,8 @@ class GeneratePane(Pane):
                 shown = look.plain(f"{setting.name} {_value(setting.value)}", "bold" if changed else "")
                 text.append_text(shown).append("  ")
         kind = "a conversation" if self.talks else "this model continues text"
+        if text.cell_len + len(kind) + 1 > self.size.width:
+            kind = kind.removeprefix("this model ")
         text.truncate(max(10, self.size.width - len(kind) - 2))
         text.pad_right(max(0, self.size.width - len(kind) - 1 - text.cell_len))
         self.query_one("#options", Static).update(text.append(kind if self.sources else "", "italic"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
 SHOWN_CHARACTERS = 50_000
-ENDS = {"eos": "it ended", "length": "as long as it may be", "stop": "stopped"}
+ENDS = {"eos": "ended by itself", "length": "reached its length", "stop": "stopped"}
 
 
 class Scroll(VerticalScroll, can_focus=True):

@@ -25,8 +25,7 @@ class RowView(VerticalScroll, can_focus=True):
     """Scrolls when it has the focus."""
 
     DEFAULT_CSS = """
-    RowView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; border-top: solid $panel; }
-    .wide RowView { border-top: none; border-left: vkey $panel; }
+    RowView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; border-top: solid $panel; }
     """
 
     def __init__(self) -> None:
@@ -40,6 +39,11 @@ class RowView(VerticalScroll, can_focus=True):
         """One text."""
         yield Static("", markup=False)
 
+    def on_mount(self) -> None:
+        """A line above that any terminal has."""
+        if cast("Studio", self.app).look.ascii:
+            self.styles.border_top = ("ascii", "grey")
+
     def show_row(self, number: int, row: Mapping[str, Any], cut: Mapping[str, int]) -> None:
         """Show a source's row. `cut`: column -> the true length of a text of which only the beginning came."""
         look = cast("Studio", self.app).look
@@ -48,13 +52,12 @@ class RowView(VerticalScroll, can_focus=True):
             if len(row) > 1 or not isinstance(value, str):
                 text.append_text(look.lines(f"{column}\n", "bold"))
             text.append_text(_value(value, look.lines)).append("\n")
-            if column in cut:
-                text.append(f"the first {len(value):,} of {cut[column]:,} characters\n", "dim")
-        self._show(number, "", text)
+        said = [f"the first {len(row[column]):,} of {length:,} characters" for column, length in cut.items()]
+        self._show(number, ", ".join(said), text)
 
     def show_tokens(self, view: Mapping[str, Any]) -> None:
         """Show the token view of a row."""
-        self._view, self._width = view, self.content_size.width
+        self._view, self._width = view, self.scrollable_content_region.width
         said = f"{plural(view['tokens'], 'token')}, {view['trained_tokens']:,} trained"
         said += f", {view['cut']:,} cut" if view["cut"] else ""
         self._show(int(view["row"]), said, self._rails(view))
@@ -87,7 +90,7 @@ class RowView(VerticalScroll, can_focus=True):
 
     def on_resize(self) -> None:
         """Tokens are wrapped anew where the width is another."""
-        if self._view is not None and self.content_size.width != self._width:
+        if self._view is not None and self.scrollable_content_region.width != self._width:
             self.show_tokens(self._view)
 
     def explain(self) -> str:
