@@ -25,7 +25,8 @@ class RowView(VerticalScroll, can_focus=True):
     """Scrolls when it has the focus."""
 
     DEFAULT_CSS = """
-    RowView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable; border-top: solid $panel; }
+    RowView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+              border-top: solid $panel; }
     """
 
     def __init__(self) -> None:
