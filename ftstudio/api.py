@@ -29,6 +29,7 @@ from ftstudio.errors import ComponentError, ContractError, OptionError, Problem,
 
 __all__ = [
     "KINDS",
+    "MAX_CUT",
     "SHAPES",
     "Checkpoint",
     "Chunk",
@@ -376,6 +377,8 @@ class Encoded:
     Rows of `train` and `validation` hold `input_ids` and `labels`, equally long lists of ints without padding;
     a label of -100 is not trained on. `tokenizer` is a folder that `AutoTokenizer` opens. `counts` reports what
     happened: documents, rows, tokens, trained_tokens, truncated_rows, truncated_tokens, and what else is known.
+    `cut` says of rows of `train`, by index from 0, how many tokens were left out behind their end; of the first
+    `MAX_CUT` such rows, since it is there to be looked at.
     """
 
     train: Table
@@ -385,6 +388,11 @@ class Encoded:
     pad_token_id: int
     shape: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[int, int] = field(default_factory=dict)
+
+
+MAX_CUT = 100_000
+"""Rows of which `Encoded.cut` says that they lost their end."""
 
 
 @dataclass(frozen=True)
@@ -567,7 +575,12 @@ class Trainer(Protocol):
 
 
 class Generator(Protocol):
-    """Built as `target(options)`; one instance a checkpoint, kept warm."""
+    """Built as `target(options)`; one instance a checkpoint, kept warm. It may also offer one method that the core uses
+    when it is there:
+
+    `change(options) -> None`: go on with other options. Without it another instance is built, which loads the model
+    again.
+    """
 
     def generate(self, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: Run) -> Iterator[Chunk]:
         """Continue each prompt, in pieces as they come; the last piece of each sequence has `done=True`."""

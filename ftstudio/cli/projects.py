@@ -19,7 +19,7 @@ from ftstudio.finding import default_root, project_folder
 from ftstudio.new import new_project
 from ftstudio.process.devices import choose_device
 from ftstudio.process.errand import run_errand
-from ftstudio.process.token_view import lines, summary
+from ftstudio.process.token_view import LEGEND, lines, summary
 from ftstudio.project import Project, load
 from ftstudio.runs import measured
 from ftstudio.runs.find import find_run, names_run
@@ -176,7 +176,7 @@ def _show_tokens(report: dict[str, Any]) -> None:
         output.data(f"row {shown['row']} of {report['rows']:,}   {report['shape']}   {counted}")
         for line in lines(shown, output.width() - 2):
             output.data(f"  {line}")
-    output.data("= trained   . masked   | token boundary")
+    output.data(LEGEND)
     output.data(summary(report["counts"]))
 
 

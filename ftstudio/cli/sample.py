@@ -12,13 +12,13 @@ from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import quote, read_toml, safe_text
+from ftstudio.files import quote, safe_text
 from ftstudio.finding import FILE, default_root, project_folder
 from ftstudio.process.errand import run_errand
 from ftstudio.project import Project, load
-from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.models import model_of, models_of, shape_of_run
 from ftstudio.runs.record import frozen_project
 
 
@@ -46,7 +46,7 @@ def sample(
         raise InputError("There is no prompt.", "Write --prompt TEXT, or prompts = [...] in [generator].")
     job: dict[str, Any] = {"kind": "sample", "prompts": wanted, "base": base}
     if run is not None:
-        job |= {"checkpoint": str(_folder(run, checkpoint)), "shape": _shape(run)}
+        job |= {"checkpoint": str(model_of(run, checkpoint).folder), "shape": shape_of_run(run)}
     elif not base:
         raise InputError(f"{quote(path)} has no run with a model yet.", "Run it first, or sample --base.")
     stream = _Stream(wanted, quiet=as_json)
@@ -64,34 +64,10 @@ def _meant(path: str, overrides: tuple[str, ...]) -> tuple[RunFolder | None, Pro
     else:
         folder = project_folder(path)
         project = load(folder, overrides)
-        with_model = [r for r in list_runs(folder.resolve()) if r.final.is_dir() or list_checkpoints(r.checkpoints)]
+        with_model = [r for r in list_runs(folder.resolve()) if models_of(r)]
         run = with_model[-1] if with_model else None
     project.require()
     return run, project
-
-
-def _folder(run: RunFolder, step: int | None) -> Path:
-    committed = list_checkpoints(run.checkpoints)
-    if step is None:
-        if run.final.is_dir():
-            return run.final
-        if committed:
-            return committed[-1]
-        raise InputError(
-            f"{run.title} has no model yet: neither final/ nor a checkpoint.", "Wait for its first checkpoint."
-        )
-    for folder in committed:
-        if int(folder.name) == step:
-            return folder
-    steps = ", ".join(str(int(p.name)) for p in committed)
-    raise InputError(f"{run.title} has no checkpoint {step}.", f"It has: {steps}." if steps else "It has none.")
-
-
-def _shape(run: RunFolder) -> str:
-    try:
-        return str(read_toml(run.inputs)["data"]["shape"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "text"
 
 
 class _Stream:

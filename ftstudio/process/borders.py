@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
-from ftstudio.api import SHAPES, Checkpoint, ComponentError, Encoded, ModelRef, Table, shape_of
+from ftstudio.api import SHAPES, Checkpoint, Chunk, ComponentError, Encoded, ModelRef, Table, shape_of
 from ftstudio.errors import ContractError
 from ftstudio.files import quote
 from ftstudio.plugins import Offer
@@ -92,6 +92,15 @@ def check_checkpoint(checkpoint: Any, offer: Offer) -> Checkpoint:
     if not checkpoint.path.is_dir():
         raise ContractError(f"{offer.title}: train() returned {quote(checkpoint.path, 200)}, which does not exist.")
     return checkpoint
+
+
+def check_chunk(chunk: Any, prompts: int, offer: Offer) -> Chunk:
+    """A piece of text for one of so many prompts."""
+    if not isinstance(chunk, Chunk) or not isinstance(chunk.text, str):
+        raise _wrong(offer, "generate", chunk, "pieces that are a Chunk")
+    if chunk.index not in range(prompts):
+        raise ContractError(f"{offer.title}: generate() gave a piece for prompt {chunk.index} of {prompts}.")
+    return chunk
 
 
 def _wrong(offer: Offer, method: str, found: Any, expected: str) -> ContractError:

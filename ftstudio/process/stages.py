@@ -12,11 +12,11 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt
+from ftstudio.api import Checkpoint, Chunk, ComponentError, ModelRef, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
 from ftstudio.files import is_disk_full, read_toml, write_toml
 from ftstudio.plugins import Offer
@@ -62,6 +62,18 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
 
 def prepare(project: Project, run: WorkerRun) -> Prepared:
     """Fetch the model, load and choose the rows, tokenise them; write down what they were."""
+    prepared = tokenise(project, run)
+    inputs = _inputs(prepared, run)
+    if run.info.attempt > 1:
+        compare_inputs(run, inputs, exact=project.offer("trainer").component.exact_resume)
+    elif run.lineage.get("data") not in {None, inputs["data"]["fingerprint"]}:
+        run.warn(f"The data are not those that {run.lineage.get('run')} was trained on.")
+    write_toml(run.folder.inputs, inputs)
+    return prepared
+
+
+def tokenise(project: Project, run: WorkerRun) -> Prepared:
+    """Fetch the model, load and choose the rows, tokenise them."""
     sources, tokenizers, trainers = project.offer("dataset"), project.offer("tokenizer"), project.offer("trainer")
     model = base_model(project, run)
 
@@ -84,15 +96,8 @@ def prepare(project: Project, run: WorkerRun) -> Prepared:
     run.tokenizer, run.model, run.shape = encoded.tokenizer, model, encoded.shape
     run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)
     run.trainer_title = trainers.title
-    prepared = Prepared(model, encoded, chosen, str(fingerprint))
-    inputs = _inputs(prepared, run)
-    if run.info.attempt > 1:
-        compare_inputs(run, inputs, exact=trainers.component.exact_resume)
-    elif run.lineage.get("data") not in {None, inputs["data"]["fingerprint"]}:
-        run.warn(f"The data are not those that {run.lineage.get('run')} was trained on.")
-    write_toml(run.folder.inputs, inputs)
     measured.keep(project, encoded)
-    return prepared
+    return Prepared(model, encoded, chosen, str(fingerprint))
 
 
 def base_model(project: Project, run: WorkerRun) -> ModelRef:
@@ -143,16 +148,24 @@ def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: W
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
-    offer = project.offer("generator")
     generator = project.build("generator")
     texts: list[dict[int, str]] = [{} for _ in prompts]
     try:
-        for chunk in call(offer, "generate()", generator.generate, checkpoint, prompts, run):
+        for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
             sequences = texts[chunk.index]
             sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
     finally:
         generator.close()
     return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
+
+
+def chunks(
+    offer: Offer, generator: Any, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun
+) -> Iterator[Chunk]:
+    """The pieces that a generator gives, each checked. Raises ContractError for what is none."""
+    pieces = iter(call(offer, "generate()", generator.generate, checkpoint, prompts, run))
+    while (chunk := call(offer, "generate()", next, pieces, None)) is not None:
+        yield borders.check_chunk(chunk, len(prompts), offer)
 
 
 def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) -> None:

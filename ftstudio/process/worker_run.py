@@ -105,9 +105,12 @@ class WorkerRun:
         self.keep = 2
         self._disk_error: OSError | None = None
         self._secrets = secrets
-        self._events = EventWriter(folder.events, attempt, self._redact)
+        self._events = self._open_events()
         self._progressed = 0.0
         self.cache.mkdir(parents=True, exist_ok=True)
+
+    def _open_events(self) -> EventWriter:
+        return EventWriter(self.folder.events, self.info.attempt, self._redact)
 
     def _redact(self, line: str) -> str:
         for name, value in self._secrets.items():

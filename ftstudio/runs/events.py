@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from ftstudio.api import Event
 from ftstudio.files import LineAppender
@@ -34,12 +34,24 @@ __all__ = [
 KINDS = ("phase", "progress", "metrics", "message", "sample", "checkpoint", "warning", "state")
 
 
-class EventWriter:
-    """Appends events to events.jsonl. One at a time writes: the worker, and the supervisor once it is gone."""
+class Lines(Protocol):
+    """Where lines are appended: a file, or a pipe."""
 
-    def __init__(self, path: Path, attempt: int, redact: Callable[[str], str] = lambda text: text) -> None:
+    def append(self, line: str) -> None:
+        """Append one line (without its newline). Raises OSError."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class EventWriter:
+    """Appends events to events.jsonl, or to a pipe. One at a time writes: the worker, and the supervisor once it is
+    gone.
+    """
+
+    def __init__(self, to: Path | Lines, attempt: int, redact: Callable[[str], str] = lambda text: text) -> None:
         self.attempt = attempt
-        self._lines = LineAppender(path)
+        self._lines = LineAppender(to) if isinstance(to, Path) else to
         self._redact = redact
 
     def write(self, kind: str, step: int | None = None, **data: Any) -> None:

@@ -55,6 +55,17 @@ def recall(project: Project, device: str) -> Facts:
     return Facts(**known, measured=frozenset(known))
 
 
+def data_key(project: Project) -> str:
+    """A name for the tokenised data of a project: another one as soon as a setting or a data file is another."""
+    return _path(project, "data").stem
+
+
+def data_files(project: Project) -> list[tuple[str, int, int]]:
+    """Path, size and time (ns) of the files that the dataset's path options name."""
+    part = project.parts["dataset"]
+    return [] if part.options is None else list(_files(project.folder, part.options))
+
+
 def _merge(path: Path, values: Mapping[str, Any]) -> None:
     with contextlib.suppress(OSError, ValueError):  # a cache: the next plan only knows less
         path.parent.mkdir(parents=True, exist_ok=True)

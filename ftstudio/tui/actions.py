@@ -276,6 +276,25 @@ ACTIONS: tuple[Action, ...] = (
         writes=True,
     ),
     _a("doctor.again", "r", "look again", "Look at everything again.", "doctor"),
+    _a("data.tokens", "t", "tokens", "Turn between the rows as text and as the tokens that are trained on.", "data"),
+    _a("data.next", "n", "next", "The next row.", "data"),
+    _a("data.previous", "p", "previous", "The row before.", "data", line=False),
+    _a("data.goto", "number_sign", "go to", "Go to a row by its number.", "data"),
+    _a("data.longest", "l", "longest", "The longest rows first, or in the order of the file again.", "data"),
+    _a("data.cut", "x", "only cut", "Only rows that lost their end, or all again.", "data"),
+    _a("data.again", "u", "update", "Load the data again, when it changed on disk.", "data", line=False),
+    _a(
+        "generate.prompt",
+        "enter",
+        "prompt",
+        "Go into the prompt; there Enter generates, Esc cancels or leaves.",
+        "generate",
+    ),
+    _a("generate.again", "g", "generate", "Generate from the prompt again.", "generate"),
+    _a("generate.first", "m", "model", "Choose the first model: before fine-tuning, or any checkpoint.", "generate"),
+    _a("generate.second", "b", "beside", "Choose the model that stands beside it, or none.", "generate"),
+    _a("generate.options", "o", "options", "Change temperature, length, seed ... for this once.", "generate"),
+    _a("generate.new", "n", "new talk", "Begin another conversation.", "generate", line=False),
 )
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App
@@ -30,6 +30,9 @@ from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.watch import Found, Seen, Watcher
 from ftstudio.tui.widgets.scroll_bars import PlainBars
+
+if TYPE_CHECKING:
+    from ftstudio.process.bench import Bench
 
 LOOK_SECONDS = 1.0
 
@@ -103,6 +106,7 @@ class Studio(App[None]):
         self.animation_level = "none"
         self.over_ssh = "SSH_CONNECTION" in os.environ
         self._keymap_problems: list[str] = []
+        self._benches: dict[str, Bench] = {}
 
     # ------------------------------------------------------------------------------------------- life
 
@@ -171,6 +175,17 @@ class Studio(App[None]):
         """Show Home."""
         self.memory.showed(None)
         self.switch_mode("home")
+
+    def bench(self, purpose: str) -> Bench:
+        """The workbench for "data" or "generate": one each, so that tokenising is in nobody's way. For any thread."""
+        from ftstudio.process.bench import Bench  # noqa: PLC0415 - Home paints before it is needed
+
+        return self._benches.setdefault(purpose, Bench())
+
+    def on_unmount(self) -> None:
+        """End what lives for this studio alone."""
+        for bench in self._benches.values():
+            bench.close()
 
     # ----------------------------------------------------------------------------------------- saying
 

@@ -34,6 +34,7 @@ class Loaded:
     model: PreTrainedModel
     tokenizer: Any
     device: str
+    dtype: str
 
     @property
     def ends(self) -> frozenset[int]:
@@ -74,6 +75,10 @@ class Sample:
                 continue
             yield from self._continue(loaded, index, ids, limit, run)
 
+    def change(self, options: SampleOptions) -> None:
+        """Go on with other options; the model is loaded again only for another dtype."""
+        self.options = options
+
     def close(self) -> None:
         """Let go of the model."""
         self.loaded = self.checkpoint = None
@@ -84,17 +89,17 @@ class Sample:
 
     def _load(self, checkpoint: Checkpoint, run: Run) -> Loaded:
         device = run.devices[0]
-        if self.loaded is not None and self.checkpoint == checkpoint and self.loaded.device == device:
-            return self.loaded
+        wanted, held = self.options.dtype, self.loaded
+        if held is not None and self.checkpoint == checkpoint and (held.device, held.dtype) == (device, wanted):
+            return held
         self.close()
         run.phase("loading the model")
-        wanted = self.options.dtype
         gpu = torch.device(device).type != "cpu"
         bf16 = wanted == "bfloat16" or (wanted == "auto" and gpu and has_bf16(device))
         tokenizer = load_tokenizer(checkpoint.tokenizer or checkpoint.path)
         model = load_model(checkpoint, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
         align_special_tokens(model, tokenizer)
-        self.loaded, self.checkpoint = Loaded(model.eval(), tokenizer, device), checkpoint
+        self.loaded, self.checkpoint = Loaded(model.eval(), tokenizer, device, wanted), checkpoint
         return self.loaded
 
     def _encode(self, loaded: Loaded, prompt: Prompt, index: int, shape: str, run: Run) -> list[int]:

@@ -55,6 +55,7 @@ def encode(data: Mapping[str, Table], tokenizer: Any, options: CommonOptions, mo
         pad_token_id=int(tokenizer.pad_token_id),
         shape=shape,
         counts=counts,
+        cut=found["train"][2],
     )
 
 
@@ -100,13 +101,14 @@ def _limit(options: CommonOptions, model: ModelRef, config: Mapping[str, Any]) -
 
 def _encode_table(
     name: str, table: Table, encoder: RowEncoder, key: str, run: Run
-) -> tuple[datasets.Dataset, dict[str, int]]:
+) -> tuple[datasets.Dataset, dict[str, int], dict[int, int]]:
     """The rows of a table from the cache, or written there first; what there is to warn of is said each time."""
 
     def make(folder: Path) -> None:
         with parallel():
             _write(table, encoder, folder / "rows.arrow", run)
         (folder / "counts.json").write_text(json.dumps(encoder.counts), "utf-8")
+        (folder / "cut.json").write_text(json.dumps(list(encoder.cut.items())), "utf-8")
 
     folder = made(run.cache / "tokens" / key_of(key, content_hash(table)), make)
     counts: dict[str, int] = json.loads((folder / "counts.json").read_text("utf-8"))
@@ -117,7 +119,8 @@ def _encode_table(
             f"No row of {name} is left that has a token to train on.",
             "Give a larger max_length." if counts.get("untrained_rows") else "Look at the data: its texts are empty.",
         )
-    return datasets.Dataset.from_file(str(folder / "rows.arrow")), counts
+    cut = dict(json.loads((folder / "cut.json").read_text("utf-8")))
+    return datasets.Dataset.from_file(str(folder / "rows.arrow")), counts, cut
 
 
 def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:

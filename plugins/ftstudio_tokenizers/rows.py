@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ftstudio.api import ComponentError
+from ftstudio.api import MAX_CUT, ComponentError
 from ftstudio_kit.chat import encode_conversations, end_ids, without_end
 from ftstudio_tokenizers.options import CommonOptions
 
@@ -30,7 +30,8 @@ class RowEncoder:
 
     `counts` holds documents, rows, tokens, trained_tokens (labels that are not -100), longest, truncated_rows,
     truncated_tokens, empty_rows (no token: left out), untrained_rows (cut before their first trained token: left
-    out), split_prompts (the prompt's ids are not the first ids of prompt and completion).
+    out), split_prompts (the prompt's ids are not the first ids of prompt and completion). `cut` holds of the first
+    `MAX_CUT` rows that lost their end how many tokens they lost, by the row's index.
     """
 
     def __init__(self, tokenizer: Any, options: CommonOptions, limit: int, shape: str) -> None:
@@ -38,6 +39,7 @@ class RowEncoder:
         self.eos = tokenizer.eos_token_id if options.add_eos else None
         self.ends = end_ids(tokenizer)
         self.counts: Counter[str] = Counter()
+        self.cut: dict[int, int] = {}
 
     def encode(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
         """Rows of one batch of columns, in order. Raises ComponentError when a template refuses a conversation."""
@@ -74,7 +76,7 @@ class RowEncoder:
         A rest of a single token would have nothing to predict, so the row before gives it one of its own.
         """
         held = np.empty(0, np.int32)
-        rows = 0
+        rows, lost = 0, self.counts["truncated_tokens"]
         for ids in self._ended(pieces):
             held = np.concatenate([held, np.asarray(ids, np.int32)]) if len(held) else np.asarray(ids, np.int32)
             while len(held) > self.limit + 1:
@@ -86,6 +88,7 @@ class RowEncoder:
                 self.counts["truncated_tokens"] += len(held)
                 held = held[:0]
         yield from self._rest(held, rows)
+        self._note_cut(self.counts["truncated_tokens"] - lost)
 
     def _rest(self, held: Ids, rows: int) -> Iterator[Ids]:
         if rows and self.options.truncation:
@@ -168,6 +171,12 @@ class RowEncoder:
             self.counts["untrained_rows"] += 1
             return
         yield row, np.where(kept, row, np.int32(IGNORE))
+        self._note_cut(over)
+
+    def _note_cut(self, tokens: int) -> None:
+        """The last row lost so many tokens."""
+        if tokens > 0 and len(self.cut) < MAX_CUT:
+            self.cut[self.counts["rows"] - 1] = tokens
 
     def _ids(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
         """Ids of texts, on all cores, without an end of text that the tokenizer may append itself.

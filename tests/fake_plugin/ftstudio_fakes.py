@@ -63,6 +63,12 @@ class TrainerOptions:
 @dataclass(frozen=True, kw_only=True)
 class GeneratorOptions:
     shout: bool = option(False, help="In capitals.")
+    say: str = option("", help="A text to say before anything else.")
+    words: int = option(0, help="Count so many words after the text.", ge=0)
+    word_seconds: float = option(0.0, help="Seconds a word.", ge=0, unit="s")
+    deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    tell: bool = option(False, help="Say how often generators were built and closed in this process, and where.")
+    ending: str = option("good", help="How it ends.", choices=("good", "exit", "raise", "garbage"))
 
 
 def write_safetensors(path: Path, values: list[float]) -> None:
@@ -134,12 +140,16 @@ class FakeTokenizer:
             "tokens": tokens,
             "trained_tokens": tokens,
         }
-        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts)
+        limit = self.options.max_length or 1 << 30
+        lengths = [len(row["text"].encode()) for row in data["train"]]
+        cut = {index: length - limit for index, length in enumerate(lengths) if length > limit}
+        counts |= {"truncated_rows": len(cut), "truncated_tokens": sum(cut.values())}
+        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts, cut)
 
     def _table(self, table):
         rows = []
         for row in table:
-            ids = list(row["text"].encode())
+            ids = list(row["text"].encode())[: self.options.max_length]
             rows.append({"input_ids": ids, "labels": [-100] * len(ids) if self.options.masked else ids})
         return Rows(["input_ids", "labels"], rows)
 
@@ -215,17 +225,41 @@ class FakeTrainer:
 
 
 class FakeGenerator:
+    built = closed = 0
+
     def __init__(self, options):
         self.options = options
+        FakeGenerator.built += 1
 
     def generate(self, checkpoint, prompts, run):
+        o = self.options
         for index, prompt in enumerate(prompts):
-            text = f" step {checkpoint.step}"
-            yield Chunk(index, text.upper() if self.options.shout else text)
+            text = f"{o.say} step {checkpoint.step}"
+            if o.tell:
+                text += f" built {self.built} closed {self.closed} on {run.devices[0]} seed {run.seed}"
+            if not isinstance(prompt, str):
+                text += f" after {len(prompt)} turns: {prompt[-1]['content']}"
+            yield Chunk(index, text.upper() if o.shout else text)
+            for word in range(o.words):
+                if run.requests.stop and not o.deaf:
+                    break
+                time.sleep(o.word_seconds)
+                yield Chunk(index, f" {word}")
+            self._misbehave()
             yield Chunk(index, "", done=True, finish_reason="eos")
 
+    def _misbehave(self):
+        match self.options.ending:
+            case "exit":
+                print("the last words of the plugin", flush=True)
+                os._exit(0)
+            case "raise":
+                raise ZeroDivisionError("a bug in the generator")
+            case "garbage":
+                print("\x1b]0;title\x07 garbage " * 1000, flush=True)
+
     def close(self):
-        pass
+        FakeGenerator.closed += 1
 
 
 def data_facts(options, folder):

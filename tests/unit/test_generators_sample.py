@@ -139,6 +139,20 @@ def test_the_model_stays_warm_until_another_comes_or_it_is_closed(tmp_path: Path
     assert generator.loaded is None
 
 
+def test_other_options_keep_the_model_and_another_dtype_does_not(tmp_path: Path, base: Checkpoint) -> None:
+    generator = Sample(SampleOptions(max_new_tokens=2))
+    run = FakeRun(tmp_path / "run")
+    list(generator.generate(base, ("abc",), run))
+    held = generator.loaded
+    generator.change(SampleOptions(max_new_tokens=3))
+    assert texts(list(generator.generate(base, ("abc",), run)))
+    assert generator.loaded is held
+    generator.change(SampleOptions(max_new_tokens=3, dtype="bfloat16"))
+    list(generator.generate(base, ("abc",), run))
+    assert generator.loaded is not held
+    generator.close()
+
+
 @pytest.mark.parametrize("rank", [0, 4])
 def test_a_checkpoint_in_training_is_sampled_with_or_without_an_adapter(tmp_path: Path, rank: int) -> None:
     model, data, run = save_model(tmp_path / "m"), toy_data(tmp_path), FakeRun(tmp_path)

@@ -89,6 +89,15 @@ def test_truncation_cuts_only_when_asked_and_is_counted(model, run):
     assert encoded.counts["truncated_rows"] == 1
     assert encoded.counts["truncated_tokens"] == 91
     assert run.warnings == ["Cut at max_length = 10: 1 row of train lost 91 tokens at the end."]
+    assert encoded.cut == {0: 91}
+
+
+def test_rows_that_lost_their_end_are_named_each_with_what_it_lost(model, run):
+    pairs = [{"prompt": "Q", "completion": c} for c in ("short", "c" * 30, "s", "d" * 20)]
+    left_out = {"prompt": "p" * 50, "completion": "no"}
+    encoded = encode(model, run, pairs[0], left_out, *pairs[1:], max_length=10)
+    assert encoded.cut == {1: 22, 3: 12}  # by the rows that are left
+    assert encode(model, run, pairs[0], left_out, *pairs[1:], max_length=10).cut == encoded.cut  # from the cache
 
 
 def test_without_max_length_the_context_is_the_limit(model, run):

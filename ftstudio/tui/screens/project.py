@@ -25,7 +25,7 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
 from ftstudio.tui.words import progress, run_line
 
-PANES = ("setup", "train", "logs", "compare", "files")
+PANES = ("setup", "data", "train", "logs", "generate", "compare", "files")
 """The panes, in the order of their numbers."""
 
 

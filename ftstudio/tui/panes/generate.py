@@ -1,0 +1,468 @@
+"""Generate: one prompt, two models, one seed. Before fine-tuning first, unless somebody chooses others.
+
+    enter ──> generate (a thread) ──bench.ask, one model after the other──> Began, Came ..., Ended ──> the columns
+
+Nothing of this touches project.toml: options are changed for this once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import ClassVar, NamedTuple
+
+from rich.text import Text
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Horizontal
+from textual.events import Resize
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import get_current_worker
+
+from ftstudio.api import Event, Prompt
+from ftstudio.errors import FtstudioError, InputError, InterruptedRunError
+from ftstudio.runs.folder import RunFolder
+from ftstudio.tui import sampling
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.copying import copy
+from ftstudio.tui.panes.base import Pane
+from ftstudio.tui.panes.data import progress_words
+from ftstudio.tui.sampling import Setting, Source
+from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.answer import Answer, Scroll
+from ftstudio.tui.widgets.lines import Row
+from ftstudio.tui.widgets.prompt_line import PromptLine
+
+SIDE_BY_SIDE = 100
+HISTORY = 50
+PROMPT_CHARACTERS = 4000
+TELL_SECONDS = 0.05
+TELL_SECONDS_SSH = 0.3
+
+
+class At(NamedTuple):
+    """Which time of generating, and which column: what comes from an earlier time is not wanted any more."""
+
+    time: int
+    column: int
+
+
+class GeneratePane(Pane):
+    """A prompt above two answers."""
+
+    DEFAULT_CSS = """
+    GeneratePane #asked { height: 1; }
+    GeneratePane #asked Static { width: 3; }
+    GeneratePane PromptLine { width: 1fr; }
+    GeneratePane #options { height: 1; color: $text-muted; }
+    GeneratePane #said { height: auto; max-height: 2; display: none; color: $warning; }
+    GeneratePane #answers { layout: vertical; }
+    GeneratePane #answers.side { layout: horizontal; }
+    GeneratePane #answers.side Answer { width: 1fr; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("generate")]
+
+    class Found(Message):
+        """The models that stand in the columns, and the settings."""
+
+        def __init__(self, sources: Sequence[Source], settings: Sequence[Setting], prompt: str) -> None:
+            super().__init__()
+            self.sources, self.settings, self.prompt = sources, settings, prompt
+
+    class Choices(Message):
+        """The models that may stand in a column."""
+
+        def __init__(self, column: int, sources: Sequence[Source]) -> None:
+            super().__init__()
+            self.column, self.sources = column, sources
+
+    class Heard(Message):
+        """From a column: more text by sequence, or words on what goes on, or where it is computed and why there."""
+
+        def __init__(
+            self, at: At, pieces: dict[int, str] | None = None, note: str | None = None, why: str | None = None
+        ) -> None:
+            super().__init__()
+            self.at, self.pieces, self.note, self.why = at, pieces or {}, note, why
+
+    class Ended(Message):
+        """A column is done; `error` says why there is no text."""
+
+        def __init__(self, at: At, note: str, error: FtstudioError | None = None, *, last: bool) -> None:
+            super().__init__()
+            self.at, self.note, self.error, self.last = at, note, error, last
+
+    class Refused(Message):
+        """Something cannot be had."""
+
+        def __init__(self, error: FtstudioError) -> None:
+            super().__init__()
+            self.error = error
+
+    def __init__(self, project: Path) -> None:
+        super().__init__(project)
+        self.run_folder: RunFolder | None = None
+        self.sources: list[Source] = []
+        self.chosen: dict[int, Source | None] = {}
+        self.settings: list[Setting] = []
+        self.overrides: dict[str, str] = {}
+        self.turns: list[tuple[str, dict[int, str]]] = []
+        self.asked = ""
+        self.time = 0
+        self.busy = False
+
+    def compose(self) -> ComposeResult:
+        """The prompt, the settings, where it computes when that is not as usual, the answers."""
+        with Horizontal(id="asked"):
+            yield Static(" > ", markup=False)
+            yield PromptLine()
+        yield Static("", id="options", markup=False)
+        yield Static("", id="said", markup=False)
+        with Container(id="answers"):
+            yield Answer()
+            yield Answer()
+
+    # ------------------------------------------------------------------------------------------ life
+
+    def enter(self) -> None:
+        """Keys act; Enter goes into the prompt."""
+        self.query_one(PromptLine).remember(self._history())
+        self.query(Scroll).first().focus()
+        self.look()
+
+    def show_run(self, run: RunFolder | None) -> None:
+        """Another run: its models, unless others were chosen for this one."""
+        if run != self.run_folder:
+            self.run_folder, self.chosen, self.turns = run, {}, []
+            self.look()
+
+    def seen(self, seen: Seen) -> None:
+        """A live run may have committed a newer checkpoint."""
+        if self.run_folder is not None and self.run_folder.path in seen.changed and not self.busy:
+            self.look()
+
+    def on_resize(self, event: Resize) -> None:
+        """Side by side where there is room."""
+        self.query_one("#answers").set_class(event.size.width >= SIDE_BY_SIDE, "side")
+        self.draw()
+
+    @work(thread=True, exclusive=True, group="generate look")
+    def look(self) -> None:
+        """Find the models and the settings."""
+        try:
+            sources = sampling.pair(self.project, self.run_folder)
+            settings = sampling.settings_of(self.project, self.overrides)
+            prompt = sampling.first_prompt(self.project)
+        except FtstudioError as error:
+            self.post_message(self.Refused(error))
+            return
+        text = "" if prompt is None else prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        self.post_message(self.Found(sources, settings, text))
+
+    def on_generate_pane_found(self, message: Found) -> None:
+        """Name the columns."""
+        defaults = dict(enumerate(message.sources))
+        self.sources = [s for i in (0, 1) if (s := self.chosen.get(i, defaults.get(i))) is not None]
+        self.settings = list(message.settings)
+        line = self.query_one(PromptLine)
+        if not line.value and not self.asked:
+            line.value = message.prompt
+        self._name_columns()
+        self.draw()
+
+    def _name_columns(self) -> None:
+        for column, answer in enumerate(self.query(Answer)):
+            answer.display = column < len(self.sources)
+            if column < len(self.sources):
+                answer.call_it(self.sources[column].title)
+
+    def on_generate_pane_refused(self, message: Refused) -> None:
+        """Say why not."""
+        self.studio.say_error(message.error)
+
+    # --------------------------------------------------------------------------------------- drawing
+
+    @property
+    def talks(self) -> bool:
+        """Whether the models answer in a conversation."""
+        return any(source.shape == "messages" for source in self.sources)
+
+    def draw(self) -> None:
+        """The settings that are not the usual ones, and what the models do with a text."""
+        look = self.studio.look
+        text = Text(" ", no_wrap=True, end="")
+        for setting in self.settings:
+            changed = setting.key in self.overrides
+            if changed or setting.key == "seed" or setting.value != setting.default:
+                shown = look.plain(f"{setting.name} {_value(setting.value)}", "bold" if changed else "")
+                text.append_text(shown).append("  ")
+        kind = "a conversation" if self.talks else "this model continues text"
+        if text.cell_len + len(kind) + 1 > self.size.width:
+            kind = kind.removeprefix("this model ")
+        text.truncate(max(10, self.size.width - len(kind) - 2))
+        text.pad_right(max(0, self.size.width - len(kind) - 1 - text.cell_len))
+        self.query_one("#options", Static).update(text.append(kind if self.sources else "", "italic"))
+
+    # ------------------------------------------------------------------------------------ generating
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Generate."""
+        try:
+            self._begin(event.value)
+        except FtstudioError as error:
+            self.studio.say_error(error)
+
+    def _begin(self, prompt: str) -> None:
+        if not prompt.strip():
+            raise InputError("There is no prompt yet.", "Write one, and press Enter.")
+        if not self.sources:
+            raise InputError("There is no model to sample yet.", "Mend the project, or start a run with S.")
+        self._keep_turn()
+        self.asked, self.busy, self.time = prompt, True, self.time + 1
+        self._remember(prompt)
+        asked = [self._prompt(column, source, prompt) for column, source in enumerate(self.sources)]
+        for column, (answer, source) in enumerate(zip(self.query(Answer), self.sources, strict=False)):
+            answer.begin(source.title, self._before(column, source, prompt))
+        if self.talks:
+            self.query_one(PromptLine).value = ""
+        self.generate(self.time, list(self.sources), asked, dict(self.overrides))
+
+    def _keep_turn(self) -> None:
+        """What was answered becomes part of the conversation."""
+        if self.asked and self.talks:
+            self.turns.append((self.asked, {i: a.answer for i, a in enumerate(self.query(Answer))}))
+
+    def _prompt(self, column: int, source: Source, prompt: str) -> Prompt:
+        if source.shape != "messages":
+            return prompt
+        return sampling.conversation([(asked, said.get(column, "")) for asked, said in self.turns], prompt)
+
+    def _before(self, column: int, source: Source, prompt: str) -> list[tuple[str, str]]:
+        """What stands above the text that is being written."""
+        if source.shape != "messages":
+            return [("dim", prompt)]
+        shown: list[tuple[str, str]] = []
+        for asked, said in self.turns:
+            shown += [("bold", f"> {asked}\n"), ("", f"{said.get(column, '')}\n\n")]
+        return [*shown, ("bold", f"> {prompt}\n")]
+
+    @work(thread=True, exclusive=True, group="generate")
+    def generate(self, time: int, sources: list[Source], prompts: list[Prompt], overrides: Mapping[str, str]) -> None:
+        """Sample one model after the other, so that each has the whole device."""
+        worker = get_current_worker()
+        for column, (source, prompt) in enumerate(zip(sources, prompts, strict=True)):
+            at, last = At(time, column), column == len(sources) - 1
+            teller = _Teller(self, at, TELL_SECONDS_SSH if self.studio.over_ssh else TELL_SECONDS)
+            try:
+                project = sampling.settings(self.project, source.run, overrides)
+                self.studio.bench("generate").ask(
+                    project, source.job(prompt), teller.event, cancelled=lambda: worker.is_cancelled
+                )
+                teller.flush()
+                note = "cancelled" if worker.is_cancelled else teller.ended
+                self.post_message(self.Ended(at, note, last=last or worker.is_cancelled))
+            except InterruptedRunError:
+                self.post_message(self.Ended(at, "cancelled", last=True))
+            except FtstudioError as error:
+                teller.flush()
+                self.post_message(self.Ended(at, "", error, last=last))
+            if worker.is_cancelled:
+                return
+
+    def on_generate_pane_heard(self, message: Heard) -> None:
+        """Text came, or words on what goes on."""
+        if message.at.time != self.time or not self.busy:
+            return
+        answer = self.query(Answer)[message.at.column]
+        if message.pieces:
+            answer.add(message.pieces)
+        if message.note is not None:
+            answer.tell(message.note)
+        if message.why is not None:
+            said = self.query_one("#said", Static)
+            said.display = bool(message.why)
+            said.update(self.studio.look.plain(f" {message.why}"))
+
+    def on_generate_pane_ended(self, message: Ended) -> None:
+        """A text is done."""
+        if message.at.time != self.time or not self.busy:
+            return
+        self.query(Answer)[message.at.column].end(message.note, message.error)
+        self.busy = not message.last
+
+    def _cancel(self) -> None:
+        """At once for whoever looks; the workbench has two seconds for it."""
+        self.workers.cancel_group(self, "generate")
+        self.busy = False
+        for answer in self.query(Answer):
+            if answer.writing:
+                answer.end("cancelled")
+
+    # --------------------------------------------------------------------------------------- history
+
+    def _history(self) -> list[str]:
+        return [str(p) for p in self.studio.memory.get("prompts", list, [])]
+
+    def _remember(self, prompt: str) -> None:
+        kept = [p for p in self._history() if p != prompt]
+        kept = [*kept, prompt[:PROMPT_CHARACTERS]][-HISTORY:]
+        self.studio.memory.put(prompts=kept)
+        self.query_one(PromptLine).remember(kept)
+
+    # --------------------------------------------------------------------------------------- actions
+
+    def why_not(self, id: str) -> str:
+        """A conversation is needed to begin another one."""
+        if id == "generate.new" and not self.talks:
+            return "This model continues text: each prompt stands for itself."
+        return ""
+
+    def do_generate_prompt(self) -> None:
+        """Go into the prompt."""
+        self.query_one(PromptLine).focus()
+
+    def do_generate_again(self) -> None:
+        """The prompt that stands in the line, or the last one."""
+        self._begin(self.query_one(PromptLine).value or self.asked)
+
+    def do_generate_new(self) -> None:
+        """Forget the conversation."""
+        self._cancel()
+        self.turns, self.asked = [], ""
+        for answer in self.query(Answer):
+            answer.begin(answer.title, [])
+        self._name_columns()
+
+    def do_generate_first(self) -> None:
+        """Choose the first column's model."""
+        self.find_choices(0)
+
+    def do_generate_second(self) -> None:
+        """Choose what stands beside it."""
+        self.find_choices(1)
+
+    @work(thread=True, exclusive=True, group="generate choices")
+    def find_choices(self, column: int) -> None:
+        """List all models; in a thread, since there may be a thousand runs."""
+        others = [RunFolder(status.path) for status in self.studio.found.of(self.project)]
+        mine = {run.path for run in others}
+        others += [RunFolder(path) for path in sorted(self.studio.found.statuses) if path not in mine]
+        try:
+            self.post_message(self.Choices(column, sampling.choices(self.project, self.run_folder, others)))
+        except FtstudioError as error:
+            self.post_message(self.Refused(error))
+
+    def on_generate_pane_choices(self, message: Choices) -> None:
+        """Ask which."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
+
+        look = self.studio.look
+        rows = [Row(source, Text.assemble(" ", look.plain(source.title), end="")) for source in message.sources]
+        if message.column == 1:
+            rows.append(Row("none", Text(" nothing beside it")))
+        now = self.sources[message.column] if message.column < len(self.sources) else None
+
+        def picked(source: object) -> None:
+            if source is not None:
+                self.chosen[message.column] = source if isinstance(source, Source) else None
+                self.do_generate_new()
+                self.look()
+
+        title = "The first model" if message.column == 0 else "The model beside it"
+        self.app.push_screen(Picking(title, rows, now), picked)
+
+    def do_generate_options(self) -> None:
+        """Choose an option, then its value, for this once."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
+
+        look = self.studio.look
+        width = max((len(s.name) for s in self.settings), default=0)
+        rows = [
+            Row(s, look.plain(f" {s.name:<{width}}  {_value(s.value):<10}  {s.help}"))
+            for s in sorted(self.settings, key=lambda s: s.advanced)
+        ]
+        self.app.push_screen(Picking("Options, for this once", rows), self._ask_value)
+
+    def _ask_value(self, setting: object) -> None:
+        from ftstudio.tui.screens.asking import Asking  # noqa: PLC0415 - made when it is asked for
+
+        if not isinstance(setting, Setting):
+            return
+
+        def check(text: str) -> None:
+            if text.strip():
+                sampling.check_override(self.project, self.overrides, setting.key, text.strip())
+
+        def answered(text: str | None) -> None:
+            if text is None:
+                return
+            if text.strip():
+                self.overrides[setting.key] = text.strip()
+            else:
+                self.overrides.pop(setting.key, None)
+            self.look()
+
+        hint = f"{setting.help} Empty: as project.toml says."
+        shown = "" if setting.value is None else _value(setting.value)
+        self.app.push_screen(Asking(setting.name, shown, hint, check), answered)
+
+    def do_copy(self) -> None:
+        """The answer that has the focus, or both."""
+        answers = [a for a in self.query(Answer) if a.display and a.answer]
+        wanted = [a for a in answers if a.query_one(Scroll).has_focus] or answers
+        if not wanted:
+            raise InputError("There is no text to copy yet.")
+        text = wanted[0].plain if len(wanted) == 1 else "\n\n".join(f"{a.title}:\n{a.plain}" for a in wanted)
+        self.studio.say(copy(self.app, text))
+
+    def do_back(self) -> None:
+        """End what is being written; else leave the prompt; else one layer up."""
+        if self.busy:
+            self._cancel()
+        elif isinstance(self.screen.focused, PromptLine):
+            self.query(Scroll).first().focus()
+        else:
+            self.project_screen.do_back()
+
+
+class _Teller:
+    """Gathers what comes from a workbench, so that the screen gets a message each 50 ms and not each token."""
+
+    def __init__(self, pane: GeneratePane, at: At, seconds: float) -> None:
+        self.pane, self.at, self.seconds = pane, at, seconds
+        self.pieces: dict[int, str] = {}
+        self.told = 0.0
+        self.ended = ""
+
+    def event(self, event: Event) -> None:
+        """One event."""
+        data = event.data
+        if event.kind == "chunk":
+            sequence = int(data["sequence"])
+            self.pieces[sequence] = self.pieces.get(sequence, "") + str(data["text"])
+            self.ended = str(data.get("finish_reason") or self.ended)
+            if monotonic() - self.told >= self.seconds:
+                self.flush()
+        elif event.kind == "state":
+            where = " ".join(map(str, data.get("devices", ())))
+            self.pane.post_message(GeneratePane.Heard(self.at, note=f"on {where}", why=str(data.get("reason", ""))))
+        elif event.kind in {"warning", "message"}:
+            self.pane.post_message(GeneratePane.Heard(self.at, why=str(data.get("text", ""))))
+        elif words := progress_words(event):
+            self.pane.post_message(GeneratePane.Heard(self.at, note=words))
+
+    def flush(self) -> None:
+        """Tell what was gathered."""
+        if self.pieces:
+            self.pane.post_message(GeneratePane.Heard(self.at, self.pieces))
+        self.pieces, self.told = {}, monotonic()
+
+
+def _value(value: object) -> str:
+    """A value as TOML writes it, more or less."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
