@@ -24,7 +24,7 @@ def made(folder, state="finished", steps=30, reason="", loss=lambda step: 4.0 / 
     )
     lines.append({"t": 91.0, "attempt": 1, "kind": "warning", "step": None, "text": "a word \x1b[31m of warning"})
     lines.append({"t": 92.0, "attempt": 1, "kind": "sample", "step": 30, "prompt": "The river", "text": " bends"})
-    run.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.events.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
     return run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from time import monotonic
 from typing import ClassVar
@@ -156,7 +157,9 @@ class LogView(Widget, can_focus=True):
         """Show the line at a place, marked, with some lines before it."""
         if self.file is not None:
             self.mark, self.following = start, False
-            self.top = self.file.back(start, self.size.height // 3)
+            before = self.size.height // 3
+            filtered = self.pattern is not None
+            self.top = max(0, bisect_left(self.found, start) - before) if filtered else self.file.back(start, before)
             self._read()
 
     # ------------------------------------------------------------------------------------ searching
@@ -167,7 +170,7 @@ class LogView(Widget, can_focus=True):
             return
         self._searching += 1
         number = self._searching
-        start = self._lines[-1].end if self._lines and not forward else self.top
+        start = 0 if not self._lines else self._lines[0].start if forward else self._lines[-1].end
         if self.mark is not None and self._lines:
             marked = self.file.page(self.mark, 1)
             start = (marked[0].end if marked else self.mark) if forward else self.mark
