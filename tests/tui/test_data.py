@@ -99,6 +99,12 @@ def test_a_row_is_gone_to_by_its_number_and_one_that_is_not_there_is_said(open_d
         await driver.press("enter")
         await driver.until("text number 777")
         assert under_cursor(driver) == 777
+        await driver.until("rows 677 to 876")
+        await driver.press("home")
+        await driver.until("rows 477 to 876")
+        assert under_cursor(driver) == 677
+        keys = [row.key for row in driver.app.screen.query_one("#rows").rows]
+        assert keys == list(range(477, 877))
         await driver.press("number_sign")
         await driver.type("5000")
         await driver.press("enter")

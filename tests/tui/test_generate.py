@@ -1,17 +1,31 @@
 """Generate: one prompt, the model before and after, one seed; nothing of it touches the project."""
 
+import subprocess
+import sys
+
 import pytest
 from studio import session
 
-from ftstudio.files import RecordLock, write_toml
+from ftstudio.files import write_toml
 from ftstudio.project import load
 from ftstudio.runs import checkpoints
-from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import slot_paths
 from ftstudio.runs.record import create_run
 from ftstudio.tui.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("fakes")
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from ftstudio.files import RecordLock
+lock = RecordLock(Path(sys.argv[1]))
+assert lock.acquire()
+lock.note(sys.argv[2])
+print("held", flush=True)
+time.sleep(1000)
+"""
 
 
 @pytest.fixture
@@ -236,9 +250,11 @@ def test_a_project_without_a_run_samples_the_base_model_alone(open_generate, mak
 
 def test_it_says_why_it_computes_where_it_does_when_a_run_holds_the_device(open_generate, trained):
     folder = trained(8)
-    lock = RecordLock(slot_paths("cpu", {})[0])
-    assert lock.acquire()
-    lock.note(str(RunFolder(folder / "runs" / "0007").path))
+    run = folder / "runs" / "0007"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(slot_paths("cpu", {})[0]), str(run)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
 
     async def script(driver):
         await ask(driver)
@@ -248,7 +264,9 @@ def test_it_says_why_it_computes_where_it_does_when_a_run_holds_the_device(open_
     try:
         open_generate(script, folder, size=(120, 36))
     finally:
-        lock.release()
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
 
 
 def test_a_plugin_that_ends_the_process_is_said_in_its_column(open_generate, trained):

@@ -9,8 +9,7 @@ cancels the older one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,11 +24,13 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from ftstudio.api import Event
-from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, ProblemsError
+from ftstudio.errors import FtstudioError, InputError, InterruptedRunError
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.panes.base import Pane
-from ftstudio.tui.panes.data_words import about, figures, line
+from ftstudio.tui.panes.data_page import PAGE, View, any_changed, row_number
+from ftstudio.tui.panes.data_words import about, figures, line, why_nothing
+from ftstudio.tui.panes.telling import progress_words
 from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Lines, Row
@@ -38,28 +39,9 @@ from ftstudio.tui.widgets.row_view import RowView
 if TYPE_CHECKING:
     from ftstudio.project import Project
 
-PAGE = 200
 EDGE = 20
 """Lines before the end of what is there at which more are asked for."""
 VIEW_TOKENS = 4096
-CELL_CHARACTERS = 1 << 16
-
-
-@dataclass
-class View:
-    """What is looked at: which rows, in which order, and the window of them that is here."""
-
-    mode: str = "text"
-    order: str = "file"
-    only: str = "all"
-    first: int = 0
-    lines: list[Mapping[str, Any]] = field(default_factory=list)
-    total: int | None = None
-
-    @property
-    def how(self) -> dict[str, str]:
-        """The part of a job that says which list this is."""
-        return {"order": self.order, "only": self.only} if self.mode == "tokens" else {}
 
 
 class DataPane(Pane):
@@ -117,6 +99,7 @@ class DataPane(Pane):
         self.loaded = ""
         self.words = ""
         self.changed = False
+        self.extending: tuple[View, int] | None = None
 
     def compose(self) -> ComposeResult:
         """Two lines of what all rows are, the list, the row; or why there is none."""
@@ -142,7 +125,7 @@ class DataPane(Pane):
     @work(thread=True, exclusive=True, group="data files")
     def look_at_files(self) -> None:
         """Compare sizes and times."""
-        if any(_stamp(Path(path)) != (size, time) for path, size, time in self.files):
+        if any_changed(self.files):
             self.post_message(self.Changed())
 
     def on_data_pane_changed(self) -> None:
@@ -169,9 +152,9 @@ class DataPane(Pane):
                 return
             view = View()
             self.post_message(self.Told("loading the data"))
-            self.post_message(self.Paged(view, self._ask(project, _page_of(view, 0)), "loaded"))
+            self.post_message(self.Paged(view, self._ask(project, view.job(0)), "loaded"))
             view = View(mode="tokens")
-            self.post_message(self.Paged(view, self._ask(project, {**_page_of(view, 0), "again": again}), "loaded"))
+            self.post_message(self.Paged(view, self._ask(project, {**view.job(0), "again": again}), "loaded"))
             self.loaded = key
             self.post_message(self.Told(""))
         except InterruptedRunError:
@@ -183,7 +166,7 @@ class DataPane(Pane):
     @work(thread=True, exclusive=True, group="data page")
     def page(self, view: View, first: int, where: str = "new", row: int | None = None) -> None:
         """More lines of a list; around a row, by its number from 1, where that is given."""
-        job = _page_of(view, first)
+        job = view.job(first, min(PAGE, view.first) if where == "before" else PAGE)
         if row is not None and view.mode == "tokens":
             job["row"] = row
         try:
@@ -231,43 +214,40 @@ class DataPane(Pane):
         """How far it is."""
         self.words = message.words
         self.draw()
+        if not self.words:
+            self.project_screen.refresh_keys()
 
     def on_data_pane_failed(self, message: Failed) -> None:
         """Nothing to show, or one question that had no answer."""
+        self.extending = None
         if not message.loading:
             self.studio.say(str(message.error))
             return
         self.query_one("#body").display = bool(self.view.lines)
         nothing = self.query_one("#nothing", Static)
         nothing.display = True
-        nothing.update(_said(message.error, self.studio.look.lines))
+        nothing.update(why_nothing(message.error, self.studio.look.lines))
 
     def on_data_pane_paged(self, message: Paged) -> None:
         """Lines came."""
-        result, view = message.result, message.view
-        came = list(result["lines"]) if view.mode == "tokens" else _text_lines(result)
+        result, view, self.extending = message.result, message.view, None
+        files = [tuple(f) for f in result["files"]]
+        if message.where in {"before", "after"} and (view is not self.view or files != self.files):
+            self.changed = self.changed or view is self.view  # of another list, or of other files
+            self.draw()
+            return
+        self.files, self.changed = files, False
         if view.mode == "tokens":
             self.summary = result
-        self.files, self.changed = [tuple(f) for f in result["files"]], False
         self.query_one("#body").display = True
         self.query_one("#nothing").display = False
         if message.where != "loaded" or view.mode == self.view.mode or not self.view.lines:
-            self._take(view, came, result, message.where)
+            view.take(result, message.where)
+            self.view = view
         self.draw()
+        self.project_screen.refresh_keys()
         if message.row is not None:
             self.query_one(Lines).put_cursor(message.row)
-
-    def _take(self, view: View, came: list[Mapping[str, Any]], result: Mapping[str, Any], where: str) -> None:
-        if where == "after" and view is self.view:
-            view.lines = view.lines + came
-        elif where == "before" and view is self.view:
-            view.lines, view.first = came + view.lines, int(result["first"])
-        elif where in {"new", "loaded"}:
-            self.view = view
-            view.lines, view.first = came, int(result["first"])
-        view.total = result["shown"] if view.mode == "tokens" else result["total"]
-        if view.total is None and where != "before" and not came:
-            view.total = view.first + len(view.lines)
 
     def on_data_pane_viewed(self, message: Viewed) -> None:
         """The row under the cursor, if it still is there."""
@@ -285,11 +265,16 @@ class DataPane(Pane):
             self.fetch_row(int(shown["row"]))
         else:
             self.query_one(RowView).show_row(int(shown["row"]), shown["value"], shown["cut"])
-        end = view.first + len(view.lines)
-        if index >= len(view.lines) - EDGE and (view.total is None or end < view.total):
-            self.page(view, end, "after")
+        if index >= len(view.lines) - EDGE and view.goes_on:
+            self._extend(view.end, "after")
         elif index < EDGE and view.first > 0:
-            self.page(view, max(0, view.first - PAGE), "before")
+            self._extend(max(0, view.first - PAGE), "before")
+
+    def _extend(self, first: int, where: str) -> None:
+        """Ask for more of the list, once: the cursor goes on while it is on its way."""
+        if self.extending != (self.view, first):
+            self.extending = (self.view, first)
+            self.page(self.view, first, where)
 
     # ------------------------------------------------------------------------------------- drawing
 
@@ -347,9 +332,9 @@ class DataPane(Pane):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._go_to(_row_number(text))
+                self._go_to(row_number(text))
 
-        self.app.push_screen(Asking("Go to row", check=_row_number), answered)
+        self.app.push_screen(Asking("Go to row", check=row_number), answered)
 
     def _go_to(self, row: int) -> None:
         if any(shown["row"] == row for shown in self.view.lines):
@@ -390,58 +375,3 @@ class DataPane(Pane):
             "The rows as the dataset gives them, or (t) as the tokens that are trained on. A longer row costs more "
             "memory and time; what is longer than max_length goes on in a further row or is cut."
         )
-
-
-def progress_words(event: Event) -> str:
-    """What an event says of how far a job is: "tokenising", "tokenising 34 %", "4,000 rows"."""
-    data = event.data
-    if event.kind == "phase":
-        return str(data.get("name", ""))
-    if event.kind == "progress":
-        done, total, unit = data.get("done"), data.get("total"), data.get("unit", "")
-        if isinstance(done, int) and isinstance(total, int) and total > 0:
-            return f"{100 * done / total:.0f} % of the {unit}{'' if str(unit).endswith('s') else 's'}"
-        return f"{done:,} {unit}s" if isinstance(done, int) else ""
-    return ""
-
-
-def _page_of(view: View, first: int) -> dict[str, Any]:
-    kind = "listing" if view.mode == "tokens" else "preview"
-    extra = {} if view.mode == "tokens" else {"characters": CELL_CHARACTERS}
-    return {"kind": kind, "first": first, "count": PAGE, **extra, **view.how}
-
-
-def _text_lines(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    numbered = enumerate(zip(result["rows"], result["cut"], strict=True), start=int(result["first"]) + 1)
-    return [{"row": number, "value": value, "cut": cut} for number, (value, cut) in numbered]
-
-
-def _row_number(text: str) -> int:
-    """Raises InputError for what is no number of a row."""
-    digits = text.strip().replace(",", "")
-    if not digits.isdigit() or not 0 < int(digits) < 1 << 53:
-        raise InputError("A row's number is a whole number from 1.")
-    return int(digits)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        info = path.stat()
-    except OSError:
-        return (0, 0)
-    return (info.st_size, info.st_mtime_ns)
-
-
-def _said(error: FtstudioError, lines: Callable[..., Text]) -> Text:
-    """An error, and the next step."""
-    text = Text("\n")
-    if isinstance(error, ProblemsError):
-        for problem in error.problems:
-            if problem.level == "error":
-                place = f"[{problem.table}] " if problem.table else ""
-                text.append_text(lines(f" {place}{problem.message} {problem.fix}\n"))
-        return text.append("\n 1  Setup shows where.", "dim")
-    text.append_text(lines(f" {error.message}\n", "bold"))
-    if error.hint:
-        text.append_text(lines(f" {error.hint}\n"))
-    return text.append("\n u  loads the data again, 1  Setup.", "dim")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
+from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.files import plural
 from ftstudio.tui.look import Look
 
@@ -78,3 +79,18 @@ def _words(value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
         return "  ".join(f"{v.get('role', '')}: {v.get('content', '')}" for v in value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def why_nothing(error: FtstudioError, lines: Callable[..., Text]) -> Text:
+    """An error, and the next step."""
+    text = Text("\n")
+    if isinstance(error, ProblemsError):
+        for problem in error.problems:
+            if problem.level == "error":
+                place = f"[{problem.table}] " if problem.table else ""
+                text.append_text(lines(f" {place}{problem.message} {problem.fix}\n"))
+        return text.append("\n 1  Setup shows where.", "dim")
+    text.append_text(lines(f" {error.message}\n", "bold"))
+    if error.hint:
+        text.append_text(lines(f" {error.hint}\n"))
+    return text.append("\n u  loads the data again, 1  Setup.", "dim")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import monotonic
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from rich.text import Text
 from textual import work
@@ -22,14 +21,14 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from ftstudio.api import Event, Prompt
+from ftstudio.api import Prompt
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui import sampling
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.panes.base import Pane
-from ftstudio.tui.panes.data import progress_words
+from ftstudio.tui.panes.telling import At, Ended, Heard, Teller
 from ftstudio.tui.sampling import Setting, Source
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.answer import Answer, Scroll
@@ -41,13 +40,6 @@ HISTORY = 50
 PROMPT_CHARACTERS = 4000
 TELL_SECONDS = 0.05
 TELL_SECONDS_SSH = 0.3
-
-
-class At(NamedTuple):
-    """Which time of generating, and which column: what comes from an earlier time is not wanted any more."""
-
-    time: int
-    column: int
 
 
 class GeneratePane(Pane):
@@ -78,22 +70,6 @@ class GeneratePane(Pane):
         def __init__(self, column: int, sources: Sequence[Source]) -> None:
             super().__init__()
             self.column, self.sources = column, sources
-
-    class Heard(Message):
-        """From a column: more text by sequence, or words on what goes on, or where it is computed and why there."""
-
-        def __init__(
-            self, at: At, pieces: dict[int, str] | None = None, note: str | None = None, why: str | None = None
-        ) -> None:
-            super().__init__()
-            self.at, self.pieces, self.note, self.why = at, pieces or {}, note, why
-
-    class Ended(Message):
-        """A column is done; `error` says why there is no text."""
-
-        def __init__(self, at: At, note: str, error: FtstudioError | None = None, *, last: bool) -> None:
-            super().__init__()
-            self.at, self.note, self.error, self.last = at, note, error, last
 
     class Refused(Message):
         """Something cannot be had."""
@@ -255,7 +231,7 @@ class GeneratePane(Pane):
         worker = get_current_worker()
         for column, (source, prompt) in enumerate(zip(sources, prompts, strict=True)):
             at, last = At(time, column), column == len(sources) - 1
-            teller = _Teller(self, at, TELL_SECONDS_SSH if self.studio.over_ssh else TELL_SECONDS)
+            teller = Teller(self, at, TELL_SECONDS_SSH if self.studio.over_ssh else TELL_SECONDS)
             try:
                 project = sampling.settings(self.project, source.run, overrides)
                 self.studio.bench("generate").ask(
@@ -263,16 +239,16 @@ class GeneratePane(Pane):
                 )
                 teller.flush()
                 note = "cancelled" if worker.is_cancelled else teller.ended
-                self.post_message(self.Ended(at, note, last=last or worker.is_cancelled))
+                self.post_message(Ended(at, note, last=last or worker.is_cancelled))
             except InterruptedRunError:
-                self.post_message(self.Ended(at, "cancelled", last=True))
+                self.post_message(Ended(at, "cancelled", last=True))
             except FtstudioError as error:
                 teller.flush()
-                self.post_message(self.Ended(at, "", error, last=last))
+                self.post_message(Ended(at, "", error, last=last))
             if worker.is_cancelled:
                 return
 
-    def on_generate_pane_heard(self, message: Heard) -> None:
+    def on_heard(self, message: Heard) -> None:
         """Text came, or words on what goes on."""
         if message.at.time != self.time or not self.busy:
             return
@@ -286,7 +262,7 @@ class GeneratePane(Pane):
             said.display = bool(message.why)
             said.update(self.studio.look.plain(f" {message.why}"))
 
-    def on_generate_pane_ended(self, message: Ended) -> None:
+    def on_ended(self, message: Ended) -> None:
         """A text is done."""
         if message.at.time != self.time or not self.busy:
             return
@@ -426,39 +402,6 @@ class GeneratePane(Pane):
             self.query(Scroll).first().focus()
         else:
             self.project_screen.do_back()
-
-
-class _Teller:
-    """Gathers what comes from a workbench, so that the screen gets a message each 50 ms and not each token."""
-
-    def __init__(self, pane: GeneratePane, at: At, seconds: float) -> None:
-        self.pane, self.at, self.seconds = pane, at, seconds
-        self.pieces: dict[int, str] = {}
-        self.told = 0.0
-        self.ended = ""
-
-    def event(self, event: Event) -> None:
-        """One event."""
-        data = event.data
-        if event.kind == "chunk":
-            sequence = int(data["sequence"])
-            self.pieces[sequence] = self.pieces.get(sequence, "") + str(data["text"])
-            self.ended = str(data.get("finish_reason") or self.ended)
-            if monotonic() - self.told >= self.seconds:
-                self.flush()
-        elif event.kind == "state":
-            where = " ".join(map(str, data.get("devices", ())))
-            self.pane.post_message(GeneratePane.Heard(self.at, note=f"on {where}", why=str(data.get("reason", ""))))
-        elif event.kind in {"warning", "message"}:
-            self.pane.post_message(GeneratePane.Heard(self.at, why=str(data.get("text", ""))))
-        elif words := progress_words(event):
-            self.pane.post_message(GeneratePane.Heard(self.at, note=words))
-
-    def flush(self) -> None:
-        """Tell what was gathered."""
-        if self.pieces:
-            self.pane.post_message(GeneratePane.Heard(self.at, self.pieces))
-        self.pieces, self.told = {}, monotonic()
 
 
 def _value(value: object) -> str:
