@@ -7,7 +7,7 @@ import sys
 import click
 
 from ftstudio.cli import output
-from ftstudio.cli.ending import LEFT_RUNNING, command, end, result, result_table
+from ftstudio.cli.ending import LEFT_RUNNING, end, result, result_table, typed
 from ftstudio.cli.follow import follow
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
@@ -95,7 +95,7 @@ def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
     else:
         for folder in folders:
             output.data(str(folder.path))
-        output.say(f"  They go on without this terminal, as places come free. Watch them: {command()} status --watch")
+        output.say(f"  They go on without this terminal, as places come free. Watch them: {typed('status', '--watch')}")
     return 0
 
 
@@ -114,12 +114,12 @@ def _say_if_queued(folder: RunFolder) -> None:
 def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool, as_json: bool) -> int:
     """Follow an attempt that was started, unless it is to be left alone."""
     if detach:
-        output.say(f"  It goes on without this terminal. Follow it: {command()} attach {folder.title}")
+        output.say(f"  It goes on without this terminal. Follow it: {typed('attach', folder.title)}")
         result(folder, read_state(folder), as_json=as_json)
         return 0
     state = follow(folder, attempt)
     if state is None:
-        output.say(f"  {folder.title} goes on. Come back with: {command()} attach {folder.title}")
+        output.say(f"  {folder.title} goes on. Come back with: {typed('attach', folder.title)}")
         return LEFT_RUNNING
     return end(folder, project, state, as_json=as_json)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -258,7 +259,7 @@ def refusal(run: RunFolder, lock: RecordLock) -> str:
             "dead one. Put the project on a local disk, or on a network file system that has locks."
         )
     if not lock.acquire():
-        return f"{run.title} is running already. Follow it: ftstudio attach {run.title}"
+        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(run.title)}"
     worker = lock_holder(run.worker_lock)
     if worker is not None:
         return (
