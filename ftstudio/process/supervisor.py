@@ -34,7 +34,7 @@ from ftstudio.files import (
     write_atomic,
 )
 from ftstudio.process import endings
-from ftstudio.process.devices import Device, candidates
+from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
@@ -296,7 +296,7 @@ def main() -> None:
         if refused:
             os.write(said, refused.encode())
             return
-        supervisor = Supervisor(run, int(attempt), candidates(device), read_settings())
+        supervisor = Supervisor(run, int(attempt), devices_of(device), read_settings())
         supervisor.begin()
     except (OSError, FtstudioError) as error:
         os.write(said, str(explain(error, run.path) if isinstance(error, OSError) else error).encode())
