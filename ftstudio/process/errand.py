@@ -26,7 +26,8 @@ from ftstudio.errors import ComponentError, FtstudioError, InputError, Interrupt
 from ftstudio.files import cache_dir, explained, write_atomic
 from ftstudio.process import stages, token_view
 from ftstudio.process.data import pick
-from ftstudio.process.devices import choose_device
+from ftstudio.process.devices import candidates, devices_of
+from ftstudio.process.lengths import Longest, longest_rows
 from ftstudio.process.worker import explained_end, secrets_of
 from ftstudio.process.worker_run import WorkerRequests, WorkerRun
 from ftstudio.project import Project, from_tables
@@ -53,9 +54,10 @@ def run_errand(
 ) -> dict[str, Any]:
     """Do a job in a process of its own and return its result. `cancelled` is asked twenty times a second.
 
-    Raises InputError, PluginError or FtstudioError with the sentence that the process ended with, and
-    InterruptedRunError when it was cancelled.
+    Raises InputError for a device that is not here; InputError, PluginError or FtstudioError with the sentence that the
+    process ended with; InterruptedRunError when it was cancelled.
     """
+    candidates(device)
     root = cache_dir() / "errands"
     with explained(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -128,14 +130,17 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any]) -> dict[str, 
     batch = int(getattr(options, "per_device_train_batch_size", 8))
     rows = batch * int(getattr(options, "gradient_accumulation_steps", 1))
     encoded = prepared.encoded
-    lengths = [len(row["input_ids"]) for row in encoded.train] if encoded.shape != "preference" else []
-    longest = sorted(range(len(lengths)), key=lambda i: -lengths[i])[:rows] or list(
-        range(min(rows, len(encoded.train)))
-    )
-    view = token_view.rows(prepared.encoded, range(min(batch, 4, len(encoded.train))))
+    total = len(encoded.train)
+    if encoded.shape == "preference":
+        longest = Longest(list(range(min(rows, total))), 0, total)
+    else:
+        longest = longest_rows(encoded.train, rows)
+    if longest.looked_at < total:
+        run.say(f"The longest rows are those of {longest.looked_at:,} of {total:,}.")
+    view = token_view.rows(prepared.encoded, range(min(batch, 4, total)))
     few = dataclasses.replace(
         encoded,
-        train=pick(encoded.train, longest * DEEP_STEPS),
+        train=pick(encoded.train, longest.indices * DEEP_STEPS),
         validation=None
         if encoded.validation is None
         else pick(encoded.validation, range(min(batch, len(encoded.validation)))),
@@ -156,8 +161,8 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any]) -> dict[str, 
     measured.keep_speed(project, run.devices[0], tokens_per_second=speed, peak_memory_bytes=memory)
     return {
         "device": run.devices[0],
-        "batch_rows": len(longest),
-        "longest": max(lengths, default=0),
+        "batch_rows": len(longest.indices),
+        "longest": longest.tokens,
         "tokens_per_second": speed,
         "peak_memory_bytes": memory,
         "loss": run.logged.get("loss"),
@@ -256,7 +261,7 @@ def main() -> None:
         folder,
         attempt=1,
         seed=project.head.seed,
-        devices=(choose_device(spec["device"]),),
+        devices=(devices_of(spec["device"])[0].name,),
         secrets=secrets_of(project),
     )
     with contextlib.closing(run), explained_end(run) as code:
