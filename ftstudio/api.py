@@ -223,7 +223,7 @@ class Plan:
     evaluations: tuple[int, ...] = ()
     tokens: int | None = None
     kept_bytes: int | None = None  # disk held by kept checkpoints and final/ at the end
-    peak_bytes: int | None = None  # the most that is needed at one time, the staged checkpoint included
+    peak_bytes: int | None = None  # the most at one time: what is kept and one more checkpoint, the staged one
     estimated: frozenset[str] = frozenset()
 
 

@@ -58,6 +58,15 @@ def look_ahead(project: Project, measured: Facts | None = None) -> Outlook:
     return Outlook(project=project, facts=facts, plan=plan, problems=tuple(found))
 
 
+def checkpoint_bytes(project: Project) -> int:
+    """What one checkpoint takes: by its plan, a run holds one more at its peak than it keeps. 0 where nobody knows.
+
+    Only a trainer knows whether it writes the whole model or an adapter, so nothing is guessed from the model's size.
+    """
+    plan = look_ahead(project).plan
+    return max(0, plan.peak_bytes - plan.kept_bytes) if plan and plan.peak_bytes and plan.kept_bytes else 0
+
+
 def _labelled(project: Project) -> Iterator[tuple[str, Part]]:
     yield from project.parts.items()
     for index, part in enumerate(project.observers):

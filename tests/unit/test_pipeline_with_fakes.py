@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from ftstudio.process.stages import prepare
+from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import load
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 
@@ -93,6 +96,16 @@ def test_an_inline_run_ends_in_the_same_files(ftstudio, make_project):
     found = [next(i for i, line in enumerate(said) if line.startswith(start)) for start in wanted]
     assert found == sorted(found)
     assert sum(line.startswith("  step ") for line in said) == 10
+
+
+def test_a_worker_knows_from_the_plan_what_its_first_checkpoint_takes(make_project):
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
+    prepare(load(folder), at_work)
+    at_work.close()
+    assert at_work.checkpoint_bytes == 500
 
 
 def test_at_a_breakpoint_the_terminal_is_the_debuggers(make_project):
