@@ -22,7 +22,7 @@ from ftstudio.files import plural, size_text
 from ftstudio.project import Part, Project
 
 CHARACTERS_PER_TOKEN = 4.0
-"""English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used for what is marked estimated."""
+"""English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used where the tokenizer says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,8 @@ def _placed(project: Project, label: str, problem: Problem) -> Problem:
 def _facts(project: Project, measured: Facts, found: list[Problem]) -> Facts:
     facts = Facts()
     for kind in ("dataset", "model", "tokenizer"):
-        answer = _ask(project.parts[kind], "facts", found, project.parts[kind].options, project.folder)
+        known = (facts,) if kind == "tokenizer" else ()
+        answer = _ask(project.parts[kind], "facts", found, project.parts[kind].options, project.folder, *known)
         if isinstance(answer, Facts):
             facts = facts.over(answer)
     facts = _select(project, facts, found)
@@ -309,7 +310,7 @@ def curve_text(plan: Plan, width: int = 24) -> str | None:
 
 def as_json(outlook: Outlook) -> Mapping[str, Any]:
     """Facts, plan and problems as plain values."""
-    facts = {k: v for k, v in dataclasses.asdict(outlook.facts).items() if v is not None}
+    facts = {k: v for k, v in dataclasses.asdict(outlook.facts).items() if v is not None and k != "sample"}
     plan = dataclasses.asdict(outlook.plan) if outlook.plan else None
     return {
         "project": outlook.project.name,
