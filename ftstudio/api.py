@@ -191,6 +191,8 @@ class Facts:
     architecture: str | None = None
     max_length: int | None = None
     characters_per_token: float | None = None  # of the tokenizer, to estimate tokens with
+    sample: tuple[str, ...] | None = None  # some texts of the data, about 32,000 characters, to measure a tokenizer on
+    tokenizer: Path | None = None  # a folder on this machine with the tokenizer.json that the model brings
     tokens_per_second: float | None = None
     peak_memory_bytes: int | None = None
     estimated: frozenset[str] = frozenset()
@@ -224,7 +226,7 @@ class Plan:
     evaluations: tuple[int, ...] = ()
     tokens: int | None = None
     kept_bytes: int | None = None  # disk held by kept checkpoints and final/ at the end
-    peak_bytes: int | None = None  # the most that is needed at one time, the staged checkpoint included
+    peak_bytes: int | None = None  # the most at one time: what is kept and one more checkpoint, the staged one
     estimated: frozenset[str] = frozenset()
 
 
@@ -259,7 +261,8 @@ class Component:
     takes: tuple[str, ...] = ()
     """Tokenizers and trainers: the row shapes they accept; empty means any. Matched before anything starts."""
     facts: str = ""
-    """Light function `(options, project_folder) -> Facts`."""
+    """Light function `(options, project_folder) -> Facts`. A tokenizer's may take a third argument: the Facts of the
+    dataset and the model."""
     plan: str = ""
     """Trainers: light function `(options, Facts) -> Plan`."""
     check: str = ""

@@ -143,16 +143,19 @@ def explain(error: OSError, path: Path | None = None) -> InputError:
         case errno.EACCES | errno.EPERM:
             return InputError(f"No permission for {where}{_mode_of(path)}.", "Change its mode or owner.")
         case errno.ENOENT:
-            return InputError(f"There is no {where}.")
+            return InputError(f"There is no {where}.", "Mend the path, or make what it names.")
+        case errno.EEXIST:
+            what = "exists already" if path is not None and path.is_dir() else "exists already and is no folder"
+            return InputError(f"{where} {what}.", "Choose another name or place.")
         case errno.EIO:
             return InputError(
                 f"The disk reported an error at {where}: {os.strerror(number)}.",
                 "What was being written cannot be relied on. Look at the disk (dmesg) before going on.",
             )
         case errno.EISDIR:
-            return InputError(f"{where} is a folder, not a file.")
+            return InputError(f"{where} is a folder, not a file.", "Name a file.")
         case errno.ENOTDIR:
-            return InputError(f"{where} is not inside a folder: part of its path is a file.")
+            return InputError(f"{where} is not inside a folder: part of its path is a file.", "Choose another place.")
         case errno.ELOOP:
             return InputError(f"{where} is a symbolic link, or a loop of symbolic links.", "Use a real file.")
         case errno.ENAMETOOLONG:

@@ -51,7 +51,7 @@ def new_project(
         text, files = example_files(example)
         return Made(create(root, name, text, files))
     dataset, says = ({"use": "inline", "texts": list(PLACEHOLDERS)}, "") if data is None else sniff(data)
-    return Made(create(root, name, settings(name, dataset, model or MODELS[0])), says)
+    return Made(create(root, name, settings(name, dataset, MODELS[0] if model is None else model)), says)
 
 
 def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:

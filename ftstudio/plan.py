@@ -22,7 +22,7 @@ from ftstudio.files import plural, size_text
 from ftstudio.project import Part, Project
 
 CHARACTERS_PER_TOKEN = 4.0
-"""English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used for what is marked estimated."""
+"""English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used where the tokenizer says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,15 @@ def look_ahead(project: Project, measured: Facts | None = None) -> Outlook:
     return Outlook(project=project, facts=facts, plan=plan, problems=tuple(found))
 
 
+def checkpoint_bytes(project: Project) -> int:
+    """What one checkpoint takes: by its plan, a run holds one more at its peak than it keeps. 0 where nobody knows.
+
+    Only a trainer knows whether it writes the whole model or an adapter, so nothing is guessed from the model's size.
+    """
+    plan = look_ahead(project).plan
+    return max(0, plan.peak_bytes - plan.kept_bytes) if plan and plan.peak_bytes and plan.kept_bytes else 0
+
+
 def _labelled(project: Project) -> Iterator[tuple[str, Part]]:
     yield from project.parts.items()
     for index, part in enumerate(project.observers):
@@ -89,7 +98,8 @@ def _placed(project: Project, label: str, problem: Problem) -> Problem:
 def _facts(project: Project, measured: Facts, found: list[Problem]) -> Facts:
     facts = Facts()
     for kind in ("dataset", "model", "tokenizer"):
-        answer = _ask(project.parts[kind], "facts", found, project.parts[kind].options, project.folder)
+        known = (facts,) if kind == "tokenizer" else ()
+        answer = _ask(project.parts[kind], "facts", found, project.parts[kind].options, project.folder, *known)
         if isinstance(answer, Facts):
             facts = facts.over(answer)
     facts = _select(project, facts, found)
@@ -300,7 +310,7 @@ def curve_text(plan: Plan, width: int = 24) -> str | None:
 
 def as_json(outlook: Outlook) -> Mapping[str, Any]:
     """Facts, plan and problems as plain values."""
-    facts = {k: v for k, v in dataclasses.asdict(outlook.facts).items() if v is not None}
+    facts = {k: v for k, v in dataclasses.asdict(outlook.facts).items() if v is not None and k != "sample"}
     plan = dataclasses.asdict(outlook.plan) if outlook.plan else None
     return {
         "project": outlook.project.name,

@@ -15,6 +15,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -108,13 +109,16 @@ class Offer:
             return target(options)
 
     def light(self, which: Literal["facts", "plan", "check"], *arguments: Any) -> Any:
-        """Call the light function, or return None when the component has none. Raises PluginError."""
+        """Call the light function with as many of the arguments as it takes: what is passed may grow.
+
+        Returns None when the component has none. Raises PluginError.
+        """
         name = getattr(self.component, which)
         if not name:
             return None
         function = self._resolve(name)
         with self._blamed(f"its {which} function"):
-            answer = function(*arguments)
+            answer = function(*arguments[: _taken(function)])
             return list(answer) if which == "check" else answer
 
     def _resolve(self, target: str) -> Callable[..., Any]:
@@ -217,6 +221,14 @@ class Registry:
                     f"{record.title} cannot be loaded: {why(error)}", "See 'ftstudio plugins list'."
                 ) from error
         return self._loaded[record.name]
+
+
+def _taken(function: Callable[..., Any]) -> int | None:
+    """How many positional arguments a function takes; None for any number."""
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return None
+    return sum(kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD} for kind in kinds)
 
 
 def _words(record: Record) -> set[str]:

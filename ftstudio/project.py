@@ -98,8 +98,9 @@ def create(root: Path, name: str, tables: Mapping[str, Any] | str, files: Mappin
     if os.path.lexists(folder):
         raise InputError(f"{quote(folder, 200)} exists already.", "Choose another name.")
     staging = root / f".{name[:40]}.{secrets.token_hex(4)}.new"
-    with explained(folder):
+    with explained(root):
         root.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
         staging.mkdir()
         try:
             for relative, origin in (files or {}).items():

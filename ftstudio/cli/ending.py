@@ -18,10 +18,11 @@ from ftstudio.runs.summary import few_rows_sentence, losses, samples
 LEFT_RUNNING = 130
 
 
-def command() -> str:
-    """How this program was called, for commands that are to be typed."""
+def typed(*words: object) -> str:
+    """A command of this program as it can be typed into a shell: as it was called itself, and these words behind."""
     called = sys.argv[0]
-    return f"{shlex.quote(sys.executable)} -m ftstudio" if called.endswith("__main__.py") else shlex.quote(called)
+    program = [sys.executable, "-m", "ftstudio"] if called.endswith("__main__.py") else [called]
+    return shlex.join([*program, *map(str, words)])
 
 
 def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json: bool) -> int:
@@ -33,7 +34,7 @@ def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
         if state.state in {"stopped", "interrupted"}:
-            output.say(f"  Go on with it: {command()} resume {folder.title}")
+            output.say(f"  Go on with it: {typed('resume', folder.title)}")
         if state.state == "failed" and state.exit_code != InputError.exit_code:
             output.say(f"  The worker's output is in {folder.console}.")
     return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
@@ -93,4 +94,4 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
     if sentence:
         output.data(sentence)
     output.data(f"model:  {folder.final}")
-    output.data(f"studio: {command()} {folder.project}")
+    output.data(f"studio: {typed(folder.project)}")

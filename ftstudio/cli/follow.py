@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ftstudio.api import Event
@@ -111,3 +114,31 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
             asked = True
             ask(run, "stop", read_state(run).attempt)
             narrator.line("  Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
+
+
+@contextlib.contextmanager
+def narrated(run: RunFolder, attempt: int) -> Iterator[None]:
+    """Say what happens in an attempt that this very process works on, from a thread that reads its events.
+
+    Plain lines only, and none while nothing happens: at a breakpoint() the terminal is left to whoever sits there.
+    """
+    reader, narrator, over = EventReader(run.events), Narrator(live=False), threading.Event()
+
+    def say() -> None:
+        for event in reader.read():
+            if event.attempt >= attempt:
+                narrator.event(event)
+
+    def tell() -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more: the run goes on, unheard
+            while not over.wait(POLL_SECONDS):
+                say()
+            say()
+
+    teller = threading.Thread(target=tell, name="narration", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()

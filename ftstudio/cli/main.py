@@ -11,8 +11,8 @@ import click
 
 from ftstudio import __version__
 from ftstudio.cli import output
+from ftstudio.cli.group import Group
 from ftstudio.errors import FtstudioError
-from ftstudio.files import nearest
 
 COMMANDS = {
     "new": "ftstudio.cli.projects",
@@ -39,8 +39,10 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Looks a command's module up when it is called, and says the nearest name when there is none."""
+class _Commands(Group):
+    """Looks a command's module up when it is called."""
+
+    none_such = "{word!r} is neither a command nor a folder."
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -52,15 +54,6 @@ class _Commands(click.Group):
         found = getattr(importlib.import_module(module), name or cmd_name)
         assert isinstance(found, click.Command)
         return found
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            near = nearest(args[0], COMMANDS)
-            hint = f"Did you mean {near}?" if near else f"Commands: {', '.join(COMMANDS)}."
-            raise click.UsageError(f"{args[0]!r} is neither a command nor a folder. {hint}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

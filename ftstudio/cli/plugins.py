@@ -8,6 +8,7 @@ import click
 
 from ftstudio.api import KINDS
 from ftstudio.cli import output
+from ftstudio.cli.group import Group
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
 from ftstudio.options import describe
@@ -16,7 +17,7 @@ from ftstudio.plugins import Offer, Record, registry, switch
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 
 
-@click.group()
+@click.group(cls=Group)
 def plugins() -> None:
     """List and show the installed plugins."""
 

@@ -11,6 +11,7 @@ import click
 from ftstudio import plan
 from ftstudio.api import Event
 from ftstudio.cli import output
+from ftstudio.cli.ending import typed
 from ftstudio.cli.follow import Narrator
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
@@ -38,8 +39,8 @@ def new(name: str, data: Path | None, model: str | None, example: str | None, ro
     if data is not None:
         output.say(f"{data.name}: {made.says}")
     output.data(str(made.folder))
-    output.say(f"Look at it:  ftstudio check {made.folder}")
-    output.say(f"Start it:    ftstudio run {made.folder}")
+    output.say(f"Look at it:  {typed('check', made.folder)}")
+    output.say(f"Start it:    {typed('run', made.folder)}")
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ftstudio.cli import output
+from ftstudio.cli.group import Group
 from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, quote, state_dir
@@ -17,7 +18,7 @@ from ftstudio.runs.queue import move as move_ticket
 from ftstudio.runs.status import read_state
 
 
-@click.group()
+@click.group(cls=Group)
 def queue() -> None:
     """List, move and withdraw the runs that wait."""
 

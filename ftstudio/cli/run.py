@@ -7,8 +7,8 @@ import sys
 import click
 
 from ftstudio.cli import output
-from ftstudio.cli.ending import LEFT_RUNNING, command, end, result, result_table
-from ftstudio.cli.follow import follow
+from ftstudio.cli.ending import LEFT_RUNNING, end, result, result_table, typed
+from ftstudio.cli.follow import follow, narrated
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
 from ftstudio.finding import default_root, project_folder
@@ -49,8 +49,9 @@ def run(
     """Run a project: fetch, tokenise, train, sample. Ctrl+C stops it with a checkpoint, twice leaves it running."""
     if weights_only and parent is None:
         raise InputError("--weights-only says what to take from another run.", "Name it: --from RUN[:STEP].")
-    if each is not None and inline:
-        raise InputError("--each queues runs; --inline runs one here.", "Leave one of them out.")
+    for option, given in (("--each", each is not None), ("--detach", detach), ("--auto-resume", auto_resume)):
+        if inline and given:
+            raise InputError(f"--inline runs it here and now, so {option} means nothing.", "Leave one of them out.")
     origin = find_parent(parent, default_root(), weights_only=weights_only) if parent else None
     wishes = [
         Wanted(
@@ -84,7 +85,8 @@ def run(
 
 def _inline(folder: RunFolder, project: Project, device: str, *, as_json: bool) -> int:
     output.say("  inline: nothing survives this terminal, and nobody can stop it but you.")
-    run_inline(folder, device=device)
+    with narrated(folder, 1):
+        run_inline(folder, device=device)
     return end(folder, project, read_state(folder), as_json=as_json)
 
 
@@ -95,7 +97,7 @@ def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
     else:
         for folder in folders:
             output.data(str(folder.path))
-        output.say(f"  They go on without this terminal, as places come free. Watch them: {command()} status --watch")
+        output.say(f"  They go on without this terminal, as places come free. Watch them: {typed('status', '--watch')}")
     return 0
 
 
@@ -114,12 +116,12 @@ def _say_if_queued(folder: RunFolder) -> None:
 def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool, as_json: bool) -> int:
     """Follow an attempt that was started, unless it is to be left alone."""
     if detach:
-        output.say(f"  It goes on without this terminal. Follow it: {command()} attach {folder.title}")
+        output.say(f"  It goes on without this terminal. Follow it: {typed('attach', folder.title)}")
         result(folder, read_state(folder), as_json=as_json)
         return 0
     state = follow(folder, attempt)
     if state is None:
-        output.say(f"  {folder.title} goes on. Come back with: {command()} attach {folder.title}")
+        output.say(f"  {folder.title} goes on. Come back with: {typed('attach', folder.title)}")
         return LEFT_RUNNING
     return end(folder, project, state, as_json=as_json)
 

@@ -22,7 +22,7 @@ from typing import Any
 from ftstudio.api import Event
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.files import cache_dir, explained, write_atomic
-from ftstudio.process.devices import choose_device
+from ftstudio.process.devices import candidates, devices_of
 from ftstudio.process.jobs import JOBS
 from ftstudio.process.warm import Warm
 from ftstudio.process.worker import explained_end, secrets_of
@@ -45,9 +45,11 @@ def run_errand(
 ) -> dict[str, Any]:
     """Do a job in a process of its own and return its result. `cancelled` is asked twenty times a second.
 
-    Raises InputError, PluginError or FtstudioError with the sentence that the process ended with, and
-    InterruptedRunError when it was cancelled.
+    Raises InputError for a device that is not here; InputError, PluginError or FtstudioError with the sentence that the
+    process ended with; InterruptedRunError when it was cancelled.
     """
+    candidates(device)
+    candidates(device)
     root = cache_dir() / "errands"
     with explained(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -115,7 +117,7 @@ def main() -> None:
         folder,
         attempt=1,
         seed=project.head.seed,
-        devices=(choose_device(spec["device"]),),
+        devices=(devices_of(spec["device"])[0].name,),
         secrets=secrets_of(project),
     )
     with contextlib.closing(run), contextlib.closing(Warm()) as warm, explained_end(run) as code:

@@ -17,6 +17,7 @@ from ftstudio.api import Checkpoint, Prompt
 from ftstudio.errors import ComponentError, FtstudioError
 from ftstudio.process import borders, stages, token_view
 from ftstudio.process.data import pick
+from ftstudio.process.lengths import Longest, longest_rows
 from ftstudio.process.listing import clipped
 from ftstudio.process.warm import Warm
 from ftstudio.process.worker_run import WorkerRequests, WorkerRun
@@ -50,14 +51,17 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
     batch = int(getattr(options, "per_device_train_batch_size", 8))
     rows = batch * int(getattr(options, "gradient_accumulation_steps", 1))
     encoded = prepared.encoded
-    lengths = [len(row["input_ids"]) for row in encoded.train] if encoded.shape != "preference" else []
-    longest = sorted(range(len(lengths)), key=lambda i: -lengths[i])[:rows] or list(
-        range(min(rows, len(encoded.train)))
-    )
-    view = token_view.rows(prepared.encoded, range(min(batch, 4, len(encoded.train))))
+    total = len(encoded.train)
+    if encoded.shape == "preference":
+        longest = Longest(list(range(min(rows, total))), 0, total)
+    else:
+        longest = longest_rows(encoded.train, rows)
+    if longest.looked_at < total:
+        run.say(f"The longest rows are those of {longest.looked_at:,} of {total:,}.")
+    view = token_view.rows(prepared.encoded, range(min(batch, 4, total)))
     few = dataclasses.replace(
         encoded,
-        train=pick(encoded.train, longest * DEEP_STEPS),
+        train=pick(encoded.train, longest.indices * DEEP_STEPS),
         validation=None
         if encoded.validation is None
         else pick(encoded.validation, range(min(batch, len(encoded.validation)))),
@@ -78,8 +82,8 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
     measured.keep_speed(project, run.devices[0], tokens_per_second=speed, peak_memory_bytes=memory)
     return {
         "device": run.devices[0],
-        "batch_rows": len(longest),
-        "longest": max(lengths, default=0),
+        "batch_rows": len(longest.indices),
+        "longest": longest.tokens,
         "tokens_per_second": speed,
         "peak_memory_bytes": memory,
         "loss": run.logged.get("loss"),

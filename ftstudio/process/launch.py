@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -61,11 +62,13 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
     known = read_state(run)
     if known.state in LIVE:
         where = "" if known.host == socket.gethostname() else f" on {known.host}, as far as can be seen from here"
-        raise InputError(f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {run.title}")
+        raise InputError(
+            f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {shlex.quote(run.title)}"
+        )
     if known.state == "finished":
         raise InputError(
             f"{run.title} has finished; there is nothing to go on with.",
-            f"Go on from it in a new run: ftstudio run {run.project} --from {run.title}",
+            f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', run.title])}",
         )
     attempt = known.attempt + 1
     if accept_changed_data:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ftstudio import plan
 from ftstudio.api import Checkpoint, Chunk, ComponentError, ModelRef, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
 from ftstudio.files import is_disk_full, read_toml, write_toml
@@ -96,6 +97,7 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
     run.tokenizer, run.model, run.shape = encoded.tokenizer, model, encoded.shape
     run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)
     run.trainer_title = trainers.title
+    run.checkpoint_bytes = plan.checkpoint_bytes(project)
     measured.keep(project, encoded)
     return Prepared(model, encoded, chosen, str(fingerprint))
 

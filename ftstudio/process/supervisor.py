@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ from ftstudio.files import (
     write_atomic,
 )
 from ftstudio.process import endings
-from ftstudio.process.devices import Device, candidates
+from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
@@ -258,7 +259,7 @@ def refusal(run: RunFolder, lock: RecordLock) -> str:
             "dead one. Put the project on a local disk, or on a network file system that has locks."
         )
     if not lock.acquire():
-        return f"{run.title} is running already. Follow it: ftstudio attach {run.title}"
+        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(run.title)}"
     worker = lock_holder(run.worker_lock)
     if worker is not None:
         return (
@@ -295,7 +296,7 @@ def main() -> None:
         if refused:
             os.write(said, refused.encode())
             return
-        supervisor = Supervisor(run, int(attempt), candidates(device), read_settings())
+        supervisor = Supervisor(run, int(attempt), devices_of(device), read_settings())
         supervisor.begin()
     except (OSError, FtstudioError) as error:
         os.write(said, str(explain(error, run.path) if isinstance(error, OSError) else error).encode())

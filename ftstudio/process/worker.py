@@ -20,7 +20,7 @@ from typing import Any
 from ftstudio.api import Checkpoint
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.files import RecordLock, explain, is_disk_full, safe_text
-from ftstudio.process.devices import choose_device
+from ftstudio.process.devices import devices_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
@@ -43,7 +43,7 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
             folder.project,
             attempt=attempt,
             seed=project.head.seed,
-            devices=(choose_device(device),),
+            devices=(devices_of(device)[0].name,),
             secrets=secrets_of(project),
         )
     except FtstudioError as error:

@@ -103,6 +103,7 @@ class WorkerRun:
         self.model: ModelRef | None = None
         self.shape = "text"
         self.keep = 2
+        self.checkpoint_bytes = 0  # of the first one, as far as the plan knows
         self._disk_error: OSError | None = None
         self._secrets = secrets
         self._events = self._open_events()
@@ -198,7 +199,7 @@ class WorkerRun:
     def _stage(self, step: int) -> commits.StagedDraft:
         refuse_symlinks(self.folder.checkpoints, self.folder.project)
         before = self.resume_from.path if self.resume_from is not None else None  # of a fork: another run's
-        return commits.stage(self.folder.checkpoints, step, like=before)
+        return commits.stage(self.folder.checkpoints, step, like=before, planned=self.checkpoint_bytes)
 
     def _commit(self, draft: commits.StagedDraft, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
         base = self.model if (draft.path / "adapter_config.json").is_file() else None

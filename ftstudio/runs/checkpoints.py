@@ -53,11 +53,12 @@ class StagedDraft:
 # ------------------------------------------------------------------------------------------------ commit
 
 
-def stage(checkpoints: Path, step: int, *, like: Path | None = None) -> StagedDraft:
+def stage(checkpoints: Path, step: int, *, like: Path | None = None, planned: int = 0) -> StagedDraft:
     """Make the staging folder for a step, when there is room for a checkpoint like the newest one.
 
-    `like` is a checkpoint to go by where there is none yet. Raises InputError for a symbolic link, InterruptedRunError
-    when the run's folder is gone, OSError (ENOSPC, saying what is needed and free).
+    Where there is none yet, `like` is a checkpoint to go by, and without it `planned` the bytes that one will take.
+    Raises InputError for a symbolic link, InterruptedRunError when the run's folder is gone, OSError (ENOSPC, saying
+    what is needed and free).
     """
     refuse_symlinks(checkpoints, checkpoints.parent)
     try:
@@ -67,7 +68,7 @@ def stage(checkpoints: Path, step: int, *, like: Path | None = None) -> StagedDr
                 fsync_folder(checkpoints.parent)
     except FileNotFoundError:
         raise staging.gone(checkpoints.parent) from None
-    _ask_for_space(checkpoints, _size_of([*([like] if like else []), *list_checkpoints(checkpoints)]))
+    _ask_for_space(checkpoints, _size_of([*([like] if like else []), *list_checkpoints(checkpoints)]) or planned)
     return StagedDraft(staging.make(checkpoints / f"{step:06d}"))
 
 

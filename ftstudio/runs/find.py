@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
@@ -69,5 +70,7 @@ def _project_named(name: str, root: Path) -> Path:
 def _newest(project: Path) -> RunFolder:
     runs = list_runs(project)
     if not runs:
-        raise UnknownNameError(f"{quote(project.name)} has no run yet.", f"Start one: ftstudio run {project}")
+        raise UnknownNameError(
+            f"{quote(project.name)} has no run yet.", f"Start one: ftstudio run {shlex.quote(str(project))}"
+        )
     return runs[-1]

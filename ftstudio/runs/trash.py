@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ def restore(place: Path) -> RunFolder:
         run.path.parent.mkdir(exist_ok=True)
         if os.path.lexists(run.path):
             raise InputError(
-                f"{run.title} exists; nothing was overwritten.", f"Move that one away first: ftstudio rm {run.title}"
+                f"{run.title} exists; nothing was overwritten.",
+                f"Move that one away first: ftstudio rm {shlex.quote(run.title)}",
             )
         _move(place, run.path)
     return run

@@ -11,6 +11,7 @@ from ftstudio_datasets.columns import choose
 from ftstudio_datasets.hub_cache import Cached, cached, folder_of
 from ftstudio_datasets.look import look
 from ftstudio_datasets.options import FileOptions, HubOptions, InlineOptions
+from ftstudio_datasets.rows import first_texts
 from ftstudio_datasets.words import DataError, plural, quote
 from ftstudio_kit.hub_cache import is_offline
 
@@ -20,7 +21,8 @@ from ftstudio_kit.hub_cache import is_offline
 def inline_facts(options: InlineOptions, project_folder: Path) -> Facts:
     """Exact: the texts are there."""
     del project_folder
-    lengths = [len(text) for text in options.texts if text.strip()]
+    kept = [text for text in options.texts if text.strip()]
+    lengths = [len(text) for text in kept]
     return Facts(
         shape="text",
         columns=("text",),
@@ -28,6 +30,7 @@ def inline_facts(options: InlineOptions, project_folder: Path) -> Facts:
         validation_rows=0,
         characters=sum(lengths),
         longest_characters=max(lengths, default=0),
+        sample=first_texts(kept) or None,
     )
 
 

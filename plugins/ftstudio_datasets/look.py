@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from ftstudio.api import Facts
@@ -16,7 +17,18 @@ from ftstudio_datasets.decode import LONGEST_ROW, Tally
 from ftstudio_datasets.files import OPTION_OF, DataFile, find
 from ftstudio_datasets.options import FileOptions, TableOptions, TextOptions
 from ftstudio_datasets.records import format_of, open_parquet
-from ftstudio_datasets.rows import Row, columns_of, nothing_in, table_choice, table_rows, text_rows, weight
+from ftstudio_datasets.rows import (
+    MEASURED_ON,
+    Row,
+    columns_of,
+    first_texts,
+    nothing_in,
+    table_choice,
+    table_rows,
+    text_rows,
+    texts_of,
+    weight,
+)
 from ftstudio_datasets.words import DataError
 
 READ_WHOLE = 2 * 2**20
@@ -27,12 +39,16 @@ SAMPLE = 2**19
 
 @dataclass(frozen=True)
 class Counted:
-    """Rows and characters of some files; `sampled`: extrapolated from their beginning. `rows` 0 when none was met."""
+    """Rows and characters of some files; `sampled`: extrapolated from their beginning. `rows` 0 when none was met.
+
+    `texts` are the first ones, where any was read.
+    """
 
     rows: int = 0
     characters: int = 0
     longest: int = 0
     sampled: bool = False
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,7 @@ def _facts(known: Facts, counted: Counted) -> Facts:
         rows=counted.rows or None,
         characters=counted.characters or None,
         longest_characters=counted.longest or None,
+        sample=counted.texts or None,
         estimated=known_now if counted.sampled else frozenset(),
     )
 
@@ -109,7 +126,9 @@ def _counted(options: FileOptions, files: Sequence[DataFile], choice: Choice | N
     if not counted.rows and not sampled:
         raise nothing_in(files, "record" if choice else "line", option)
     scale = total / max(1, tally.done) if sampled else 1.0
-    return Counted(round(counted.rows * scale), round(counted.characters * scale), counted.longest, sampled)
+    return Counted(
+        round(counted.rows * scale), round(counted.characters * scale), counted.longest, sampled, counted.texts
+    )
 
 
 def _first(files: Sequence[DataFile]) -> list[DataFile]:
@@ -129,18 +148,21 @@ def _rows(options: FileOptions, files: Sequence[DataFile], choice: Choice | None
 
 def _count(rows: Iterator[Row]) -> Counted:
     count = characters = longest = 0
+    first: list[Row] = []
     for row in rows:
+        if characters < MEASURED_ON:
+            first.append(row)
         size = weight(row)
         count, characters, longest = count + 1, characters + size, max(longest, size)
-    return Counted(count, characters, longest)
+    return Counted(count, characters, longest, texts=first_texts(chain.from_iterable(map(texts_of, first))))
 
 
 def _documents(options: TextOptions, files: Sequence[DataFile]) -> Counted:
     """Whole files as rows: their sizes say enough, once the first bytes were seen to be text."""
-    _count(text_rows(_first(files), options, Tally(limit=SAMPLE)))
+    texts = _count(text_rows(_first(files), options, Tally(limit=SAMPLE))).texts
     rows = sum(-(-file.size // LONGEST_ROW) for file in files)
     longest = min(max(file.size for file in files), LONGEST_ROW)
-    return Counted(rows, sum(file.size for file in files), longest, sampled=True)
+    return Counted(rows, sum(file.size for file in files), longest, sampled=True, texts=texts)
 
 
 def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, option: str) -> Counted:

@@ -104,7 +104,10 @@ def _read(path: Path, arguments: Mapping[str, Any]) -> tuple[PreTrainedModel, Ma
 
 
 def _whole(path: Path, model: PreTrainedModel, read: Mapping[str, Any]) -> PreTrainedModel:
-    """The model, when each of its weights was in the files: transformers fills in random ones and goes on."""
+    """The model, when each of its weights was in the files and is finite.
+
+    transformers fills in random ones and goes on; a NaN would only show as the loss of the first step.
+    """
     missing = sorted(read["missing_keys"])
     if missing:
         others = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
@@ -113,6 +116,12 @@ def _whole(path: Path, model: PreTrainedModel, read: Mapping[str, Any]) -> PreTr
             "they would be random.",
             _TOGETHER,
         )
+    for name, weight in model.named_parameters():
+        if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight.detach()))).all():
+            raise ComponentError(
+                f"The weights in '{path}' hold a value that is no number (NaN or infinity) in '{name[:100]}'.",
+                "Get the file again; if it is so where it came from, the training that made it went wrong.",
+            )
     return model
 
 

@@ -51,6 +51,7 @@ def _folder_facts(folder: Path) -> Facts:
         context=context_of_config(config),
         vocab_size=vocabulary_of_config(config),
         architecture=str(config["model_type"]) if "model_type" in config else None,
+        tokenizer=folder if (folder / "tokenizer.json").is_file() else None,
     )
     try:
         tensors = safetensors_parameters(folder)

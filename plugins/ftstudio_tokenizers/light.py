@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from ftstudio.api import Facts, Problem, ProjectInfo
-from ftstudio_kit.hub_cache import has_tokenizer, local_folder
+from ftstudio_kit.hub_cache import cached_snapshot, has_tokenizer, local_folder
 from ftstudio_tokenizers.options import BytesOptions, CommonOptions, PretrainedOptions
 
 BYTES_VOCABULARY = 257
@@ -14,9 +15,44 @@ LONG_CONTEXT = 8192
 """Beyond it one row alone may need more memory than a GPU has."""
 
 
-def facts(options: CommonOptions, project_folder: Path) -> Facts:
-    """The length that rows are cut or continued at, when it was set; bytes are about a character each."""
-    return Facts(max_length=options.max_length, characters_per_token=1.0 if isinstance(options, BytesOptions) else None)
+def facts(options: CommonOptions, project_folder: Path, known: Facts | None = None) -> Facts:
+    """The length that rows are cut or continued at, when it was set; how many characters a token has, by a sample."""
+    ratio = _characters_per_token(options, project_folder, known or Facts())
+    guessed = frozenset() if ratio is None else frozenset({"characters_per_token"})
+    return Facts(max_length=options.max_length, characters_per_token=ratio, estimated=guessed)
+
+
+def _characters_per_token(options: CommonOptions, project_folder: Path, known: Facts) -> float | None:
+    """Of bytes, and of a tokenizer whose tokenizer.json is on this machine; None where there is nothing to measure."""
+    texts = known.sample or ()
+    if isinstance(options, BytesOptions):
+        return sum(map(len, texts)) / max(1, sum(len(t.encode()) for t in texts)) if texts else 1.0
+    if not texts or not isinstance(options, PretrainedOptions):
+        return None
+    folder = known.tokenizer
+    if options.name is not None:
+        folder = local_folder(options.name, project_folder) or cached_snapshot(options.name, None)
+    try:
+        info = (folder / "tokenizer.json").stat() if folder is not None else None
+    except OSError:
+        return None
+    return _measured(folder / "tokenizer.json", info.st_size, info.st_mtime_ns, texts) if folder and info else None
+
+
+@lru_cache(maxsize=8)  # a form asks at every key press; a changed file has another size or mtime
+def _measured(path: Path, size: int, mtime: int, texts: tuple[str, ...]) -> float | None:
+    del size, mtime
+    from tokenizers import Tokenizer  # noqa: PLC0415 - describing a tokenizer needs none
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        # One by one: on several threads the library warns on stderr at the next fork.
+        tokens = sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts)
+    except Exception:  # noqa: BLE001 - the library raises no other; whoever opens it for a run says what is wrong
+        return None
+    return sum(map(len, texts)) / tokens if tokens else None
 
 
 def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:

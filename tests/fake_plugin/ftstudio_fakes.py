@@ -52,7 +52,7 @@ class TrainerOptions:
     ending: str = option(
         "good",
         help="How it ends.",
-        choices=("good", "exit", "segfault", "nan", "raise", "memory", "no-weights", "kill", "full"),
+        choices=("good", "exit", "segfault", "nan", "raise", "memory", "no-weights", "kill", "full", "breakpoint"),
     )
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
@@ -218,6 +218,8 @@ class FakeTrainer:
                 raise TrainingError("The loss is nan at step 6.", "Lower learning_rate.")
             case "raise":
                 raise ZeroDivisionError("a bug in the trainer")
+            case "breakpoint":
+                breakpoint()  # noqa: T100 - a person's, in an inline run
             case "kill":
                 os.kill(os.getpid(), 9)
             case "full":

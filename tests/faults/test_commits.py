@@ -146,6 +146,16 @@ def test_space_is_asked_for_before_the_first_byte(run, monkeypatch):
     (run / "fork").mkdir()
     with pytest.raises(OSError, match="a checkpoint takes 962 B"):
         commits.stage(run / "fork" / "checkpoints", 3, like=run / "checkpoints" / "000002")
+    with pytest.raises(OSError, match="a checkpoint takes 700 B, and 512 B are free"):
+        commits.stage(run / "fork" / "checkpoints", 3, planned=700)
+    at_work = worker_run(run.parent / run.name / "fork")
+    at_work.checkpoint_bytes = 800
+    with pytest.raises(OSError, match="a checkpoint takes 800 B"):
+        commit_one(at_work, 3)
+    at_work.close()
+    assert not list((run / "fork" / "checkpoints").iterdir())
+    with pytest.raises(OSError, match="a checkpoint takes 962 B"):
+        commits.stage(run / "checkpoints", 3, planned=100)
     assert commits.stage(run / "fork" / "checkpoints", 3).path.is_dir()
     assert [p.name for p in commits.list_checkpoints(run / "checkpoints")] == ["000001", "000002"]
     assert len(list((run / "checkpoints").iterdir())) == 2

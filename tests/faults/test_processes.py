@@ -14,7 +14,7 @@ from lab import at_step, ended, kill, resumed, started, state_is, until, worker_
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
 from ftstudio.files import lock_holder
-from ftstudio.process import endings, supervisor
+from ftstudio.process import devices, endings, supervisor
 from ftstudio.process.launch import resume, start
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
@@ -196,6 +196,7 @@ def test_a_gpu_that_a_stranger_holds_is_taken(make_project, monkeypatch, tmp_pat
     smi.chmod(0o755)
     (tmp_path / "busy").touch()
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(devices, "torch_has_cuda", lambda: True)
     run = started(make_project(trainer={"max_steps": 3}), device="cuda:0")
     state = read_state(run)
     assert state.state == "queued"

@@ -1,6 +1,9 @@
 """The command line's manners: exit codes, streams, sentences."""
 
 import json
+import os
+import shlex
+import subprocess
 
 import pytest
 
@@ -12,6 +15,10 @@ pytestmark = pytest.mark.usefixtures("fakes")
     [
         (["chek", "x"], "'chek' is neither a command nor a folder. Did you mean check?"),
         (["zzzz"], "'zzzz' is neither a command nor a folder. Commands: new, check"),
+        (["plugins", "lst"], "'lst' is no command of 'plugins'. Did you mean list?"),
+        (["plugins", "bogus"], "'bogus' is no command of 'plugins'. Commands: list, show."),
+        (["queue", "withdrw"], "'withdrw' is no command of 'queue'. Did you mean withdraw?"),
+        (["queue", "bogus"], "'bogus' is no command of 'queue'. Commands: list, move, withdraw."),
         (["check"], "Missing argument 'PATH'"),
         (["check", "gone"], "There is no project 'gone' here"),
         (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
@@ -24,6 +31,10 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["new", "ok", "--model", "./gone"], "There is no model folder './gone'."),
         (["new", "ok", "--from", "quickstart", "--model", "gpt2"], "--from and --model cannot be combined."),
         (["data", "lab", "--row", "99"], "There is no row 99: the data ends before it."),
+        (
+            ["new", "ok", "--root", "/dev/null"],
+            "'/dev/null' exists already and is no folder. Choose another name or place.",
+        ),
         (["new", "../x"], "'../x' is no project name."),
         (["new", "a/b"], "'a/b' is no project name."),
         (["new", "a\x1bb"], "'a\\x1bb' is no project name."),
@@ -161,3 +172,19 @@ def test_a_name_that_no_file_system_takes_is_a_sentence(ftstudio, command):
     assert done.code == 2
     assert "Traceback" not in done.err
     assert "There is no" in done.err
+
+
+def test_what_is_said_to_be_typed_can_be_typed_into_a_shell(ftstudio, make_project):
+    folder = make_project("my $HOME lab", trainer={"max_steps": 2})
+    env = {"FTSTUDIO_PROJECTS": str(folder.parent)}
+    done = ftstudio("run", folder, env=env)
+    assert done.code == 0, done.err
+    studio = next(line for line in done.out.splitlines() if line.startswith("studio: "))
+    assert shlex.split(studio)[-1] == str(folder)
+    detached = ftstudio("run", folder, "--detach", env=env)
+    follow = next(line for line in detached.err.splitlines() if "attach" in line).partition("Follow it: ")[2]
+    assert shlex.split(follow)[-2:] == ["attach", "my $HOME lab:0002"]
+    attached = subprocess.run(
+        follow, shell=True, capture_output=True, text=True, env={**os.environ, **env}, check=False
+    )
+    assert attached.returncode == 0, attached.stderr

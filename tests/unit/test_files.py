@@ -132,13 +132,17 @@ def test_nothing_is_written_through_a_symlink_or_outside(tmp_path):
         (36, "too long"),
         (24, "No more files"),
         (2, "There is no"),
+        (17, "exists already and is no folder"),
+        (20, "part of its path is a file"),
+        (21, "is a folder, not a file"),
         (5, "Input/output error"),
     ],
 )
 def test_errors_of_the_file_system_are_sentences(number, words, tmp_path):
-    said = str(explain(OSError(number, os.strerror(number)), tmp_path / "a"))
-    assert words in said
-    assert "a'" in said
+    explained = explain(OSError(number, os.strerror(number)), tmp_path / "a")
+    assert words in explained.message
+    assert "a'" in explained.message
+    assert explained.hint.endswith("."), "it says what to do"
 
 
 def test_permission_errors_name_the_mode(tmp_path):

@@ -66,6 +66,18 @@ def test_a_weight_that_is_not_in_the_files_is_never_a_random_one(tmp_path: Path)
         load_model(ModelRef(path, weights=True, name="holed"))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_weight_that_is_no_number_is_named(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
+    path = save_model(tmp_path, dtype=dtype).path
+    weights = load_file(path / "model.safetensors")
+    weights["transformer.h.0.mlp.c_fc.weight"][3, 4] = value
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    for wanted in (torch.float32, dtype):
+        with pytest.raises(ComponentError, match=r"NaN or infinity\) in 'transformer\.h\.0\.mlp\.c_fc\.weight'"):
+            load_model(ModelRef(path, weights=True, name="burnt"), dtype=wanted)
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [

@@ -1,9 +1,14 @@
 """The whole pipeline in real processes, on a stranger's torch-free plugin."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
+from ftstudio.process.stages import prepare
+from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import load
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 
@@ -85,7 +90,47 @@ def test_an_inline_run_ends_in_the_same_files(ftstudio, make_project):
     done = ftstudio("run", folder, "--inline", "--json")
     assert done.code == 0, done.err
     assert done.json["state"] == "finished"
+    said = done.err.splitlines()
     assert "nothing survives this terminal" in done.err
+    wanted = ["▸ training", "  step 4  loss 2.5", "  checkpoint 4 committed", "▸ sampling"]
+    found = [next(i for i, line in enumerate(said) if line.startswith(start)) for start in wanted]
+    assert found == sorted(found)
+    assert sum(line.startswith("  step ") for line in said) == 10
+
+
+def test_a_worker_knows_from_the_plan_what_its_first_checkpoint_takes(make_project):
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
+    prepare(load(folder), at_work)
+    at_work.close()
+    assert at_work.checkpoint_bytes == 500
+
+
+def test_at_a_breakpoint_the_terminal_is_the_debuggers(make_project):
+    folder = make_project(trainer={"ending": "breakpoint"})
+    done = subprocess.run(
+        [sys.executable, "-m", "ftstudio", "run", folder, "--inline"],
+        input="import time; time.sleep(0.5)\np step * 7\nc\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(Pdb) 42" in done.stdout
+    assert "  step 6  loss" in done.stderr
+    assert "\r" not in done.stderr
+    assert "model:  " in done.stdout
+
+
+@pytest.mark.parametrize("option", [["--detach"], ["--auto-resume"], ["--each", "seed=1,2"]])
+def test_what_an_inline_run_cannot_do_is_refused(ftstudio, make_project, option):
+    folder = make_project()
+    done = ftstudio("run", folder, "--inline", *option)
+    assert done.code == 2
+    assert done.err == f"✗ --inline runs it here and now, so {option[0]} means nothing. Leave one of them out.\n"
+    assert not (folder / "runs").exists()
 
 
 def test_a_detached_run_is_followed_by_attach(ftstudio, make_project):
