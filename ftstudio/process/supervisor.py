@@ -59,6 +59,7 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
         self.asked_of_us = endings.Asked()
         self.stop_since: float | None = None
+        self.stop_asked = False
         self.reserve: Reserve | None = None
 
     # ------------------------------------------------------------------------------------------- state.toml
@@ -224,12 +225,16 @@ class Supervisor:
             answer(self.run, "kill")
             self._signal_group(signal.SIGKILL)
         now = time.monotonic()
+        stop = asked(self.run, "stop", self.attempt)
         if self.stop_since is not None:
-            if now - self.stop_since > self.settings.stop_seconds:
+            if self.stop_asked and not stop:  # taken back before the worker saw it
+                self.stop_since, self.stop_asked = None, False
+                self._say("running")
+            elif now - self.stop_since > self.settings.stop_seconds:
                 self.asked_of_us.forced_after = self.settings.stop_seconds
                 self._signal_group(signal.SIGKILL)
-        elif asked(self.run, "stop", self.attempt):
-            self.stop_since = now
+        elif stop:
+            self.stop_since, self.stop_asked = now, True
             self._say("stopping", "Finishing the step and committing a checkpoint.")
         elif self.asked_of_us.terminated:
             self.stop_since = now

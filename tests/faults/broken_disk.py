@@ -47,7 +47,7 @@ def main(project, place):
         answer |= mended(RunFolder(place / "lab" / "runs" / "0001"))
     finally:
         unmount(place)
-    print(json.dumps(answer))
+    sys.stdout.write(json.dumps(answer))
 
 
 def unmount(place):
