@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.files import number_text
-from ftstudio.runs.control import ask
+from ftstudio.runs.control import answer, ask
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, StateFile, read_state
@@ -89,8 +89,8 @@ def metrics_text(metrics: object) -> str:
 def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile | None:
     """Say what happens from an attempt on until the run is over, and return its state.
 
-    The first Ctrl+C asks the run to stop; the second leaves it running and returns None. Where the run is not
-    `stoppable` from here, the first one leaves.
+    The first Ctrl+C asks the run to stop; the second takes that back, leaves it running and returns None. Where the
+    run is not `stoppable` from here, the first one leaves.
     """
     reader, narrator = EventReader(run.events), Narrator()
     asked, waited_for = not stoppable, ""
@@ -110,6 +110,8 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
         except KeyboardInterrupt:
             narrator.clear()
             if asked:
+                if stoppable:
+                    answer(run, "stop")
                 return None
             asked = True
             ask(run, "stop", read_state(run).attempt)

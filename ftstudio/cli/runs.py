@@ -97,6 +97,8 @@ def _follow_log(folder: RunFolder, offset: int) -> None:
     live = True
     while live:
         live = read_state(folder).state in LIVE
+        if not folder.console.exists():  # of a run that was made with --inline
+            return
         with folder.console.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             offset = min(offset, size)

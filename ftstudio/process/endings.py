@@ -15,7 +15,7 @@ from ftstudio.files import read_toml, tail_bytes
 from ftstudio.runs.control import answer
 from ftstudio.runs.events import EventWriter, parse_event
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import DISK_FULL, age_text
+from ftstudio.runs.status import DISK_FULL, READ_ONLY, age_text
 
 RUN_VARIABLE = "FTSTUDIO_RUN"
 """Set for a worker and inherited by all that it starts: whose they are, should they outlive it."""
@@ -54,14 +54,15 @@ def _unsaid(run: RunFolder, code: int, asked_of_us: Asked) -> tuple[str, str]:
     if asked_of_us.killed:
         return "interrupted", "Killed on request."
     if asked_of_us.forced_after is not None:
-        waited = age_text(asked_of_us.forced_after)
-        return (
-            "stopped",
-            f"It did not answer the request to stop within {waited} and was ended by force: what came after its "
-            "last checkpoint is lost.",
+        state, what = ("interrupted", "SIGTERM") if asked_of_us.terminated else ("stopped", "the request to stop")
+        return state, (
+            f"It did not answer {what} within {age_text(asked_of_us.forced_after)} and was ended by force: what came "
+            "after its last checkpoint is lost."
         )
     if code == DISK_FULL:
         return "interrupted", "The disk is full. Free some space, then resume it."
+    if code == READ_ONLY:
+        return "interrupted", "Its file system became read-only. Make it writable again, then resume it."
     if code < 0:
         return "interrupted", _signal_reason(-code, asked_of_us)
     if code == 0:

@@ -24,19 +24,23 @@ from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.final import write_final
+from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
-from ftstudio.runs import measured
+from ftstudio.runs import measured, staging
 from ftstudio.runs.checkpoints import versions
 from ftstudio.runs.control import asked
 
 MAX_SAMPLE_CHARACTERS = 20_000
+TOKENIZER_FILES = ("*token*", "chat_template*", "vocab*", "merges*")
 
 
 def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
     """Call a component. An error outside the tree is a bug of its plugin: the sentence names plugin and version."""
+    warn = next((argument.warn for argument in arguments if isinstance(argument, WorkerRun)), None)
     try:
-        return function(*arguments)
+        with left_as_found(offer.title, warn):
+            return function(*arguments)
     except (FtstudioError, OSError, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -110,15 +114,27 @@ def base_model(project: Project, run: WorkerRun) -> ModelRef:
         return borders.check_model(call(offer, "fetch()", project.build("model").fetch, run), offer)
     folder = run.weights_from.path
     if (folder / "adapter_config.json").is_file():
-        merged = run.dir / "origin-merged"
-        if not (merged / "config.json").is_file():
-            trainer = project.build("trainer")
-            call(project.offer("trainer"), "export()", trainer.export, run.weights_from, merged, run)
-            for file in folder.glob("*token*"):
-                shutil.copyfile(file, merged / file.name)
-        folder = merged
+        folder = _merged(project, run, run.weights_from)
     name = f"{run.lineage.get('run')} at step {run.weights_from.step}"
     return borders.check_model(ModelRef(folder, weights=True, name=name), offer)
+
+
+def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
+    """The whole model of an adapter that a fork starts from, written once a run."""
+    merged = run.dir / "origin-merged"
+    if merged.is_dir():
+        return merged
+    staged = staging.make(merged)
+    try:
+        call(project.offer("trainer"), "export()", project.build("trainer").export, adapter, staged, run)
+        for file in (file for pattern in TOKENIZER_FILES for file in adapter.path.glob(pattern)):
+            shutil.copyfile(file, staged / file.name)
+        staging.sync(staged)
+        staging.put_in_place(staged, merged)
+    except BaseException:
+        staging.discard(staged)
+        raise
+    return merged
 
 
 def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
@@ -150,12 +166,14 @@ def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: W
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
+    offer = project.offer("generator")
     generator = project.build("generator")
     texts: list[dict[int, str]] = [{} for _ in prompts]
     try:
-        for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
-            sequences = texts[chunk.index]
-            sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
+        with left_as_found(offer.title, run.warn):  # a generator runs while its chunks are taken
+            for chunk in chunks(offer, generator, checkpoint, prompts, run):
+                sequences = texts[chunk.index]
+                sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
     finally:
         generator.close()
     return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]

@@ -8,6 +8,7 @@ started it. docs/runs.md says in which order things happen, and why.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -38,7 +39,7 @@ from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import boot_id, host_name, process_start
+from ftstudio.runs.state import boot_id, forget_last_word, host_name, leave_last_word, process_start, read_state
 from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
@@ -59,6 +60,7 @@ class Supervisor:
         self.worker: subprocess.Popen[bytes] | None = None
         self.asked_of_us = endings.Asked()
         self.stop_since: float | None = None
+        self.stop_asked = False
         self.reserve: Reserve | None = None
 
     # ------------------------------------------------------------------------------------------- state.toml
@@ -91,19 +93,26 @@ class Supervisor:
             self.write(state, reason)
 
     def end(self, state: str, reason: str, exit_code: int | None = None) -> None:
-        """Write the last state; on a full disk into the room that was reserved for it."""
+        """Write the last state; on a full disk into the room that was reserved for it, and where nothing can be
+        written any more into the user's state folder, where readers look for it. Raises OSError.
+        """
         more = {"ended": time.time(), "exit_code": exit_code}
         try:
             self.write(state, reason, **more)
         except OSError as error:
-            if self.reserve is None or not is_disk_full(error):
+            text = self._state_text(state, reason, more)
+            if self.reserve is not None and is_disk_full(error):
+                self.reserve.replace(self.run.state, text)
+            elif error.errno in {errno.EROFS, errno.EIO}:
+                leave_last_word(self.run, text)
+            else:
                 raise
-            self.reserve.replace(self.run.state, self._state_text(state, reason, more))
 
     # ---------------------------------------------------------------------------------------------- the run
 
     def begin(self) -> None:
         """Join the queue and write the first state: `starting` with a slot in hand, else `queued`. Raises OSError."""
+        forget_last_word(self.run)
         self.reserve = Reserve(self.run.path / f".state.{os.getpid()}.reserve")
         self.turn.join()
         if self.turn.come():
@@ -207,9 +216,7 @@ class Supervisor:
             os.close(console)
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
-        self.asked_of_us.terminated = True
-        if self.worker is not None and self.worker.returncode is None:
-            self.worker.send_signal(signal.SIGTERM)
+        self.asked_of_us.terminated = True  # `_look` passes it on: the worker may not be there yet
 
     def _look(self) -> None:
         """Requests that are the supervisor's to meet, and what follows from those that the worker does not meet."""
@@ -219,15 +226,24 @@ class Supervisor:
             answer(self.run, "kill")
             self._signal_group(signal.SIGKILL)
         now = time.monotonic()
-        if self.stop_since is None and asked(self.run, "stop", self.attempt):
-            self.stop_since = now
+        stop = asked(self.run, "stop", self.attempt)
+        if self.stop_since is not None:
+            if self.stop_asked and not stop:  # taken back before the worker saw it
+                self.stop_since, self.stop_asked = None, False
+                self._say("running")
+            elif now - self.stop_since > self.settings.stop_seconds:
+                self.asked_of_us.forced_after = self.settings.stop_seconds
+                self._signal_group(signal.SIGKILL)
+        elif stop:
+            self.stop_since, self.stop_asked = now, True
             self._say("stopping", "Finishing the step and committing a checkpoint.")
-        elif self.stop_since is None and not self.run.path.exists():
+        elif self.asked_of_us.terminated:
+            self.stop_since = now
+            self._say("stopping", "Preempted by SIGTERM: finishing the step and committing a checkpoint.")
+            self.worker.send_signal(signal.SIGTERM)
+        elif not self.run.path.exists():
             self.stop_since = now + GROUP_SECONDS - self.settings.stop_seconds  # it can commit nothing any more
             self._signal_group(signal.SIGTERM)
-        elif self.stop_since is not None and now - self.stop_since > self.settings.stop_seconds:
-            self.asked_of_us.forced_after = self.settings.stop_seconds
-            self._signal_group(signal.SIGKILL)
 
     def _signal_group(self, number: signal.Signals) -> None:
         assert self.worker is not None
@@ -250,8 +266,8 @@ class Supervisor:
             bound_log(self.run.console, CONSOLE_BYTES)
 
 
-def refusal(run: RunFolder, lock: RecordLock) -> str:
-    """Take the run's lock, or say why this process may not supervise it. Raises OSError."""
+def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
+    """Take the run's lock, or say why this process may not supervise that attempt of it. Raises OSError."""
     broken = _locks_broken(run.path)
     if broken:
         return (
@@ -265,6 +281,10 @@ def refusal(run: RunFolder, lock: RecordLock) -> str:
         return (
             f"A worker of an earlier attempt of {run.title} (process {worker}) still commits its checkpoint. "
             "Try again in a moment."
+        )
+    if run.state.exists() and read_state(run).attempt >= attempt:
+        return (
+            f"Attempt {attempt} of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
         )
     return ""
 
@@ -292,7 +312,7 @@ def main() -> None:
     run, said = RunFolder(Path(path)), int(descriptor)
     lock = RecordLock(run.lock)
     try:
-        refused = refusal(run, lock)
+        refused = refusal(run, int(attempt), lock)
         if refused:
             os.write(said, refused.encode())
             return

@@ -6,10 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ftstudio.files import RecordLock, size_text
-from ftstudio.process.devices import Device, tenants
+from ftstudio.process.devices import Device, Tenant, tenants
 from ftstudio.runs import queue
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import read_state
@@ -30,7 +30,7 @@ class Turn:
     reason: str = ""
     _looked: float = float("-inf")
     _asked: float = float("-inf")
-    _taken: str = ""
+    _tenants: Mapping[str, list[Tenant]] = field(default_factory=dict)
 
     def join(self) -> None:
         """Take a ticket. Raises OSError."""
@@ -43,17 +43,29 @@ class Turn:
         if not free and now - self._looked < LOOK_SECONDS:
             return False
         self._looked = now
-        ahead = self._ahead()
+        self._ask_for_tenants(free, now)
+        with queue.unmoved():  # between the look at who is ahead and the lock nobody may change places
+            ahead = self._ahead()
+            taken = self._take(free, ahead)
+        if self.slot is None:
+            self.reason = taken or self._behind(ahead)
+            return False
+        queue.give_back(self.run)
+        return True
+
+    def _take(self, free: Sequence[Device], ahead: Sequence[queue.Ticket]) -> str:
+        """Take the first free device that nobody ahead may use; the sentence on strangers who were in the way."""
+        said = ""
         for device in free:
             if any(device.place in ticket.places for ticket in ahead):
                 continue
-            self.slot = self._undisturbed(device)
+            strangers = self._strangers(device.place)
+            said = said or strangers
+            self.slot = None if strangers else queue.take_slot(self.run, device.place, self.slots)
             if self.slot is not None:
                 self.device = device
-                queue.give_back(self.run)
-                return True
-        self.reason = self._taken or self._behind(ahead)
-        return False
+                break
+        return said
 
     def withdrawn(self) -> bool:
         """Whether somebody took the ticket away. Raises OSError."""
@@ -67,24 +79,19 @@ class Turn:
 
     def _ahead(self) -> list[queue.Ticket]:
         """The living tickets before this one."""
-        waiting = queue.tickets()
+        waiting = queue.living()
         mine = next((t.order for t in waiting if t.run.path == self.run.path), None)
         return [ticket for ticket in waiting if mine is None or ticket.order < mine]
 
-    def _undisturbed(self, device: Device) -> RecordLock | None:
-        """A slot of a device, unless a stranger's process holds memory of it."""
-        if device.place.startswith("gpu"):
-            now = time.monotonic()
-            if now - self._asked >= LOOK_SECONDS:
-                self._asked, self._taken = now, self._strangers(device.place)
-            if self._taken:
-                return None
-        return queue.take_slot(self.run, device.place, self.slots)
+    def _ask_for_tenants(self, free: Sequence[Device], now: float) -> None:
+        """Ask before the queue is held: the answer takes half a second."""
+        if now - self._asked >= LOOK_SECONDS and any(device.place.startswith("gpu") for device in free):
+            self._asked, self._tenants = now, tenants()
 
     def _strangers(self, place: str) -> str:
         """The sentence on processes that hold memory of a GPU and are no runs of ours, or ""."""
         ours = {read_state(run).worker_pid for run in queue.holders(place, self.slots)}
-        found = [tenant for tenant in tenants().get(place, []) if _session(tenant.pid) not in ours]
+        found = [tenant for tenant in self._tenants.get(place, []) if _session(tenant.pid) not in ours]
         if not found:
             return ""
         who = f"process {found[0].pid} of {found[0].user or 'somebody'}"

@@ -27,7 +27,7 @@ from ftstudio.project import Project
 from ftstudio.runs.checkpoints import clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
-from ftstudio.runs.status import DISK_FULL, EXIT_CODES, State
+from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
 
 
 def work(folder: RunFolder, attempt: int, device: str) -> int:
@@ -150,7 +150,7 @@ def _disk_ending(error: OSError) -> tuple[State, str, int]:
     if is_disk_full(error):
         return "interrupted", reason, DISK_FULL
     if error.errno == errno.EROFS:
-        return "interrupted", reason, EXIT_CODES["interrupted"]
+        return "interrupted", reason, READ_ONLY
     return "failed", reason, InputError.exit_code if error.errno in INPUT_ERRORS else FtstudioError.exit_code
 
 

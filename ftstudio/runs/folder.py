@@ -28,6 +28,13 @@ class RunFolder:
         return f"{self.project.name}:{self.name}"
 
     @property
+    def key(self) -> str:
+        """A name for what belongs to the run and lies elsewhere: 16 hexadecimal digits."""
+        import hashlib  # noqa: PLC0415 - 3 ms that only a queue or a lost disk costs
+
+        return hashlib.sha256(str(self.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    @property
     def record(self) -> Path:
         """What was frozen when the run was made."""
         return self.path / "run.toml"

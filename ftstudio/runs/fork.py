@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explained, fsync_folder, quote, read_toml
+from ftstudio.files import explained, quote, read_toml
+from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
 from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
@@ -92,19 +93,17 @@ def _at_step(run: RunFolder, committed: list[Path], which: str) -> Path:
 
 def copy_origin(parent: Parent, run: RunFolder) -> None:
     """Copy the parent's checkpoint into the new run. Raises InputError when it cannot be written."""
-    staging = run.path / ".origin.staging"
     with explained(run.origin):
-        staging.mkdir()
+        staged = staging.make(run.origin)
         for name in [*parent.manifest.files, "MANIFEST.json"]:
-            target = staging / name
+            target = staged / name
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(parent.folder / name, target, follow_symlinks=False)
             except OSError:
                 shutil.copyfile(parent.folder / name, target, follow_symlinks=False)
-        fsync_folder(staging)
-        staging.rename(run.origin)
-        fsync_folder(run.path)
+        staging.sync(staged)
+        staging.put_in_place(staged, run.origin)
 
 
 def lineage_text(run: RunFolder) -> str:

@@ -11,7 +11,6 @@ clean up. Tickets change places by being renamed, under one lock for the whole q
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ def take_ticket(run: RunFolder, places: Sequence[str]) -> Ticket:
     """Join the queue at its end. Only the run's supervisor does this, holding the run's lock. Raises OSError."""
     folder = queue_folder()
     with exclusive(folder):
-        for old in folder.glob(f"*.{_key(run)}.toml"):
+        for old in folder.glob(f"*.{run.key}.toml"):
             old.unlink()
         order = max((t.order for t in _read(folder)), default=0) + GAP
         path = folder / _name(order, run)
@@ -66,18 +65,32 @@ def give_back(run: RunFolder) -> None:
     with contextlib.suppress(OSError):
         folder = queue_folder()
         with exclusive(folder):
-            for path in folder.glob(f"*.{_key(run)}.toml"):
+            for path in folder.glob(f"*.{run.key}.toml"):
                 path.unlink()
+
+
+@contextlib.contextmanager
+def unmoved() -> Iterator[None]:
+    """Keep all tickets where they are: a reader may miss one that is just being renamed. Raises OSError."""
+    with exclusive(queue_folder()):
+        yield
+
+
+def living() -> list[Ticket]:
+    """The tickets whose supervisors wait, in order, for who keeps them `unmoved`. Raises OSError."""
+    return [ticket for ticket in _read(queue_folder()) if ticket.lives]
 
 
 def tickets() -> list[Ticket]:
     """The tickets whose supervisors wait, in order. Raises OSError."""
-    return [ticket for ticket in _read(queue_folder()) if ticket.lives]
+    with unmoved():
+        return living()
 
 
 def ticket_of(run: RunFolder) -> Ticket | None:
     """A run's ticket, wherever it was moved to; None when it was taken away. Raises OSError."""
-    return next((ticket for ticket in _read(queue_folder()) if ticket.run.path == run.path), None)
+    with unmoved():
+        return next((ticket for ticket in _read(queue_folder()) if ticket.run.path == run.path), None)
 
 
 def move(run: RunFolder, before: RunFolder | None) -> list[Ticket]:
@@ -113,7 +126,7 @@ def _renumber(queue: Sequence[Ticket]) -> None:
 
 
 def _read(folder: Path) -> list[Ticket]:
-    """All tickets by their order; what is no ticket, or is being renamed this instant, is passed over."""
+    """All tickets by their order; what is no ticket is passed over. A ticket that is renamed meanwhile is missed."""
     found = []
     for path in sorted(folder.glob("[0-9]*.toml")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -124,11 +137,7 @@ def _read(folder: Path) -> list[Ticket]:
 
 
 def _name(order: int, run: RunFolder) -> str:
-    return f"{order:016d}.{_key(run)}.toml"
-
-
-def _key(run: RunFolder) -> str:
-    return hashlib.sha256(str(run.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{order:016d}.{run.key}.toml"
 
 
 # -------------------------------------------------------------------------------------------------- slots

@@ -6,6 +6,7 @@ on its behalf. They ask in this order, each question only when the ones before l
     is the state a last word, or another host's?      as it is written: what cannot be seen from here is not judged
     does somebody hold `lock`?                        as it is written; asked twice, around a second reading of
                                                       state.toml, since a run may have ended in between
+    did its supervisor leave its last word elsewhere? that: the run's own file system took no more writes
     is this another boot of the machine?              interrupted
     does somebody hold `worker.lock`?                 stopping: the worker noticed, and commits a checkpoint
     does the recorded process live?                   as it is written: the locks of this file system lie
@@ -17,6 +18,7 @@ this module and has to stay small, so it imports little.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -27,7 +29,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ftstudio.files import explain, lock_holder, quote, tail_bytes
+from ftstudio.files import explain, lock_holder, quote, state_dir, tail_bytes, write_atomic
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
 
@@ -126,6 +128,9 @@ def is_elsewhere(known: StateFile) -> bool:
 
 def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
     """What became of a run of this host whose lock is free."""
+    said = _last_word(run, known)
+    if said is not None:
+        return said
     here = boot_id()
     if known.boot_id and here and known.boot_id != here:
         return replace(known, state="interrupted", reason=RESTARTED, worker_pid=None)
@@ -134,6 +139,37 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
     if known.pid is not None and known.pid_started is not None and process_start(known.pid) == known.pid_started:
         return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
     return replace(known, state="interrupted", reason=KILLED, worker_pid=None)
+
+
+def leave_last_word(run: RunFolder, text: str) -> None:
+    """Write the last state.toml of a run that takes no more writes to the user's state folder. Raises OSError."""
+    path = _last_word_path(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text)
+
+
+def forget_last_word(run: RunFolder) -> None:
+    """A new attempt begins, and writes into the run itself."""
+    with contextlib.suppress(OSError):
+        _last_word_path(run).unlink()
+
+
+def _last_word_path(run: RunFolder) -> Path:
+    return state_dir() / "last-words" / f"{run.key}.toml"
+
+
+def _last_word(run: RunFolder, known: StateFile) -> StateFile | None:
+    """What the supervisor that wrote `known` left elsewhere, if it did."""
+    try:
+        raw = _parse(_last_word_path(run).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    state: State | None = next((word for word in get_args(State) if word == raw.get("state")), None)
+    said = _state_file(state, raw) if state is not None else None
+    same = said is not None and (said.attempt, said.pid, said.pid_started) == (
+        known.attempt, known.pid, known.pid_started
+    )  # fmt: skip
+    return said if same else None
 
 
 def _read(run: RunFolder) -> StateFile:

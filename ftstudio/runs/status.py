@@ -28,6 +28,7 @@ __all__ = [
     "EXIT_CODES",
     "GLYPHS",
     "LIVE",
+    "READ_ONLY",
     "State",
     "StateFile",
     "Status",
@@ -49,6 +50,8 @@ GLYPHS: Mapping[State, str] = {
 }  # fmt: skip
 DISK_FULL = 75
 """Exit code of a worker that ended for lack of space (EX_TEMPFAIL): its last event may not have fitted either."""
+READ_ONLY = 74
+"""Exit code of a worker whose file system became read-only (EX_IOERR): it could not write why it ended."""
 SILENT_SECONDS = 300.0
 """A run without an event for so long is called stalled. It is a word, never a state."""
 TAIL = 16 << 10

@@ -5,6 +5,7 @@ docs/studio.md says how the parts meet. `Studio` holds no state that a file does
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from textual import work
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
@@ -153,7 +155,8 @@ class Studio(App[None]):
         self.found = seen.found
         screen = self.screen if isinstance(self.screen, StudioScreen) else self.screen_stack[0]
         if isinstance(screen, StudioScreen) and screen.is_mounted:  # one that is being made reads when it is there
-            screen.seen(seen)
+            with contextlib.suppress(NoMatches):  # one that is being taken apart has no widgets any more
+                screen.seen(seen)
 
     # --------------------------------------------------------------------------------------- projects
 

@@ -130,6 +130,7 @@ def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
             for batch in batches(table):
                 for rows in _some(encoder.encode(batch)):
                     writer.write_batch(_record_batch(rows))
+                    run.progress(done, total, "row")  # within a long document too: a stop is read here
                 done += len(next(iter(batch.values())))
                 run.progress(done, total, "row")
         stream.flush()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run, TrainingError
-from ftstudio_kit import chat, lora, rng
+from ftstudio_kit import chat, lora, memory, rng
 from ftstudio_kit.batching import Batches, Bin, Rows, Singles, collate, pack, packing_is_exact
 from ftstudio_kit.loading import (
     align_special_tokens,
@@ -236,6 +237,26 @@ def decay_groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, 
             (plain if "bias" in last or owner in norms else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+@contextmanager
+def trouble_explained(
+    options: CommonOptions, device: str, at_work: Callable[[], tuple[int, int, int]]
+) -> Iterator[None]:
+    """Turn a lack of memory and a lost GPU inside into a TrainingError with `at_work`: step, rows, tokens a row.
+
+    Around the whole loop: the first step of the optimizer takes twice the model, and what went wrong on a GPU may come
+    out only where a figure is asked for.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if memory.is_out_of_memory(error):
+            sizes = options.per_device_train_batch_size, options.gradient_accumulation_steps
+            raise memory.out_of_memory(*at_work(), *sizes) from error
+        if memory.is_gpu_lost(error):
+            raise memory.gpu_lost(*at_work(), device, error) from error
+        raise
 
 
 def not_finite(step: int, good: int | None) -> TrainingError:

@@ -79,7 +79,8 @@ class Hf:
                 return record.result()
         trainer.add_callback(_Feed(trainer, record, when, data.shape, run))
         run.phase("training")
-        trainer.train(resume_from_checkpoint=str(run.resume_from.path) if run.resume_from else None)
+        with common.trouble_explained(self.options, setup.device, lambda: trainer.at_work):
+            trainer.train(resume_from_checkpoint=str(run.resume_from.path) if run.resume_from else None)
         return record.result()
 
     def export(self, checkpoint: Checkpoint, folder: Path, run: Run) -> None:
@@ -153,13 +154,14 @@ class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class _Trainer(Trainer):  # type: ignore[misc]
-    """Trainer with our batches and schedule; it reads our state instead of pickles, and explains what goes wrong."""
+    """Trainer with our batches and schedule; it reads our state instead of pickles."""
 
     def __init__(
         self, arguments: TrainingArguments, setup: common.Setup, rates: Schedule, options: CommonOptions
     ) -> None:
         self.setup, self.rates, self.options = setup, rates, options
         self.tokens = torch.zeros((), dtype=torch.int64, device=setup.device)
+        self.at_work = 0, 0, 0  # step, rows and tokens a row of the batch that came last
         super().__init__(
             model=setup.model,
             args=arguments,
@@ -175,17 +177,11 @@ class _Trainer(Trainer):  # type: ignore[misc]
         return {**batch.tensors(), "tokens": torch.tensor(batch.tokens)}
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One batch; counts its tokens and explains a lack of memory."""
+        """One batch; counts its tokens and notes what it is, should it be the last."""
         self.tokens += inputs.pop("tokens").to(self.tokens.device)
         rows, length = inputs["input_ids"].shape
-        try:
-            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
-                raise
-            o = self.options
-            sizes = o.per_device_train_batch_size, o.gradient_accumulation_steps
-            raise memory.out_of_memory(self.state.global_step + 1, rows, length, *sizes) from error
+        self.at_work = self.state.global_step + 1, rows, length
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
         return loss
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:

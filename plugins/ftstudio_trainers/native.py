@@ -10,8 +10,7 @@ Weights are float32; with bf16 the matrix products run in bfloat16 (autocast). W
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,20 @@ class Native:
     def __init__(self, options: NativeOptions) -> None:
         self.options = options
         self.base: ModelRef | None = None
+        self.at_work = 0, 0, 0  # step, rows and tokens a row of the batch that came last
 
-    def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:  # noqa: PLR0915
+    def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:
         """Train until done, stopped early, or asked to stop; a checkpoint is committed in each case.
 
-        Raises ComponentError for data and options that do not fit the model, TrainingError when a loss is not finite
-        or memory runs out.
+        Raises ComponentError for data and options that do not fit the model, TrainingError when a loss is not finite,
+        memory runs out or the GPU is lost.
         """
-        o = self.options
         self._begin(data, model, run)
+        with common.trouble_explained(self.options, self.setup.device, lambda: self.at_work):
+            return self._loop(data.shape)
+
+    def _loop(self, shape: str) -> Checkpoint:  # noqa: PLR0915
+        o, run = self.options, self.run
         when, net, device = self.when, self.setup.model, self.setup.device
         record, at = self.record, self.record.at
         rates = schedule(o, when.total)
@@ -69,9 +73,9 @@ class Native:
 
                 trained = sum(batch.trained for batch in batches)  # each token of the step weighs the same
                 for batch in batches:
-                    with self._memory_explained(step, batch):
-                        loss = self._loss(forward, batch.to(device))  # a sum over the batch's trained tokens
-                        (loss / max(1, trained)).backward()  # type: ignore[no-untyped-call]
+                    self.at_work = step, *batch.input_ids.shape
+                    loss = self._loss(forward, batch.to(device))  # a sum over the batch's trained tokens
+                    (loss / max(1, trained)).backward()  # type: ignore[no-untyped-call]
                     loss_sum += loss.detach()
                 norm = self._clip(parameters)
                 bad_step = torch.where(torch.isfinite(norm + loss_sum), bad_step, bad_step.clamp(max=step))
@@ -94,7 +98,7 @@ class Native:
                     done = step == when.total or (evaluate and record.patience_is_over())
                     ended = stop or done
                     if when.samples(step) or done:
-                        common.sample(self.setup, o, data.shape, step, run)
+                        common.sample(self.setup, o, shape, step, run)
                     if ended or when.logs(step):
                         at.loss_sum = loss_sum.item()
                         record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
@@ -146,18 +150,6 @@ class Native:
     def _clip(self, parameters: Sequence[torch.nn.Parameter]) -> Tensor:
         """The norm of all gradients together, before they were clipped to `max_grad_norm`."""
         return torch.nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm or float("inf"))
-
-    @contextmanager
-    def _memory_explained(self, step: int, batch: Batch) -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            if not memory.is_out_of_memory(error):
-                raise
-            rows, length = batch.input_ids.shape
-            o = self.options
-            sizes = o.per_device_train_batch_size, o.gradient_accumulation_steps
-            raise memory.out_of_memory(step, rows, length, *sizes) from error
 
     def _check_finite(self, bad_step: int, loss_sum: Tensor, norm: Tensor) -> None:
         at = self.record.at

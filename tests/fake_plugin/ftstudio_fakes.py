@@ -1,10 +1,14 @@
 """A stranger's plugin for the tests: one torch-free component of each kind, on the same API as everybody's."""
 
 import ctypes
+import io
 import json
 import os
+import random
+import signal
 import struct
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +37,7 @@ class ModelOptions:
 class DataOptions:
     texts: tuple[str, ...] = option(("one", "two", "three", "four"), help="The texts.")
     behaviour: str = option(
-        "good", help="What load() does.", choices=("good", "raise", "bad-type", "empty", "component-error")
+        "good", help="What load() does.", choices=("good", "raise", "bad-type", "empty", "component-error", "rude")
     )
 
 
@@ -52,7 +56,19 @@ class TrainerOptions:
     ending: str = option(
         "good",
         help="How it ends.",
-        choices=("good", "exit", "segfault", "nan", "raise", "memory", "no-weights", "kill", "full", "breakpoint"),
+        choices=(
+            "good",
+            "exit",
+            "segfault",
+            "nan",
+            "raise",
+            "memory",
+            "no-weights",
+            "kill",
+            "full",
+            "breakpoint",
+            "hoard",
+        ),
     )
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
@@ -116,6 +132,11 @@ class FakeData:
                 raise ComponentError("Line 3 of data.jsonl is not JSON.", "Mend that line.")
             case "bad-type":
                 return [1, 2, 3]
+            case "rude":
+                os.chdir(run.dir)
+                sys.stdout = io.StringIO()
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                random.seed(7)
             case "empty":
                 return {"train": Rows(["text"], [])}
         return {"train": Rows(["text"], [{"text": t} for t in self.options.texts])}
@@ -205,6 +226,8 @@ class FakeTrainer:
         return draft.checkpoint
 
     def _misbehave(self, step):
+        if self.options.ending == "hoard":
+            self.hoard = [*getattr(self, "hoard", ()), bytearray(1 << 20)]
         if step != 6:
             return
         match self.options.ending:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import explain, named, open_log, write_toml
+from ftstudio.plan import Outlook
+from ftstudio.process.wanted import Wanted
 from ftstudio.process.worker import work as run_worker
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
@@ -89,6 +91,14 @@ def create(project):
     return str(create_run(load(Path(project)), ["ftstudio", "run"]).path)
 
 
+def start(project):
+    """Make a run and start it, as `ftstudio run --detach` does."""
+    wanted = Wanted(project=Path(project), device="cpu")
+    run = wanted.create(Outlook(project=load(Path(project))), ["ftstudio", "run"])
+    wanted.start(run)
+    return str(run.path)
+
+
 def request(run, word):
     ask(RunFolder(Path(run)), word, 1)
 
@@ -141,13 +151,13 @@ def serve():
         print(json.dumps(answer), flush=True)
 
 
-def in_child(operation, arguments, arming, uid, descriptors):
+def in_child(operation, arguments, arming, uid, descriptors, processes):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
         try:
-            answer = perform(operation, arguments, arming, uid, descriptors)
+            answer = perform(operation, arguments, arming, uid, descriptors, processes)
         except BaseException as error:
             answer = {"error": "Harness", "said": repr(error)}
         os.write(writer, json.dumps(answer).encode())
@@ -159,9 +169,11 @@ def in_child(operation, arguments, arming, uid, descriptors):
     return {"killed": os.WIFSIGNALED(status), **(json.loads(said) if said else {})}
 
 
-def perform(operation, arguments, arming, uid, descriptors):
+def perform(operation, arguments, arming, uid, descriptors, processes):
     arm = ctypes.CDLL(None).fault_arm
     where, which, at, mode, number, log = arming
+    if processes is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     if uid is not None:
         os.setgroups([])
         os.setgid(uid)

@@ -2,7 +2,7 @@
  *
  * Preloaded into any program. Only calls on paths below a prefix count; a descriptor's path is asked of /proc. The
  * settings come from the environment (FAULT_*), or from fault_arm() in a process that was forked from a loaded one.
- * Each counted call is noted as a line "name path" in a log, by raw system calls that are not counted themselves.
+ * Record locks can be missing or lie (FAULT_LOCKS). Each counted call is noted as a line "name path" in a log, by raw system calls that are not counted themselves.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -232,6 +232,39 @@ static int opened(int dir, const char *name, int flags)
         int verdict = opened(dir, name, flags);                                    \
         return verdict == 1 ? -1 : end(verdict, real(dir, name, flags, mode));     \
     }
+
+/* FAULT_LOCKS in the environment: "none", record locks fail with ENOLCK, or "lie", all succeed and lock nothing. */
+static int lock_fault(int fd, int command, struct flock *lock, int *result)
+{
+    char path[PATH_MAX];
+    const char *mode = getenv("FAULT_LOCKS");
+    if (!mode || !prefix[0] || (command != F_SETLK && command != F_SETLKW && command != F_GETLK))
+        return 0;
+    if (strncmp(of_descriptor(fd, path), prefix, strlen(prefix)))
+        return 0;
+    *result = 0;
+    if (!strcmp(mode, "none")) {
+        errno = ENOLCK;
+        *result = -1;
+    } else if (command == F_GETLK)
+        lock->l_type = F_UNLCK;
+    return 1;
+}
+
+#define FCNTL(symbol)                                                   \
+    int symbol(int fd, int command, ...)                                \
+    {                                                                   \
+        int result;                                                     \
+        REAL(int, #symbol, int, int, ...);                              \
+        va_list rest;                                                   \
+        va_start(rest, command);                                        \
+        void *argument = va_arg(rest, void *);                          \
+        va_end(rest);                                                   \
+        return lock_fault(fd, command, argument, &result) ? result : real(fd, command, argument); \
+    }
+
+FCNTL(fcntl)
+FCNTL(fcntl64)
 
 OPEN(open)
 OPEN(open64)

@@ -17,7 +17,8 @@ every point of an operation:
     for at in points(total):                             the fixture `points` thins them out unless --faults=full
         outcome = shim.operate("commit", fresh_copy, 7, prefix=fresh_copy, at=at, mode="before")
 
-`operate` also takes `uid` (drop to this user first, for tests of permissions) and `descriptors` (RLIMIT_NOFILE).
+`operate` also takes `uid` (drop to this user first, for tests of permissions) `descriptors`
+(RLIMIT_NOFILE) and `processes` (RLIMIT_NPROC, which binds no root).
 """
 
 import errno
@@ -57,9 +58,12 @@ class Shim:
         self._server = None
         self._count = 0
 
-    def environment(self, prefix, *, at=0, mode="count", error=errno.EIO, calls="all", log=""):
-        """Environment variables that arm the shim in a program; `log` is a file for the counted calls."""
+    def environment(self, prefix, *, at=0, mode="count", error=errno.EIO, calls="all", log="", locks=""):
+        """Environment variables that arm the shim in a program; `log` is a file for the counted calls, `locks` is
+        "none" (ENOLCK) or "lie" (all are granted).
+        """
         return {
+            **({"FAULT_LOCKS": locks} if locks else {}),
             "LD_PRELOAD": str(self.library),
             "FAULT_PREFIX": str(prefix),
             "FAULT_AT": str(at),
@@ -70,7 +74,17 @@ class Shim:
         }
 
     def operate(
-        self, operation, *arguments, prefix, at=0, mode="", error=errno.EIO, calls="all", uid=None, descriptors=None
+        self,
+        operation,
+        *arguments,
+        prefix,
+        at=0,
+        mode="",
+        error=errno.EIO,
+        calls="all",
+        uid=None,
+        descriptors=None,
+        processes=None,
     ):
         """Run a function of operations.py in a process of its own and return its Outcome."""
         self._count += 1
@@ -78,7 +92,14 @@ class Shim:
         log.touch()
         log.chmod(0o666)
         arming = [str(prefix), calls, at, mode or ("fail" if at else "count"), error, str(log)]
-        job = [operation, [str(a) if isinstance(a, Path) else a for a in arguments], arming, uid, descriptors]
+        job = [
+            operation,
+            [str(a) if isinstance(a, Path) else a for a in arguments],
+            arming,
+            uid,
+            descriptors,
+            processes,
+        ]
         server = self._started()
         server.stdin.write(json.dumps(job) + "\n")
         server.stdin.flush()

@@ -1,0 +1,270 @@
+"""Who follows a run, at a real terminal: what Ctrl+C does, what is left when the terminal goes, what stdout holds."""
+
+import contextlib
+import json
+import os
+import pty
+import select
+import signal
+import sys
+import time
+
+import pytest
+from lab import at_step, ended, gone, started, state_is, until, worker_of
+
+from ftstudio.runs.checkpoints import list_checkpoints
+from ftstudio.runs.control import ask
+from ftstudio.runs.events import read_events
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import list_runs
+from ftstudio.runs.status import read_state
+
+pytestmark = pytest.mark.usefixtures("fakes")
+
+LONG = {"max_steps": 5000, "save_steps": 50, "step_seconds": 0.01}
+CTRL_C = b"\x03"
+
+
+class Terminal:
+    """A program at a terminal of its own. `screen` is all that it wrote."""
+
+    def __init__(self, *arguments):
+        self.screen = ""
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm-256color"
+            os.execv(sys.executable, [sys.executable, "-m", "ftstudio", *map(str, arguments)])
+
+    def read(self, seconds=0.1):
+        with contextlib.suppress(OSError):
+            if select.select([self.master], [], [], seconds)[0]:
+                self.screen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
+
+    def shows(self, text):
+        until(lambda: self.read() or text in self.screen, f"{text!r} on the terminal")
+
+    def press(self, keys):
+        os.write(self.master, keys)
+
+    def code(self):
+        """The exit code, once it has left."""
+        until(lambda: self.read() or self._left(), "the end of the program")
+        self.read()
+        return os.waitstatus_to_exitcode(self.status)
+
+    def _left(self):
+        pid, self.status = os.waitpid(self.pid, os.WNOHANG)
+        return pid != 0
+
+    def cut(self):
+        """The link goes: the terminal is closed under the program."""
+        os.close(self.master)
+        self.master = -1
+
+
+@pytest.fixture
+def terminal():
+    opened = []
+
+    def open_one(*arguments):
+        opened.append(Terminal(*arguments))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        with contextlib.suppress(OSError):
+            os.kill(one.pid, signal.SIGKILL)
+            os.waitpid(one.pid, 0)
+        if one.master >= 0:
+            os.close(one.master)
+
+
+def stop(run):
+    ask(run, "stop", 1)
+    assert ended(run).state == "stopped"
+
+
+# ----------------------------------------------------------------------------------------------- Ctrl+C
+
+
+def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
+    project = make_project(trainer=LONG)
+    shown = terminal("run", project)
+    shown.shows("step 7 ")
+    shown.press(CTRL_C)
+    shown.shows("Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
+    assert shown.code() == 3
+    assert "■ lab:0001 stopped: Stopped at step " in shown.screen
+    assert "resume lab:0001" in shown.screen
+    (run,) = list_runs(project)
+    last = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
+    assert ended(run).state == "stopped"
+    assert int(list_checkpoints(run.checkpoints)[-1].name) == last
+
+
+def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_project, terminal):
+    """The first one is taken back: the run does not stop after its long step."""
+    project = make_project(trainer={"max_steps": 500, "step_seconds": 3.0})
+    shown = terminal("run", project)
+    shown.shows("training")
+    (run,) = list_runs(project)
+    worker = worker_of(run)
+    shown.press(CTRL_C)
+    shown.shows("Ctrl+C again leaves it running.")
+    state_is(run, "stopping")
+    shown.press(CTRL_C)
+    assert shown.code() == 130
+    assert "lab:0001 goes on. Come back with: " in shown.screen
+    assert "attach lab:0001" in shown.screen
+    state_is(run, "running")
+    at_step(run, 2)
+    assert not gone(worker)
+    assert read_state(run).state == "running"
+    stop(run)
+
+
+def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    shown = terminal("run", project)
+    shown.shows("Waits for cpu, behind first:0001.")
+    shown.press(CTRL_C)
+    assert shown.code() == 3
+    assert "Withdrawn from the queue." in shown.screen
+    stop(first)
+    assert read_state(list_runs(project)[0]).state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("command", "sign"),
+    [(("attach",), "step "), (("logs", "-f"), "words of the trainer"), (("status", "--watch"), "lab:0001")],
+    ids=["attach", "logs", "watch"],
+)
+def test_who_only_looks_only_leaves(make_project, terminal, command, sign):
+    run = started(make_project(trainer={**LONG, "note": "words of the trainer"}))
+    worker = worker_of(run)
+    at_step(run, 3)
+    shown = terminal(*command, run.path)
+    shown.shows(sign)
+    shown.press(CTRL_C)
+    assert shown.code() == 130
+    assert "Traceback" not in shown.screen
+    assert not (run.control / "stop").exists()
+    assert not gone(worker)
+    assert read_state(run).state == "running"
+    stop(run)
+
+
+def test_logs_are_followed_to_the_end_of_the_run(make_project, terminal):
+    run = started(make_project(trainer={"max_steps": 60, "step_seconds": 0.02, "note": "words of the trainer"}))
+    shown = terminal("logs", "-f", run.path)
+    shown.shows("words of the trainer")
+    assert shown.code() == 0
+    assert ended(run).state == "finished"
+
+
+def test_the_log_of_a_run_without_one_is_empty_also_when_followed(make_project, ftstudio):
+    project = make_project(trainer={"max_steps": 2})
+    assert ftstudio("run", project, "--inline").code == 0
+    done = ftstudio("logs", "-f", project)
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+# ------------------------------------------------------------------------------------ the studio goes away
+
+
+def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(make_project, terminal, ftstudio):
+    project = make_project(trainer=LONG)
+    run = started(project)
+    at_step(run, 3)
+    shown = terminal(project.parent)
+    shown.shows("lab")
+    os.kill(shown.pid, signal.SIGKILL)
+    assert shown.code() == -signal.SIGKILL
+    status = ftstudio("status", project, "--json").json
+    assert [row["state"] for row in status] == ["running"]
+    again = terminal(project.parent)
+    again.shows("running")
+    stop(run)
+
+
+def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_project, terminal):
+    project = make_project(trainer=LONG)
+    run = started(project)
+    at_step(run, 3)
+    shown = terminal(project.parent)
+    shown.shows("lab")
+    shown.cut()
+    began = time.monotonic()
+    until(lambda: gone(shown.pid), "the end of the studio", 20)
+    assert time.monotonic() - began < 5.0  # about 0.2 s on a machine that has nothing else to do
+    assert read_state(run).state == "running"
+    stop(run)
+
+
+# -------------------------------------------------------------------------------------- stdout is data
+
+
+@pytest.mark.parametrize(
+    ("trainer", "code", "state"),
+    [
+        ({"max_steps": 3}, 0, "finished"),
+        ({"ending": "nan"}, 1, "failed"),
+        ({"ending": "kill"}, 3, "interrupted"),
+        ({"ending": "full"}, 3, "interrupted"),
+    ],
+)
+def test_run_json_is_one_value_with_the_exit_code_of_the_end(make_project, ftstudio, trainer, code, state):
+    project = make_project(trainer=trainer)
+    done = ftstudio("run", project, "--json")
+    assert done.code == code, done.err
+    assert set(done.json) == {"run", "state", "reason", "checkpoint", "metrics", "samples"}
+    assert done.json["state"] == state
+    assert done.json["run"] == str(project / "runs" / "0001")
+    if code:
+        assert done.json["reason"]
+        assert done.json["checkpoint"].endswith("checkpoints/000004")
+
+
+def test_run_json_of_an_input_that_only_the_worker_can_judge_is_exit_code_2(make_project, ftstudio):
+    done = ftstudio("run", make_project(dataset={"behaviour": "component-error"}), "--json")
+    assert done.code == 2
+    assert done.json["state"] == "failed"
+    assert done.json["reason"] == "Line 3 of data.jsonl is not JSON. Mend that line."
+
+
+def test_json_of_what_goes_on_is_one_value_each(make_project, ftstudio):
+    project = make_project(trainer=LONG)
+    begun = ftstudio("run", project, "--detach", "--json")
+    assert begun.code == 0
+    assert begun.json["state"] in {"starting", "running", "queued"}
+    run = RunFolder(project / "runs" / "0001")
+    worker_of(run)
+    at_step(run, 3)
+    queued = ftstudio("run", project, "--detach", "--json").json
+    assert queued["state"] == "queued"
+    keys = {
+        "project", "run", "path", "state", "reason", "attempt", "host", "device", "step", "total_steps", "metrics",
+        "eta_s", "last_event_t",
+    }  # fmt: skip
+    listed = ftstudio("status", project, "--json").json
+    assert [set(row) for row in listed] == [keys] * 2
+    assert [row["state"] for row in listed] == ["running", "queued"]
+    assert set(ftstudio("status", run.path, "--json").json) == keys
+    (row,) = ftstudio("queue", "list", "--json").json
+    assert row["run"] == "lab:0002"
+    ambiguous = ftstudio("stop", project)
+    assert ambiguous.code == 2
+    assert "has 2 live runs" in ambiguous.err
+    assert ftstudio("queue", "withdraw", "lab:0002", env={"FTSTUDIO_PROJECTS": str(project.parent)}).code == 0
+    assert ended(RunFolder(project / "runs" / "0002")).reason == "Withdrawn from the queue."
+    assert ftstudio("checkpoint", project).code == 0
+    until(lambda: list_checkpoints(run.checkpoints), "the checkpoint")
+    assert ftstudio("kill", project).code == 0
+    assert ended(run).reason == "Killed on request."
+    resumed = ftstudio("resume", run.path, "--detach", "--json").json
+    assert resumed["state"] in {"starting", "running"}
+    assert json.loads(json.dumps(resumed))["checkpoint"] == str(list_checkpoints(run.checkpoints)[-1])
+    ask(run, "stop", 2)
+    assert ended(run).attempt == 2
