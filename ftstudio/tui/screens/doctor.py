@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from ftstudio.doctor import Finding, Level, examine
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.screens.overlay import OverlayScreen
-from ftstudio.tui.widgets.lines import Row
+from ftstudio.tui.widgets.lines import Lines, Row
 
 GLYPHS: Mapping[Level, str] = {"ok": "✓", "warn": "!", "error": "✗"}
 ORDER: Mapping[Level, int] = {"error": 0, "warn": 1, "ok": 2}
@@ -54,7 +54,9 @@ class DoctorScreen(OverlayScreen):
         self.put_rows([Row(number, self._line(one)) for number, one in ordered])
 
     def ended(self, _: bool) -> None:
-        """All was looked at."""
+        """All was looked at. Who has not moved the cursor sees the worst first."""
+        if self.key == 0:
+            self.query_one(Lines).action_ends(0)
         count = Counter(finding.level for finding in self.findings)
         bad = [f"{count[level]} {level}" for level in ("error", "warn") if count[level]]
         self.put_title(", ".join(bad) or "all is well")

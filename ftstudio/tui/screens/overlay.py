@@ -1,6 +1,7 @@
 """A screen that lies over what is open, until esc: a title, lines, and what is to be said of the line under the cursor.
 
-Below 110 columns the words stand under the lines, from there on beside them.
+Below 110 columns the words stand under the lines, from there on beside them; how much room they have depends on no
+line, so that nothing moves when the cursor does.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class OverlayScreen(StudioScreen, Asks):
     OverlayScreen #title { height: 1; background: $panel; }
     OverlayScreen #body { height: 1fr; }
     OverlayScreen Lines { height: 1fr; width: 1fr; }
-    OverlayScreen #words { height: auto; max-height: 50%; padding: 0 1; background: $surface; }
+    OverlayScreen #words { height: 4; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     OverlayScreen.wide #body { layout: horizontal; }
-    OverlayScreen.wide #words { height: 1fr; max-height: 100%; width: 1fr; }
+    OverlayScreen.wide #words { height: 1fr; width: 1fr; }
     """
 
     def content(self) -> ComposeResult:
@@ -65,9 +66,7 @@ class OverlayScreen(StudioScreen, Asks):
 
     def put_words(self) -> None:
         """Say what there is to say of the line under the cursor."""
-        text = self.words_on(self.key)
-        self.query_one("#words").display = bool(text)
-        self.query_one("#words Static", Static).update(text)
+        self.query_one("#words Static", Static).update(self.words_on(self.key))
 
     def words_on(self, key: Hashable) -> Text:
         """What is said of a line."""

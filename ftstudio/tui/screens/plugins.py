@@ -61,6 +61,7 @@ class PluginsScreen(OverlayScreen):
     """A plugin a line, below it its components; the words say what they are and what can be set."""
 
     HEADING = "Plugins"
+    DEFAULT_CSS = "PluginsScreen #words { height: 45%; }"
     PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "plugins")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "plugins")]
 
