@@ -82,7 +82,7 @@ def _keep_end(text: Text, room: int, sign: str) -> None:
 
 
 def _value(entry: Entry, look: Look) -> Text:
-    style = "bold" if entry.differs else ""
+    style = "bold" if entry.differs and not entry.fixed else ""
     if entry.value is None and entry.field.required:
         return Text("missing", "red")
     if entry.value is None and entry.field.default in (None, (), {}, ""):

@@ -151,6 +151,7 @@ class FormPane(Pane):
         self.turn += 1
         self.tried, self.typed_problem = None, None
         self.draw()
+        self.project_screen.refresh_keys()
         if self.file.current is not None:
             self.look_ahead(self.turn, self.file.current)
 
@@ -189,6 +190,7 @@ class FormPane(Pane):
         else:
             self.outlook = message.outlook
         self.draw()
+        self.project_screen.refresh_keys()
 
     # ----------------------------------------------------------------------------------------- drawing
 
