@@ -17,7 +17,7 @@ from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import explained, quote, read_toml
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
-from ftstudio.runs.find import find_run
+from ftstudio.runs.find import find_run, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import read_record
 
@@ -76,11 +76,15 @@ def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
 
 
 def _split(text: str, root: Path) -> tuple[RunFolder, str]:
-    """Run and step: the last ":word" is a step when what stands before it already names a run or a path."""
-    head, _, last = text.rpartition(":")
-    if head and (":" in head or Path(head).expanduser().exists() or last in WORDS):
-        return find_run(head, root), last
-    return find_run(text, root), ""
+    """Run and step. A word that names a run as a whole has no step, so "poetry:0007" is one also where ./poetry is."""
+    try:
+        return find_run(text, root), ""
+    except UnknownNameError:
+        head, _, last = text.rpartition(":")
+        of_project = last in WORDS or (last.isdigit() and not last.startswith("0"))  # 0009 is a run that is not there
+        if head and (names_run(head) or of_project):
+            return find_run(head, root), last
+        raise
 
 
 def _at_step(run: RunFolder, committed: list[Path], which: str) -> Path:

@@ -14,7 +14,7 @@ from lab import at_step, ended, kill, resumed, started, state_is, until, worker_
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
 from ftstudio.files import lock_holder
-from ftstudio.process import devices, endings, supervisor
+from ftstudio.process import devices, endings
 from ftstudio.process.launch import resume, start
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
@@ -81,20 +81,12 @@ def test_nothing_of_the_terminal_is_inherited(make_project):
     stop(run)
 
 
-def test_locks_that_lie_are_refused_with_where_to_put_runs(make_project, monkeypatch, tmp_path):
-    folder = make_project(trainer=LONG)
-    monkeypatch.setattr(supervisor, "why_locks_fail", lambda _: "No locks available")
-    run = RunFolder(folder / "runs" / "0001")
-    run.path.mkdir(parents=True)
-    said = supervisor.refusal(run, supervisor.RecordLock(run.lock))
-    assert said.startswith("Record locks do not work in ")
-    assert "Put the project on a local disk" in said
-    assert lock_holder(run.lock) is None
-
-
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("SLURM_JOB_ID", "417", "This shell belongs to Slurm job 417: the run ends with that allocation")],
+    [
+        ("SLURM_JOB_ID", "417", "This shell belongs to Slurm job 417: the run ends with that allocation"),
+        ("PBS_JOBID", "8.pbs", "This shell belongs to PBS job 8.pbs: the run ends with that allocation"),
+    ],
 )
 def test_what_takes_a_run_along_is_said_before_it_starts(make_project, ftstudio, name, value, said):
     done = ftstudio("run", make_project(trainer={"max_steps": 2}), "--detach", env={name: value})
@@ -117,6 +109,17 @@ def test_a_login_that_kills_its_processes_is_recognised(monkeypatch, tmp_path):
     assert "loginctl enable-linger" in what_ends_it()
     loginctl.write_text("#!/bin/sh\n" + "\n".join(line.replace("Linger=no", "Linger=yes") for line in lines))
     assert "linger" not in what_ends_it()
+
+
+def test_a_container_is_said_to_end_with_its_runs(monkeypatch, tmp_path):
+    mark = tmp_path / ".dockerenv"
+    monkeypatch.setattr("ftstudio.process.outlive.CONTAINER_MARKS", (mark,))
+    for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("ftstudio.process.outlive.CGROUP", tmp_path / "none")
+    assert what_ends_it() == ""
+    mark.touch()
+    assert what_ends_it() == "This is a container: the run goes on without this terminal, but ends with the container."
 
 
 # ----------------------------------------------------------------------------------------------- the queue
