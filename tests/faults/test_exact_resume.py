@@ -137,7 +137,8 @@ def test_a_fork_goes_on_with_another_rate_and_leaves_its_parent_alone(make_proje
 
 def test_a_resume_with_another_number_of_threads_says_first_that_it_will_differ(make_project, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    run = started(make_project(base=PROJECT))
+    few = {"max_steps": 20, "sample_prompts": [], "eval_steps": 20}
+    run = started(make_project(base=PROJECT, trainer=few))
     until(lambda: _trains(run), "the training")
     ask(run, "stop", 1)
     assert ended(run).state == "stopped"

@@ -289,6 +289,38 @@ def test_memory_that_runs_out_names_the_batch_and_proposes_a_smaller_one(
     assert "per_device_train_batch_size = 2 and gradient_accumulation_steps = 4" in caught.value.hint
 
 
+def test_memory_that_runs_out_in_the_optimizers_first_step_is_explained_too(
+    tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 148.00 MiB.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(TrainingError, match=r"Memory ran out in step 1, on a batch of 4 rows of \d+ tokens"):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later",
+        "CUDA error: uncorrectable ECC error encountered",
+        "NVML: GPU is lost (CUDA error)",
+    ],
+)
+def test_a_gpu_that_is_lost_is_named_with_the_batch(
+    tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def lost(*_: Any) -> Any:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(native, "summed_loss", lost)
+    with pytest.raises(TrainingError, match=r"^cpu was lost in step 1, on a batch of 4 rows of \d+ tokens: ") as caught:
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
+    assert words.splitlines()[0] in caught.value.message
+    assert "nvidia-smi" in caught.value.hint
+
+
 def test_another_runtime_error_stays_what_it_is(
     tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
