@@ -168,6 +168,12 @@ def _estimate(project: Project, facts: Facts) -> Facts:
 def _core_checks(project: Project, facts: Facts, plan: Plan | None) -> Iterator[Problem]:
     """What no single component can see."""
     yield from _shapes(project, facts)
+    if (facts.rows, facts.longest_characters) == (1, 1) and "rows" not in facts.estimated:
+        yield Problem(
+            level="error", table="dataset",
+            message="All that there is to train on is one character: nothing can be learnt from it.",
+            fix="Add more text.",
+        )  # fmt: skip
     yield from _secrets(project)
     yield from _space(project, plan)
     if not project.prompts:

@@ -28,7 +28,11 @@ def project(make_project):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "is empty"), (b"a", "token to train on"), (b"\n\n\r\n \n", "holds nothing but blank lines")],
+    [
+        (b"", "is empty"),
+        (b"a", "All that there is to train on is one character"),
+        (b"\n\n\r\n \n", "holds nothing but blank lines"),
+    ],
     ids=["0-bytes", "1-character", "newlines"],
 )
 def test_data_that_nothing_can_be_learnt_from_are_refused_before_training(project, ftstudio, content, reason):

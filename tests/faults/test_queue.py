@@ -9,7 +9,7 @@ from lab import ended, kill, resumed, started, until, worker_of
 
 from ftstudio.errors import InputError
 from ftstudio.files import lock_holder
-from ftstudio.process.devices import Device, Tenant, candidates
+from ftstudio.process.devices import Device, Tenant
 from ftstudio.process.launch import start
 from ftstudio.process.waiting import Turn
 from ftstudio.process.wanted import Wanted
@@ -80,31 +80,6 @@ def test_a_run_is_passed_by_none_that_came_later(waiting):
     assert not second.come()
     assert second.reason == "Waits for gpu0, behind a:0001."
     assert first.come()
-
-
-@pytest.mark.parametrize(
-    ("word", "visible", "places"),
-    [
-        ("auto", None, ["gpu0", "gpu1", "gpu2"]),
-        ("auto", "2,0", ["gpu2", "gpu0"]),
-        ("cuda", "1", ["gpu1"]),
-        ("cuda:1", "2,0", ["gpu0"]),
-        ("cpu", None, ["cpu"]),
-    ],
-)
-def test_a_device_word_means_the_gpus_that_are_visible(monkeypatch, word, visible, places):
-    present = [0, 1, 2]
-
-    def seen():
-        listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return present if listed is None else [int(n) for n in listed.split(",")]
-
-    monkeypatch.setattr("ftstudio.process.devices._visible_gpus", seen)
-    monkeypatch.setattr("ftstudio.process.devices._torch_has_cuda", lambda: True)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert [device.place for device in candidates(word)] == places
 
 
 def test_a_device_that_is_no_word_is_refused_before_a_run_is_made(make_project, ftstudio):
