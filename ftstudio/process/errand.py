@@ -49,7 +49,6 @@ def run_errand(
     process ended with; InterruptedRunError when it was cancelled.
     """
     candidates(device)
-    candidates(device)
     root = cache_dir() / "errands"
     with explained(root):
         root.mkdir(parents=True, exist_ok=True)

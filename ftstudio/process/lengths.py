@@ -1,4 +1,4 @@
-"""Which rows of tokenised data are the longest: from the offsets of an Arrow table, where rows lie in one."""
+"""How long the rows of tokenised data are: from the offsets of an Arrow table, where rows lie in one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ftstudio.api import Table
 
 LOOKED_AT = 100_000
 """Rows that are read of a table that can tell no lengths. Reading a row takes up to 50 us."""
-BATCH_ROWS = 100_000
+BATCH_ROWS = 10_000
 
 
 class Longest(NamedTuple):
@@ -28,8 +28,8 @@ def longest_rows(table: Table, count: int) -> Longest:
     total = len(table)
     step = 1
     lengths: Iterable[int]
-    if callable(getattr(table, "with_format", None)):
-        lengths = _from_offsets(table)
+    if (told := offsets_of(table)) is not None:
+        lengths = chain.from_iterable(told)
     elif total <= LOOKED_AT or not hasattr(table, "__getitem__"):
         lengths = (len(row["input_ids"]) for row in islice(table, LOOKED_AT))
     else:
@@ -40,9 +40,13 @@ def longest_rows(table: Table, count: int) -> Longest:
     return Longest([place * step for place in places], max(found, default=0), len(found))
 
 
-def _from_offsets(dataset: Any) -> Iterator[int]:
-    """Lengths of a datasets.Dataset in batches; no row is made, and no token is read."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - there where such a table is
-
-    batches = dataset.with_format("arrow").iter(batch_size=BATCH_ROWS)
-    return chain.from_iterable(pc.list_value_length(batch["input_ids"]).to_pylist() for batch in batches)
+def offsets_of(table: Table) -> Iterator[list[int]] | None:
+    """Lengths a batch of rows at a time, of a datasets.Dataset: no row is made, and no token is read. Else None."""
+    dataset: Any = table
+    if not (hasattr(dataset, "with_format") and hasattr(dataset, "select_columns")):
+        return None
+    batches = dataset.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=BATCH_ROWS)
+    return (
+        list(chain.from_iterable(chunk.value_lengths().to_pylist() for chunk in batch["input_ids"].chunks))
+        for batch in batches
+    )

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from ftstudio.api import ComponentError, Encoded, Run, Table
 from ftstudio.process import token_view
+from ftstudio.process.lengths import offsets_of
 
 BINS = 32
 HEAD_TOKENS = 60
-BATCH_ROWS = 10_000
 
 
 class Listing:
@@ -86,18 +87,19 @@ class Listing:
 def _lengths(table: Table, run: Run) -> Iterator[int]:
     """Tokens of each row. A table of Arrow (datasets.Dataset) has them in its offsets: no row is built for that."""
     total, done = len(table), 0
-    select: Any = getattr(table, "select_columns", None)
-    if select is None or not hasattr(table, "with_format"):
-        for done, row in enumerate(table, start=1):
-            yield len(row["input_ids"])
-            if done % 1000 == 0:
-                run.progress(done, total, "row")
-        return
-    for batch in select(["input_ids"]).with_format("arrow").iter(batch_size=BATCH_ROWS):
-        for chunk in batch["input_ids"].chunks:
-            yield from chunk.value_lengths().to_pylist()
+    batches = offsets_of(table)
+    if batches is None:
+        batches = ([len(row["input_ids"]) for row in rows] for rows in _thousands(table))
+    for batch in batches:
+        yield from batch
         done += len(batch)
         run.progress(done, total, "row")
+
+
+def _thousands(table: Table) -> Iterator[list[Any]]:
+    rows = iter(table)
+    while some := list(islice(rows, 1000)):
+        yield some
 
 
 def _histogram(lengths: Sequence[int]) -> list[int]:

@@ -17,7 +17,6 @@ VARIANTS = {
 SHORT = [
     f"trainer.max_steps={STEPS}",
     'trainer.eval_strategy="no"',
-    "trainer.eval_steps=1000000",
     "dataset.validation_fraction=0",
     "generator.prompts=[]",
 ]
