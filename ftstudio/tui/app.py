@@ -154,7 +154,7 @@ class Studio(App[None]):
     def _take_in(self, seen: Seen) -> None:
         self.found = seen.found
         screen = self.screen if isinstance(self.screen, StudioScreen) else self.screen_stack[0]
-        if isinstance(screen, StudioScreen) and screen.is_mounted:  # one that is being made reads when it is there
+        if isinstance(screen, StudioScreen) and screen.is_whole:  # one that is being made reads when it is there
             with contextlib.suppress(NoMatches):  # one that is being taken apart has no widgets any more
                 screen.seen(seen)
 

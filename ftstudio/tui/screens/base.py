@@ -54,6 +54,11 @@ class StudioScreen(Screen[None]):
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")
         self.set_class(width >= WIDE, "wide")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its widgets are there: not while it is being made or taken away."""
+        return bool(self.query(KeyLine))
+
     # ---------------------------------------------------------------------------------------- actions
 
     def places(self) -> tuple[str, ...]:
