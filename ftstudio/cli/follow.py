@@ -6,8 +6,8 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from ftstudio.api import Event
 from ftstudio.cli import output
+from ftstudio.event import Event
 from ftstudio.files import number_text
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import EventReader
