@@ -26,6 +26,7 @@ from typing import Any, Literal, Protocol, TypedDict, cast, runtime_checkable
 import pluggy
 
 from ftstudio.errors import ComponentError, ContractError, OptionError, Problem, TrainingError
+from ftstudio.event import Event
 
 __all__ = [
     "KINDS",
@@ -424,18 +425,6 @@ class Chunk:
     sequence: int = 0
     done: bool = False
     finish_reason: str = ""
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of a run's events.jsonl. `seq` is its line number from 1, `t` Unix seconds."""
-
-    seq: int
-    t: float
-    attempt: int
-    kind: str
-    step: int | None
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,14 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 import struct
 import sys
-import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from platformdirs.unix import Unix
 
 from ftstudio.errors import InputError
@@ -256,7 +253,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def _write_atomic(path: Path, data: bytes) -> None:
-    staging = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    staging = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -321,6 +318,8 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 def toml_text(values: Mapping[str, Any]) -> str:
     """A mapping as TOML; None values are left out, since TOML has no null."""
+    import tomli_w  # noqa: PLC0415 - `status` writes nothing
+
     return tomli_w.dumps(_without_none(values), multiline_strings=False)
 
 
@@ -341,6 +340,8 @@ def write_toml(path: Path, values: Mapping[str, Any]) -> None:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a machine's TOML file. Raises OSError, or ValueError when it is not TOML."""
+    import tomllib  # noqa: PLC0415 - 10 ms with its datetime, and `status` reads no TOML but the flat state.toml
+
     with path.open("rb") as file:
         return tomllib.load(file)
 
@@ -520,7 +521,7 @@ def why_locks_fail(folder: Path) -> str:
 
     A child takes a lock that this process must then see and not get. Forks: call it where there is one thread.
     """
-    probe = folder / f".lock-probe-{os.getpid()}-{secrets.token_hex(3)}"
+    probe = folder / f".lock-probe-{os.getpid()}-{os.urandom(3).hex()}"
     lock = RecordLock(probe)
     try:
         if not lock.acquire():

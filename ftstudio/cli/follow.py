@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ftstudio.api import Event
 from ftstudio.cli import output
+from ftstudio.event import Event
 from ftstudio.files import number_text
 from ftstudio.runs.control import answer, ask
 from ftstudio.runs.events import EventReader

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ftstudio.api import Event
+from ftstudio.event import Event
 from ftstudio.files import LineAppender
 from ftstudio.runs.series import Series, number
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run. Holds no state; any number of these may exist for one folder."""
+    """The paths of one run. Holds no state; any number of these may exist for one folder.
+
+    Those that `status` asks for a thousand times are kept.
+    """
 
     path: Path
 
@@ -44,12 +48,12 @@ class RunFolder:
         """What the worker found: data, model, versions, device."""
         return self.path / "inputs.toml"
 
-    @property
+    @cached_property
     def state(self) -> Path:
         """Written by the supervisor alone."""
         return self.path / "state.toml"
 
-    @property
+    @cached_property
     def events(self) -> Path:
         """The stream of events."""
         return self.path / "events.jsonl"

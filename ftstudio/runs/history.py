@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
-from ftstudio.api import Event
+from ftstudio.event import Event
 from ftstudio.runs.events import EventReader, parse_event
 
 BLOCKS = 512

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftstudio.api import Event
+from ftstudio.event import Event
 
 
 def number(value: Any) -> float | None:

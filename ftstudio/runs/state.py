@@ -22,7 +22,6 @@ import contextlib
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -236,4 +235,8 @@ def _parse(data: bytes) -> dict[str, Any]:
         else:
             values[key] = int(whole) if fraction is None else float(whole + fraction)
         at = line.end()
-    return values if at == len(text) else tomllib.loads(text)
+    if at == len(text):
+        return values
+    import tomllib  # noqa: PLC0415 - 10 ms that `status` need not spend
+
+    return tomllib.loads(text)

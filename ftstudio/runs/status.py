@@ -12,12 +12,13 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ftstudio.api import Event
+from ftstudio.event import Event
 from ftstudio.runs.events import EventReader, parse_event, plain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.series import Series, number, resumed_from
@@ -57,7 +58,8 @@ SILENT_SECONDS = 300.0
 TAIL = 16 << 10
 TAIL_LIVE = 64 << 10
 TAIL_LIMIT = 8 << 20
-_MARK = re.compile(rb'"kind":(?:("phase)"|"metrics","step":[0-9]+,"metrics":{"([^"]*)")')
+_METRICS_KIND = b'"kind":"metrics"'
+_METRICS = re.compile(_METRICS_KIND + rb',"step":[0-9]+,"metrics":{"([^"]*)"')
 _ABSURD = 1 << 63
 _BY_STEPS = b'"unit":"step"'
 PACE_EVENTS = 100
@@ -275,7 +277,7 @@ def _tail(path: Path, size: int) -> tuple[bytes, int]:
         while True:
             start = max(0, end - size)
             data = os.pread(descriptor, end - start, start)
-            found = b'"kind":"metrics"' in data and _BY_STEPS in data
+            found = _METRICS_KIND in data and _BY_STEPS in data
             if found or start == 0 or size >= TAIL_LIMIT:
                 break
             size *= 8
@@ -296,7 +298,7 @@ def _that_count(data: bytes, paces: int) -> list[Event]:
     those lines is damaged.
     """
     if b'"resumed_from":' not in data:
-        places = {len(data) - 1, *{mark[1] or mark[2]: mark.start() for mark in _MARK.finditer(data)}.values()}
+        places = {len(data) - 1, *_last_of_each_sort(data)}
         at = len(data)
         while paces > 0 and (at := data.rfind(_BY_STEPS, 0, at)) >= 0:
             places.add(at)
@@ -306,6 +308,24 @@ def _that_count(data: bytes, paces: int) -> list[Event]:
         if None not in events:
             return [event for event in events if event is not None]
     return [event for line in data.split(b"\n") if (event := parse_event(line, 0)) is not None]
+
+
+def _last_of_each_sort(data: bytes) -> Iterator[int]:
+    """Where the last phase and the last metrics of each sort are.
+
+    Most lines are metrics that begin as the newest do; the pattern passes over them, which takes a third of the time.
+    """
+    newest = _METRICS.match(data, data.rfind(_METRICS_KIND))
+    if newest is not None:
+        yield newest.start()
+    others = _others(newest[1] if newest is not None else b"")
+    yield from {mark[1] or mark[2]: mark.start() for mark in others.finditer(data)}.values()
+
+
+@lru_cache(maxsize=64)
+def _others(name: bytes) -> re.Pattern[bytes]:
+    """Phases, and metrics that do not begin with a name."""
+    return re.compile(rb'"kind":(?:("phase)"|"metrics","step":[0-9]+,"metrics":{"(?!%b")([^"]*)")' % re.escape(name))
 
 
 # ------------------------------------------------------------------------------------------------ words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ftstudio.api import Event
+from ftstudio.event import Event
 from ftstudio.files import plural, read_toml
 from ftstudio.runs.events import Series
 from ftstudio.runs.folder import RunFolder
