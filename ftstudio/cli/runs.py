@@ -31,7 +31,7 @@ def _live(text: str) -> tuple[RunFolder, StateFile]:
     if len(live) == 1:
         return live[0]
     if not live:
-        raise InputError(f"{quote(text)} is not running.", f"It {read_state(run).state}; see ftstudio status.")
+        raise InputError(f"{quote(text)} is not running.", f"It is {read_state(run).state}; see ftstudio status.")
     raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(r.title for r, _ in live)}.")
 
 

@@ -215,9 +215,9 @@ class _Seen:
 
     @property
     def reached(self) -> int | None:
-        """The step that it is at; a trainer that tells no progress tells it with its metrics."""
-        logged = max((step for step, _ in self.metrics.values()), default=None)
-        return logged if self.step is None else self.step
+        """The step that it is at; metrics tell it too, where a trainer tells no progress, or not of each step."""
+        told = [step for step, _ in self.metrics.values()] + ([] if self.step is None else [self.step])
+        return max(told, default=None)
 
     def add(self, events: Iterable[Event]) -> None:
         """Take in events that came after those."""

@@ -17,7 +17,7 @@ from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import list_runs
-from ftstudio.runs.status import read_state
+from ftstudio.runs.status import read_state, read_status
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -100,6 +100,7 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     last = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
     assert ended(run).state == "stopped"
     assert int(list_checkpoints(run.checkpoints)[-1].name) == last
+    assert read_status(run).step == last
 
 
 def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_project, terminal):
