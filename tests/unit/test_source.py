@@ -19,7 +19,10 @@ def test_what_is_no_file_is_said_and_waited_for_by_nobody(tmp_path):
     pipe, loop = tmp_path / "pipe", tmp_path / "loop"
     os.mkfifo(pipe)
     loop.symlink_to(loop)
-    for path, sentence in ((pipe, "is a named pipe, not a file."), (loop, "is a loop of symbolic links.")):
+    for path, sentence in (
+        (pipe, "is a named pipe, not a file."),
+        (loop, "is a symbolic link, or a loop of symbolic links."),
+    ):
         with pytest.raises(InputError, match=sentence):
             read_source(path)
 
