@@ -15,7 +15,8 @@ from typing import Any
 
 from ftstudio.api import option
 from ftstudio.errors import InputError, OptionError
-from ftstudio.files import config_dir, exclusive, explain, explained, quote, write_atomic
+from ftstudio.files import config_dir, explain, explained, quote, write_atomic
+from ftstudio.locks import exclusive
 from ftstudio.options import parse
 
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from ftstudio.api import Problem
 from ftstudio.errors import FileChangedError, InputError, ProblemsError
-from ftstudio.files import exclusive, explain, explained, quote, safe_text, size_text, write_atomic
+from ftstudio.files import explain, explained, quote, safe_text, size_text, write_atomic
+from ftstudio.locks import exclusive
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

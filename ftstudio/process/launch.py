@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 from ftstudio.errors import InputError
-from ftstudio.files import RecordLock, explained
+from ftstudio.files import explained
+from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
 from ftstudio.process.endings import RUN_VARIABLE, last_state
 from ftstudio.process.supervisor import Supervisor

@@ -8,7 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftstudio.files import RecordLock, size_text
+from ftstudio.files import size_text
+from ftstudio.locks import RecordLock
 from ftstudio.process.devices import Device, Tenant, tenants
 from ftstudio.runs import queue
 from ftstudio.runs.folder import RunFolder

@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import RecordLock, bound_log, write_all
+from ftstudio.files import bound_log, write_all
+from ftstudio.locks import RecordLock
 from ftstudio.process.free import free_device, wanted_by_runs
 from ftstudio.process.jobs import JOBS
 from ftstudio.process.warm import Warm

@@ -19,7 +19,8 @@ from typing import Any
 
 from ftstudio.api import Checkpoint
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
-from ftstudio.files import RecordLock, explain, is_disk_full, safe_text
+from ftstudio.files import explain, is_disk_full, safe_text
+from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.files import RecordLock, explained, fsync_folder, lock_holder, quote, refuse_symlinks
+from ftstudio.files import explained, fsync_folder, quote, refuse_symlinks
+from ftstudio.locks import RecordLock, lock_holder
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import best_of, clean, list_checkpoints, read_manifest, verify
 from ftstudio.runs.disk import Meter, freed_by, is_optimizer, optimizer_files

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
-from ftstudio.files import exclusive, explained, quote, refuse_symlinks, size_text, toml_text, write_atomic
+from ftstudio.files import explained, quote, refuse_symlinks, size_text, toml_text, write_atomic
 from ftstudio.finding import FILE
+from ftstudio.locks import exclusive
 from ftstudio.runs.folder import RunFolder
 from ftstudio.source import MAX_BYTES, read_source
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.files import RecordLock, exclusive, lock_holder, read_toml, state_dir, write_toml
+from ftstudio.files import read_toml, state_dir, write_toml
+from ftstudio.locks import RecordLock, exclusive, lock_holder
 from ftstudio.runs.folder import RunFolder
 
 GAP = 1000

@@ -28,7 +28,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ftstudio.files import explain, lock_holder, quote, state_dir, tail_bytes, write_atomic
+from ftstudio.files import explain, quote, state_dir, tail_bytes, write_atomic
+from ftstudio.locks import lock_holder
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import exclusive, explained, fsync_folder, quote, refuse_symlinks
+from ftstudio.files import explained, fsync_folder, quote, refuse_symlinks
 from ftstudio.finding import FILE
+from ftstudio.locks import exclusive
 from ftstudio.runs import notes
 from ftstudio.runs.disk import TRASH, Meter, freed_by, in_trash
 from ftstudio.runs.find import list_runs

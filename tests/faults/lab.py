@@ -10,7 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-from ftstudio.files import lock_holder
+from ftstudio.locks import lock_holder
 from ftstudio.process.launch import resume
 from ftstudio.process.wanted import Wanted
 from ftstudio.runs.checkpoints import list_checkpoints

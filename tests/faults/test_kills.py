@@ -10,7 +10,7 @@ import time
 import pytest
 from lab import at_step, ended, gone, kill, outcome, resumed, started, state_is, until, worker_of
 
-from ftstudio.files import lock_holder
+from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events

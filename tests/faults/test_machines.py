@@ -15,7 +15,7 @@ import pytest
 from lab import at_step, ended, resumed, started, worker_of
 from shim import NOBODY
 
-from ftstudio.files import lock_holder
+from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events

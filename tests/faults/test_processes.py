@@ -13,7 +13,7 @@ from lab import at_step, ended, kill, resumed, started, state_is, until, worker_
 
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
-from ftstudio.files import lock_holder
+from ftstudio.locks import lock_holder
 from ftstudio.process import devices, endings
 from ftstudio.process.launch import resume, start
 from ftstudio.process.outlive import what_ends_it

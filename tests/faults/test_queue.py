@@ -8,7 +8,7 @@ import pytest
 from lab import ended, kill, resumed, started, until, worker_of
 
 from ftstudio.errors import InputError
-from ftstudio.files import lock_holder
+from ftstudio.locks import lock_holder
 from ftstudio.process.devices import Device, Tenant
 from ftstudio.process.launch import start
 from ftstudio.process.waiting import Turn
@@ -32,7 +32,7 @@ def waiting(make_project):
     held = []
 
     def make(name, devices):
-        from ftstudio.files import RecordLock
+        from ftstudio.locks import RecordLock
 
         run = RunFolder(make_project(name) / "runs" / "0001")
         run.path.mkdir(parents=True)

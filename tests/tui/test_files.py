@@ -4,7 +4,8 @@ import pytest
 from hand_made import commit, made
 from studio import session
 
-from ftstudio.files import RecordLock, write_toml
+from ftstudio.files import write_toml
+from ftstudio.locks import RecordLock
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.notes import note_of
 from ftstudio.tui.memory import Memory

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("fakes")
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ftstudio.files import RecordLock
+from ftstudio.locks import RecordLock
 lock = RecordLock(Path(sys.argv[1]))
 assert lock.acquire()
 lock.note(sys.argv[2])

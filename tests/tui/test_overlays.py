@@ -8,7 +8,7 @@ from hand_made import made
 from studio import session
 
 from ftstudio.doctor import Finding
-from ftstudio.files import RecordLock
+from ftstudio.locks import RecordLock
 from ftstudio.runs.queue import take_slot, take_ticket, tickets
 from ftstudio.settings import edit_settings, read_settings, settings_path
 from ftstudio.tui.memory import Memory

@@ -9,10 +9,8 @@ import pytest
 from ftstudio.errors import InputError
 from ftstudio.files import (
     LineAppender,
-    RecordLock,
     explain,
     is_safe_name,
-    lock_holder,
     quote,
     refuse_symlinks,
     safe_text,
@@ -20,7 +18,8 @@ from ftstudio.files import (
     tail_bytes,
     toml_text,
     write_atomic,
-)  # fmt: skip
+)
+from ftstudio.locks import RecordLock, lock_holder  # fmt: skip
 
 HOSTILE = [
     "\x1b]0;title\x07", "\x1b[31m", "\x1bP1$r", "\x1b_x", "\x1bc", "\x1b[6n", "\x9b31m", "\x90", "\x9d0;x\x9c",

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from ftstudio.errors import InputError
-from ftstudio.files import RecordLock, toml_text
+from ftstudio.files import toml_text
+from ftstudio.locks import RecordLock
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import housekeeping, notes, trash
 from ftstudio.runs.disk import freed_by, project_use, run_use

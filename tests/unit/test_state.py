@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftstudio.files import RecordLock, toml_text
+from ftstudio.files import toml_text
+from ftstudio.locks import RecordLock
 from ftstudio.runs import state as module
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
@@ -21,7 +22,7 @@ from ftstudio.runs.state import ORPHANED, RESTARTED, UNTRUSTED_LOCKS, StateFile,
 HOLD = """
 import sys, time
 from pathlib import Path
-from ftstudio.files import RecordLock
+from ftstudio.locks import RecordLock
 locks = [RecordLock(Path(path)) for path in sys.argv[1:]]
 assert all(lock.acquire() for lock in locks)
 print("held", flush=True)

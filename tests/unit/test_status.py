@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftstudio.files import RecordLock, toml_text
+from ftstudio.files import toml_text
+from ftstudio.locks import RecordLock
 from ftstudio.runs import status as module
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder

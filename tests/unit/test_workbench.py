@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
-from ftstudio.files import RecordLock, cache_dir
+from ftstudio.files import cache_dir
+from ftstudio.locks import RecordLock
 from ftstudio.process import free
 from ftstudio.process.bench import Bench
 from ftstudio.process.devices import Device, Tenant
@@ -275,7 +276,7 @@ def test_a_run_that_waits_for_a_device_is_made_room_for(two_gpus, tmp_path):
     holder = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from ftstudio.files import RecordLock
+        from ftstudio.locks import RecordLock
         lock = RecordLock(Path(sys.argv[1])); assert lock.acquire(); print("held", flush=True); time.sleep(1000)
     """)
     child = subprocess.Popen([sys.executable, "-c", holder, str(run.lock)], stdout=subprocess.PIPE, text=True)
