@@ -95,7 +95,7 @@ def test_a_lock_tells_who_holds_it_and_probing_takes_nothing(tmp_path):
     path = tmp_path / "lock"
     assert lock_holder(path) is None
     code = (
-        "import sys; from pathlib import Path; from ftstudio.files import RecordLock\n"
+        "import sys; from pathlib import Path; from ftstudio.locks import RecordLock\n"
         f"lock = RecordLock(Path({str(path)!r})); print(lock.acquire(), flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -68,7 +68,7 @@ def all_verify(run):
 def held_by_another_process(path):
     """A process that holds a record lock until its stdin closes."""
     code = (
-        "import sys; from pathlib import Path; from ftstudio.files import RecordLock;"
+        "import sys; from pathlib import Path; from ftstudio.locks import RecordLock;"
         "lock = RecordLock(Path(sys.argv[1])); print(lock.acquire(), flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -314,7 +314,7 @@ def test_a_run_that_another_host_may_still_run_is_left_alone(run, action):
 
 def test_nothing_can_start_a_run_while_it_is_pruned(run):
     with housekeeping.at_rest(run):
-        code = "import sys; from pathlib import Path; from ftstudio.files import RecordLock; print(RecordLock(Path(sys.argv[1])).acquire())"
+        code = "import sys; from pathlib import Path; from ftstudio.locks import RecordLock; print(RecordLock(Path(sys.argv[1])).acquire())"
         said = subprocess.run([sys.executable, "-c", code, str(run.lock)], capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"
     assert RecordLock(run.lock).acquire()

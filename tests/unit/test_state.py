@@ -171,7 +171,7 @@ def test_without_proc_the_start_of_a_process_is_asked_of_psutil(monkeypatch):
     import psutil
 
     monkeypatch.setattr(module.sys, "platform", "darwin")
-    assert process_start(os.getpid()) == psutil.Process().create_time()
+    assert process_start(os.getpid()) == pytest.approx(psutil.Process().create_time(), abs=1)
     assert process_start(a_dead_pid()) is None
 
 
