@@ -95,7 +95,7 @@ def test_the_weights_of_an_adapter_are_the_base_of_a_fork_and_the_parent_may_go(
         (("--from", "lab:0009"), "'lab' has no run '0009'. It has: 0001."),
         (("--weights-only",), "--weights-only says what to take from another run. Name it: --from RUN[:STEP]."),
         (("--each", "trainer.max_steps"), "'trainer.max_steps' is not of the form key.key=VALUE."),
-        (("--each", "trainer.max_steps=1,2", "--inline"), "--each queues runs; --inline runs one here."),
+        (("--each", "trainer.max_steps=1,2", "--inline"), "--inline runs it here and now, so --each means nothing."),
     ],
 )
 @pytest.mark.usefixtures("fakes")

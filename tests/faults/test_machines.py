@@ -16,11 +16,14 @@ from lab import at_step, ended, resumed, started, worker_of
 from shim import NOBODY
 
 from ftstudio.locks import lock_holder
+from ftstudio.process import supervisor
+from ftstudio.process.devices import Device
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import read_state
+from ftstudio.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -164,12 +167,10 @@ def test_what_a_plugin_draws_at_random_does_not_move_what_comes_next():
 # ------------------------------------------------------------------------------------------------ notices
 
 
-def test_sigterm_before_the_worker_is_there_is_not_forgotten(make_project, monkeypatch):
-    from ftstudio.process import supervisor
-
+def test_sigterm_before_the_worker_is_there_is_not_forgotten(make_project):
     run = started(make_project(trainer={"max_steps": 2}))
     ended(run)
-    under_test = supervisor.Supervisor(run, 2, supervisor.candidates("cpu"), supervisor.read_settings())
+    under_test = supervisor.Supervisor(run, 2, (Device("cpu", "cpu"),), Settings())
     under_test._on_term(signal.SIGTERM, None)
     under_test.worker = subprocess.Popen(["sleep", "100"])
     under_test._look()
