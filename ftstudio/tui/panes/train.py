@@ -200,7 +200,7 @@ class TrainPane(Pane):
         if not self.is_attached:
             return
         grid, metrics = self.query_one("#charts", Grid), self._metrics()
-        if metrics and not grid.display:
+        if metrics and grid.styles.display == "none":  # not grid.display: that is false of a widget that closes
             self.draw()
             return
         columns = 2 if self.size.width >= 108 and len(metrics) > 1 and not self.alone else 1
