@@ -154,7 +154,7 @@ def test_esc_cancels_at_once_and_what_comes_late_is_not_shown(open_generate, tra
         await driver.press("2")  # out of the prompt: keys act again
         await driver.until("rows 1 to")
 
-    open_generate(script, trained(8, generator={"words": 10_000, "word_seconds": 0.05}))
+    open_generate(script, trained(8, generator={"words": 10_000, "word_seconds": 0.05, "deaf": True}))
 
 
 def test_up_and_down_go_through_the_prompts_of_before_and_outlive_the_studio(open_generate, trained):
