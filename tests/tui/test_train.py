@@ -162,3 +162,17 @@ def test_it_fits_any_size_in_ascii_too(tmp_path, make_project, size):
         return driver.text
 
     assert session(tmp_path, script, size=size, ascii=True).isascii()
+
+
+def test_of_two_keys_pressed_at_once_the_last_pane_is_shown(tmp_path, make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder, "train")
+        await driver.pilot.press("4", "7", "4")
+        await driver.until("events.jsonl")
+        assert driver.app.screen.shown == "logs"
+        assert [pane for pane in driver.app.screen._panes.values() if pane.display] == [driver.app.screen.pane]
+
+    session(tmp_path, script)

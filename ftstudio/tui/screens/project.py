@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +44,8 @@ class ProjectScreen(StudioScreen):
         self.run_path = run
         self.step_at_cursor: int | None = None
         self._panes: dict[str, Pane] = {}
-        self.shown = ""
+        self.shown = self._wanted = ""
+        self._turning = asyncio.Lock()
 
     def content(self) -> ComposeResult:
         """A header, and room for the panes."""
@@ -65,9 +67,16 @@ class ProjectScreen(StudioScreen):
         return self._panes.get(self.shown)
 
     async def show_pane(self, name: str) -> None:
-        """Show a pane; the one before keeps what it holds and hears nothing any more."""
-        if name == self.shown:
-            return
+        """Show a pane; the one before keeps what it holds and hears nothing any more.
+
+        Making one takes a moment in which another key may come: the last one counts.
+        """
+        self._wanted = name
+        async with self._turning:
+            if name == self._wanted != self.shown:
+                await self._show(name)
+
+    async def _show(self, name: str) -> None:
         before = self.pane
         if before is not None:
             before.leave()
