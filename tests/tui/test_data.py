@@ -31,7 +31,7 @@ def under_cursor(driver):
 def test_rows_are_there_at_once_and_figures_follow(open_data):
     async def script(driver):
         await driver.until("four, the longest")
-        assert "row 1" in driver.text
+        await driver.until("row 1")
         await driver.until("median 5  longest 32")
         assert "100 % trained  nothing cut" in driver.text
 
