@@ -216,7 +216,7 @@ def _locks(root: Path) -> Iterator[Finding]:
 
 def why_locks_fail_there(folder: Path) -> str:
     """Why record locks cannot be trusted in a folder, or "", asked in a process of its own."""
-    code = "import sys, pathlib; from ftstudio.files import why_locks_fail as w; print(w(pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from ftstudio.locks import why_locks_fail as w; print(w(pathlib.Path(sys.argv[1])))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LOCK_SECONDS, check=False,
