@@ -33,6 +33,7 @@ class Terminal:
         self.pid, self.master = os.forkpty()
         if self.pid == 0:
             os.chdir(cwd or Path.cwd())
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
             environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
             os.execvpe(arguments[0], arguments, environment)
         self.resize(*size)

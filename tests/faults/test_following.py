@@ -33,6 +33,7 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm-256color"
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
             os.execv(sys.executable, [sys.executable, "-m", "ftstudio", *map(str, arguments)])
 
     def read(self, seconds=0.1):
