@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import stat
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,6 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 # -------------------------------------------------------------------------------------------------- text
 
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _DANGEROUS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
@@ -113,11 +111,6 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def is_printable(name: str) -> bool:
-    """Whether a name holds only characters that a person can see and type back."""
-    return not any(unicodedata.category(c).startswith("C") or c in _BIDI for c in name)
 
 
 # ------------------------------------------------------------------------------------------------ errors
