@@ -5,6 +5,7 @@ Each stage calls one component and checks what came back (`borders`) before the 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -36,11 +37,20 @@ TOKENIZER_FILES = ("*token*", "chat_template*", "vocab*", "merges*")
 
 
 def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
-    """Call a component. An error outside the tree is a bug of its plugin: the sentence names plugin and version."""
+    """Call a component and leave this process as it was found. Raises what `blamed` does."""
     warn = next((argument.warn for argument in arguments if isinstance(argument, WorkerRun)), None)
+    with blamed(offer, what), left_as_found(offer.title, warn):
+        return function(*arguments)
+
+
+@contextlib.contextmanager
+def blamed(offer: Offer, what: str) -> Iterator[None]:
+    """An error outside the tree is a bug of the component's plugin: the sentence names plugin and version.
+
+    Raises PluginError; OSError (ENOSPC) for a full disk, however a library wrapped it.
+    """
     try:
-        with left_as_found(offer.title, warn):
-            return function(*arguments)
+        yield
     except (FtstudioError, OSError, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:
@@ -166,14 +176,12 @@ def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: W
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
-    offer = project.offer("generator")
     generator = project.build("generator")
     texts: list[dict[int, str]] = [{} for _ in prompts]
     try:
-        with left_as_found(offer.title, run.warn):  # a generator runs while its chunks are taken
-            for chunk in chunks(offer, generator, checkpoint, prompts, run):
-                sequences = texts[chunk.index]
-                sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
+        for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
+            sequences = texts[chunk.index]
+            sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
     finally:
         generator.close()
     return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
@@ -182,10 +190,20 @@ def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt]
 def chunks(
     offer: Offer, generator: Any, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun
 ) -> Iterator[Chunk]:
-    """The pieces that a generator gives, each checked. Raises ContractError for what is none."""
-    pieces = iter(call(offer, "generate()", generator.generate, checkpoint, prompts, run))
-    while (chunk := call(offer, "generate()", next, pieces, None)) is not None:
-        yield borders.check_chunk(chunk, len(prompts), offer)
+    """The pieces that a generator gives, each checked. Raises ContractError for what is none.
+
+    The process is put back once, at the end: put back between two pieces, the random numbers of the first would be
+    drawn again for the second.
+    """
+    with left_as_found(offer.title, run.warn):
+        with blamed(offer, "generate()"):
+            pieces = iter(generator.generate(checkpoint, prompts, run))
+        while True:
+            with blamed(offer, "generate()"):
+                chunk = next(pieces, None)
+            if chunk is None:
+                return
+            yield borders.check_chunk(chunk, len(prompts), offer)
 
 
 def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) -> None:
