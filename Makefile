@@ -31,9 +31,10 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
-# Every point of every operation, where `make test` tries a few.
+# Every point of every operation and 20,000 invented files, where `make test` tries a few.
+FUZZED := tests/unit/test_source_and_options_fuzzed.py
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults --faults=full
+	$(BIN)/python -m pytest tests/faults $(FUZZED) --faults=full --examples=20000
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

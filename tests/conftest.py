@@ -22,7 +22,7 @@ FAKE_PROJECT = {
 
 
 def pytest_addoption(parser):
-    parser.addoption("--examples", type=int, default=20_000, help="inputs that hypothesis makes, in all")
+    parser.addoption("--examples", type=int, default=2_000, help="inputs that hypothesis makes, in all")
     parser.addoption(
         "--faults", default="8", help="points tried of each operation that faults are injected into, or full"
     )
