@@ -125,7 +125,7 @@ def newest_step(run: RunFolder) -> int:
 
 
 def end_leftovers(run: RunFolder) -> None:
-    """Kill what a worker of an earlier attempt started and what outlived both it and its supervisor (Linux)."""
+    """Kill what a worker of this run started in a session of its own, now or in an earlier attempt (Linux)."""
     mark = f"{RUN_VARIABLE}={run.path}".encode("utf-8", "surrogateescape")
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -177,6 +177,7 @@ class Supervisor:
                 self._bound_console()
             time.sleep(POLL_SECONDS)
         self._end_group(self.worker.pid)
+        endings.end_leftovers(self.run)
         self._bound_console()
         code = self.worker.returncode
         self.asked_of_us.memory_ran_out = endings.oom_kills() > before

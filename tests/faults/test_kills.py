@@ -193,27 +193,43 @@ def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
     assert lock_holder(run.lock) is None
 
 
+def pids_in(place):
+    """The pids that a worker's trainer left in a file."""
+    return [int(pid) for pid in until(lambda: place.exists() and place.read_text().endswith("\n") and place.read_text().split(), "the children")]
+
+
 def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):
-    """Neither when the worker is killed, nor, at the latest when the run goes on, when its supervisor was too."""
-    marker = tmp_path / "child.pid"
-    run = started(make_project(trainer={**WALK, "max_steps": 2000, "child": str(marker)}))
-    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
+    """Neither a child of its process group, nor one that made a session of its own."""
+    marker = tmp_path / "children"
+    run = started(make_project(trainer={**WALK, "max_steps": 2000, "children": str(marker)}))
+    children = pids_in(marker)
     kill(worker_of(run))
     assert ended(run).state == "interrupted"
-    until(lambda: gone(int(marker.read_text())), "the end of the worker's child", 10)
+    until(lambda: all(map(gone, children)), "the end of the worker's children", 10)
 
-    marker.unlink()
-    attempt = resumed(run)
-    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
-    child = int(marker.read_text())
+
+def test_processes_that_a_worker_forked_end_with_it_though_its_supervisor_died_too(make_project, tmp_path):
+    """And what made a session of its own ends, at the latest, when the run goes on."""
+    marker, pool = tmp_path / "children", tmp_path / "pool"
+    pool.mkdir()
+    trainer = {**WALK, "max_steps": 2000, "children": str(marker), "pool": str(pool)}
+    run = started(make_project(trainer=trainer))
+    until(lambda: len(list(pool.iterdir())) == 2, "the processes of the pool")
+    forked = [int(path.name) for path in pool.iterdir()]
+    child, apart = pids_in(marker)
+    assert not any(map(gone, [*forked, child, apart]))
+    worker = worker_of(run)
     kill(read_state(run).pid)
-    kill(worker_of(run, attempt))
-    ended(run)
-    marker.unlink()
+    kill(worker)
+    until(lambda: all(map(gone, [worker, *forked, child])), "the end of what the worker started", 10)
+    assert (lock_holder(run.lock), lock_holder(run.worker_lock)) == (None, None)
+    state = ended(run)
+    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
+    assert not gone(apart)
     attempt = resumed(run)
-    until(lambda: gone(child), "the end of the orphan", 10)
-    ask(run, "stop", attempt)
-    ended(run)
+    until(lambda: gone(apart), "the end of the child in a session of its own", 10)
+    ask(run, "kill", attempt)
+    assert ended(run).reason == "Killed on request."
 
 
 def test_a_run_killed_on_request_says_so(make_project):
