@@ -164,12 +164,12 @@ def end_group_with_us() -> None:
     """
     if sys.platform != "linux":
         return
-    reader, descriptor = os.pipe()
-    writer = os.fdopen(descriptor, "wb", buffering=0)
+    reader, writer = os.pipe()
     fcntl.fcntl(reader, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(reader, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
-    os.register_at_fork(after_in_child=writer.close)
+    kept = [writer]  # bare numbers, which no garbage collection closes before the process has its exit code
+    os.register_at_fork(after_in_child=lambda: os.close(kept.pop()) if kept else None)
 
 
 def main() -> None:

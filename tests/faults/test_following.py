@@ -138,6 +138,37 @@ def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal)
     assert read_state(list_runs(project)[0]).state == "stopped"
 
 
+def test_an_inline_run_waits_for_its_place_and_ctrl_c_gives_up_the_wait(make_project, terminal):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    shown = terminal("run", project, "--inline")
+    shown.shows("◌ Waits for cpu, behind first:0001.")
+    leaving = terminal("run", project, "--inline")
+    leaving.shows("◌ Waits for cpu, behind first:0001, lab:0001.")
+    leaving.press(CTRL_C)
+    assert leaving.code() == 3
+    assert "■ lab:0002 stopped: Withdrawn from the queue." in leaving.screen
+    assert "Traceback" not in leaving.screen
+    assert "training" not in shown.screen + leaving.screen
+    stop(first)
+    assert shown.code() == 0
+    assert [read_state(run).state for run in list_runs(project)] == ["finished", "stopped"]
+
+
+def test_an_inline_run_holds_its_place_while_it_works(make_project, terminal):
+    project = make_project(trainer={"max_steps": 500, "step_seconds": 0.02})
+    shown = terminal("run", project, "--inline")
+    shown.shows("step 3 ")
+    behind = started(project)
+    assert (read_state(behind).state, read_state(behind).reason) == ("queued", "Waits for cpu, behind lab:0001.")
+    shown.press(CTRL_C)
+    assert shown.code() == 3
+    assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.screen
+    worker_of(behind)
+    stop(behind)
+
+
 @pytest.mark.parametrize(
     ("command", "sign"),
     [(("attach",), "step "), (("logs", "-f"), "words of the trainer"), (("status", "--watch"), "lab:0001")],

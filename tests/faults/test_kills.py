@@ -195,7 +195,12 @@ def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
 
 def pids_in(place):
     """The pids that a worker's trainer left in a file."""
-    return [int(pid) for pid in until(lambda: place.exists() and place.read_text().endswith("\n") and place.read_text().split(), "the children")]
+    return [
+        int(pid)
+        for pid in until(
+            lambda: place.exists() and place.read_text().endswith("\n") and place.read_text().split(), "the children"
+        )
+    ]
 
 
 def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):

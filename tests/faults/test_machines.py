@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -70,10 +71,28 @@ def test_without_locks_that_can_be_trusted_no_run_starts_and_none_is_left(make_p
     project = make_project(trainer={"max_steps": 3})
     refused = ftstudio("run", project, env=shim.environment(project, locks=locks))
     assert refused.code == 2, refused.err
-    assert f"Record locks do not work in {project}: {why}." in refused.err
+    assert f"Record locks do not work in {project}/runs/0001: {why}." in refused.err
     assert "Put the project on a local disk" in refused.err
     assert list((project / "runs").iterdir()) == []
     assert ftstudio("run", project).code == 0
+
+
+def test_without_locks_where_the_queue_is_no_run_starts_either(make_project, ftstudio, shim):
+    """A shared home without locks, say, and projects on a disk that has them."""
+    project = make_project(trainer={"max_steps": 3})
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as home:
+        state = Path(home) / "ftstudio"
+        if Path(home).stat().st_dev == project.stat().st_dev:
+            pytest.skip("there is no second file system here")
+        for how in ((), ("--inline",)):
+            refused = ftstudio(
+                "run", project, *how, env={**shim.environment(state, locks="none"), "XDG_STATE_HOME": home}
+            )
+            assert refused.code == 2, refused.err
+            assert f"Record locks do not work in {state}: No locks available." in refused.err
+            assert "Set XDG_STATE_HOME to a folder on a local disk" in refused.err
+            assert list((project / "runs").iterdir()) == []
+        assert ftstudio("run", project, "--inline", env={"XDG_STATE_HOME": home}).code == 0
 
 
 # ------------------------------------------------------------------------------- processes and memory
