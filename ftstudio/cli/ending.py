@@ -33,7 +33,7 @@ def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json
         _summary(folder, project)
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
-        if state.state in {"stopped", "interrupted"}:
+        if state.state in {"stopped", "interrupted"} and folder.path.exists():
             output.say(f"  Go on with it: {typed('resume', folder.title)}")
         if state.state == "failed" and state.exit_code != InputError.exit_code:
             output.say(f"  The worker's output is in {folder.console}.")

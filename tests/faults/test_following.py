@@ -5,6 +5,8 @@ import json
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -28,13 +30,14 @@ CTRL_C = b"\x03"
 class Terminal:
     """A program at a terminal of its own. `screen` is all that it wrote."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, before=()):
         self.screen = ""
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm-256color"
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
-            os.execv(sys.executable, [sys.executable, "-m", "ftstudio", *map(str, arguments)])
+            command = [*before, sys.executable, "-m", "ftstudio", *map(str, arguments)]
+            os.execvp(command[0], command)
 
     def read(self, seconds=0.1):
         with contextlib.suppress(OSError):
@@ -67,8 +70,8 @@ class Terminal:
 def terminal():
     opened = []
 
-    def open_one(*arguments):
-        opened.append(Terminal(*arguments))
+    def open_one(*arguments, before=()):
+        opened.append(Terminal(*arguments, before=before))
         return opened[-1]
 
     yield open_one
@@ -189,6 +192,20 @@ def test_who_only_looks_only_leaves(make_project, terminal, command, sign):
     stop(run)
 
 
+def test_who_follows_a_run_whose_project_is_deleted_is_told_and_nothing_is_made_again(make_project, terminal):
+    project = make_project(trainer=LONG)
+    shown = terminal("run", project)
+    shown.shows("step 3 ")
+    (run,) = list_runs(project)
+    worker, supervisor = worker_of(run), read_state(run).pid
+    until(lambda: shutil.rmtree(project, ignore_errors=True) or not project.exists(), "the deletion")
+    assert shown.code() == 3
+    assert "✗ lab:0001 interrupted: Its run folder is gone: it was deleted or moved." in shown.screen
+    assert "Go on with it" not in shown.screen
+    until(lambda: gone(worker) and gone(supervisor), "the end of the run's processes", 20)
+    assert not project.exists()
+
+
 def test_logs_are_followed_to_the_end_of_the_run(make_project, terminal):
     run = started(make_project(trainer={"max_steps": 60, "step_seconds": 0.02, "note": "words of the trainer"}))
     shown = terminal("logs", "-f", run.path)
@@ -236,27 +253,40 @@ def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_pro
     stop(run)
 
 
+@pytest.mark.usefixtures("namespaces")
+def test_the_studio_opens_on_a_file_system_that_is_read_only(make_project, terminal, ftstudio):
+    project = make_project(trainer={"max_steps": 3})
+    assert ftstudio("run", project).code == 0
+    place = shlex.quote(str(project.parent))
+    mounted = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} {place} && "
+    shown = terminal(project.parent, before=("unshare", "-m", "sh", "-c", mounted + 'exec "$@"', "sh"))
+    shown.shows("finished")
+    shown.press(b"q")
+    assert shown.code() == 0
+    assert "Traceback" not in shown.screen
+
+
 # -------------------------------------------------------------------------------------- stdout is data
 
 
 @pytest.mark.parametrize(
-    ("trainer", "code", "state"),
+    ("trainer", "code", "state", "reason"),
     [
-        ({"max_steps": 3}, 0, "finished"),
-        ({"ending": "nan"}, 1, "failed"),
-        ({"ending": "kill"}, 3, "interrupted"),
-        ({"ending": "full"}, 3, "interrupted"),
+        ({"max_steps": 3}, 0, "finished", ""),
+        ({"ending": "nan"}, 1, "failed", "The loss is nan at step 6. Lower learning_rate."),
+        ({"ending": "kill"}, 3, "interrupted", "The worker was ended by signal 9 (SIGKILL). Somebody killed it, or it"),
+        ({"ending": "full"}, 3, "interrupted", "The disk is full: '/somewhere/file' could not be written."),
     ],
 )
-def test_run_json_is_one_value_with_the_exit_code_of_the_end(make_project, ftstudio, trainer, code, state):
+def test_run_json_is_one_value_with_the_exit_code_of_the_end(make_project, ftstudio, trainer, code, state, reason):
     project = make_project(trainer=trainer)
     done = ftstudio("run", project, "--json")
     assert done.code == code, done.err
     assert set(done.json) == {"run", "state", "reason", "checkpoint", "metrics", "samples"}
     assert done.json["state"] == state
+    assert done.json["reason"].startswith(reason)
     assert done.json["run"] == str(project / "runs" / "0001")
     if code:
-        assert done.json["reason"]
         assert done.json["checkpoint"].endswith("checkpoints/000004")
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from lab import at_step, ended, gone, kill, outcome, resumed, started, state_is, until, worker_of
+from lab import at_step, ended, gone, kill, kill_both, outcome, resumed, started, state_is, until, worker_of
 
 from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
@@ -67,13 +67,13 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     kill(read_state(run).pid)
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     state = ended(run)
-    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
     until(lambda: gone(pid), "the end of the worker's process")
     last = [e for e in read_events(run.events) if e.kind == "state"][-1]
     assert last.data["state"] == "interrupted"
     assert last.data["reason"].endswith("its supervisor is gone.")
     step = [e for e in read_events(run.events) if e.kind == "metrics"][-1].step
     assert int(list_checkpoints(run.checkpoints)[-1].name) == step
+    assert (state.state, state.reason) == ("interrupted", f"Stopped at step {step}: its supervisor is gone.")
     attempt = resumed(run)
     worker_of(run, attempt)
     ask(run, "stop", attempt)
@@ -85,10 +85,8 @@ def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project):
     undisturbed = started(make_project("undisturbed", trainer=WALK))
     ended(undisturbed)
     run = started(make_project("disturbed", trainer=WALK))
-    pid = worker_of(run)
     at_step(run, 10)
-    kill(read_state(run).pid)
-    kill(pid)
+    kill_both(run)
     state = ended(run)
     assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
     resumed(run)
@@ -151,7 +149,11 @@ def test_sigkill_on_the_heels_of_sigterm_leaves_the_last_commit(make_project, ch
         kill(worker, signal.SIGTERM)
         time.sleep(chance.uniform(0, 0.03))
         kill(worker)
-        assert ended(run).state == "interrupted"
+        state = ended(run)
+        assert state.state == "interrupted"
+        assert state.reason.endswith("preempted by SIGTERM.") or state.reason.startswith(
+            "The worker was ended by signal 9 (SIGKILL)."
+        )
         for folder in list_checkpoints(run.checkpoints):
             verify(folder)
         attempt = resumed(run)
@@ -182,8 +184,7 @@ def test_auto_resume_does_not_go_round_without_progress(make_project):
 def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
     run = started(make_project(trainer={**WALK, "max_steps": 2000}), auto_resume=True)
     at_step(run, 4)
-    kill(read_state(run).pid)
-    kill(worker_of(run))
+    kill_both(run)
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     text = run.state.read_text()
     run.state.write_text(text.replace(boot_id(), "another-boot"))
@@ -223,9 +224,7 @@ def test_processes_that_a_worker_forked_end_with_it_though_its_supervisor_died_t
     forked = [int(path.name) for path in pool.iterdir()]
     child, apart = pids_in(marker)
     assert not any(map(gone, [*forked, child, apart]))
-    worker = worker_of(run)
-    kill(read_state(run).pid)
-    kill(worker)
+    worker = kill_both(run)
     until(lambda: all(map(gone, [worker, *forked, child])), "the end of what the worker started", 10)
     assert (lock_holder(run.lock), lock_holder(run.worker_lock)) == (None, None)
     state = ended(run)
