@@ -72,7 +72,9 @@ def test_any_flipped_bit_in_a_checkpoint_is_found(run, name, points):
     data = bytearray(whole)
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert_set_aside(run, "MANIFEST.json" if name == "MANIFEST.json" else f"{name} has another sha256")
+    assert_set_aside(
+        run, "MANIFEST.json" if name == "MANIFEST.json" else f"{name} is not what was written: its sha256 differs"
+    )
 
 
 @pytest.mark.parametrize(

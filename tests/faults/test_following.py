@@ -107,9 +107,10 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     assert read_status(run).step == last
 
 
+@pytest.mark.alone
 def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_project, terminal):
     """The first one is taken back: the run does not stop after its long step."""
-    project = make_project(trainer={"max_steps": 500, "step_seconds": 3.0})
+    project = make_project(trainer={"max_steps": 500, "step_seconds": 2.0})
     shown = terminal("run", project)
     shown.shows("training")
     (run,) = list_runs(project)
@@ -224,6 +225,7 @@ def test_the_log_of_a_run_without_one_is_empty_also_when_followed(make_project, 
 # ------------------------------------------------------------------------------------ the studio goes away
 
 
+@pytest.mark.alone
 def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(make_project, terminal, ftstudio):
     project = make_project(trainer=LONG)
     run = started(project)
@@ -239,6 +241,7 @@ def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(ma
     stop(run)
 
 
+@pytest.mark.alone
 def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_project, terminal):
     project = make_project(trainer=LONG)
     run = started(project)

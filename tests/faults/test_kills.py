@@ -34,9 +34,22 @@ def chance():
     return random.Random()
 
 
-def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(make_project, kills, chance):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    assert ended(undisturbed).state == "finished"
+@pytest.fixture
+def undisturbed(make_project):
+    """What a run comes to that nobody disturbs, computed once."""
+    if not OUTCOME:
+        run = started(make_project("undisturbed", trainer=WALK))
+        assert ended(run).state == "finished"
+        OUTCOME.append(outcome(run))
+    return OUTCOME[0]
+
+
+OUTCOME = []
+
+
+def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(
+    make_project, undisturbed, kills, chance
+):
     project = make_project("disturbed", trainer=WALK)
     killed = 0
     while killed < kills:
@@ -55,7 +68,7 @@ def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(
             for folder in list_checkpoints(run.checkpoints):
                 verify(folder)
             attempt = resumed(run)
-        assert outcome(run) == outcome(undisturbed)
+        assert outcome(run) == undisturbed
         assert not (run.path / "quarantine").exists()
         assert [p.name for p in run.checkpoints.iterdir() if p.name.startswith(".")] == []
 
@@ -81,9 +94,7 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
 
 
-def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    ended(undisturbed)
+def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project, undisturbed):
     run = started(make_project("disturbed", trainer=WALK))
     at_step(run, 10)
     kill_both(run)
@@ -91,7 +102,7 @@ def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project):
     assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
     resumed(run)
     assert ended(run).state == "finished"
-    assert outcome(run) == outcome(undisturbed)
+    assert outcome(run) == undisturbed
 
 
 def test_a_killed_follower_changes_nothing_about_the_run(make_project):
@@ -162,16 +173,14 @@ def test_sigkill_on_the_heels_of_sigterm_leaves_the_last_commit(make_project, ch
         assert ended(run).state == "stopped"
 
 
-def test_a_run_with_auto_resume_goes_on_by_itself(make_project):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    ended(undisturbed)
+def test_a_run_with_auto_resume_goes_on_by_itself(make_project, undisturbed):
     run = started(make_project("disturbed", trainer=WALK), auto_resume=True)
     at_step(run, 8)
     kill(worker_of(run))
     worker_of(run, 2)
     state = ended(run)
     assert (state.state, state.attempt) == ("finished", 2)
-    assert outcome(run) == outcome(undisturbed)
+    assert outcome(run) == undisturbed
 
 
 def test_auto_resume_does_not_go_round_without_progress(make_project):

@@ -27,7 +27,7 @@ from ftstudio.runs.record import list_runs
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.settings import Settings
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+pytestmark = pytest.mark.usefixtures("fakes")
 
 LONG = {"max_steps": 5000, "save_steps": 50, "step_seconds": 0.01}
 
@@ -40,6 +40,7 @@ def stop(run, attempt=1):
 # ---------------------------------------------------------------------------------------------- starting
 
 
+@pytest.mark.alone
 def test_a_run_started_twice_at_once_has_one_winner_and_the_other_is_told(make_project, request):
     rounds = 100 if request.config.getoption("--faults") == "full" else 5
     project = make_project(trainer={**LONG, "max_steps": 1})
@@ -126,8 +127,9 @@ def test_a_container_is_said_to_end_with_its_runs(monkeypatch, tmp_path):
 # ----------------------------------------------------------------------------------------------- the queue
 
 
+@pytest.mark.alone
 def test_queued_runs_get_the_slot_one_by_one_in_order_though_waiting_ones_are_killed(make_project, request):
-    count = 24 if request.config.getoption("--faults") == "full" else 8
+    count = 24 if request.config.getoption("--faults") == "full" else 5
     project = make_project(trainer={"max_steps": 10, "save_steps": 5, "step_seconds": 0.01})
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -290,6 +292,7 @@ def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_
 # ------------------------------------------------------------------------------------------ who is believed
 
 
+@pytest.mark.alone
 def test_a_reused_pid_is_never_signalled_and_the_dead_run_stays_dead(make_project):
     run = started(make_project(trainer=LONG))
     worker = worker_of(run)

@@ -91,8 +91,10 @@ def test_a_device_that_is_no_word_is_refused_before_a_run_is_made(make_project, 
     assert list_runs(project) == []
 
 
-def test_places_that_change_all_the_time_lose_nobody(make_project):
-    """Each supervisor looks for its ticket while the tickets are being renamed."""
+@pytest.mark.alone
+def test_places_that_change_all_the_time_lose_nobody(make_project, request):
+    """Each supervisor looks for its ticket, every 0.5 s, while the tickets are being renamed."""
+    seconds = 4.0 if request.config.getoption("--faults") == "full" else 1.5
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
     project = make_project(trainer={"max_steps": 3})
@@ -107,7 +109,7 @@ def test_places_that_change_all_the_time_lose_nobody(make_project):
     missed, seen = [], set()
     looking = threading.Thread(target=look)
     looking.start()
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         queue.move(runs[0], None)
         queue.move(runs[0], runs[1])
@@ -121,6 +123,7 @@ def test_places_that_change_all_the_time_lose_nobody(make_project):
     assert [ended(run).state for run in runs] == ["finished"] * 3
 
 
+@pytest.mark.alone
 def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -139,6 +142,7 @@ def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_projec
     assert ended(dead).state == "finished"
 
 
+@pytest.mark.alone
 def test_a_queued_run_says_whom_it_waits_for_and_leaves_at_sigterm(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
