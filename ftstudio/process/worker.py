@@ -162,7 +162,7 @@ def end_group_with_us() -> None:
     The signal comes with the end of a pipe that no child keeps open. A thread in each child would not do: a pool's
     process may hold the interpreter, or wait in a lock for ever.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.getpgrp() != os.getpid():  # a group that others lead is not ours to end
         return
     reader, writer = os.pipe()
     fcntl.fcntl(reader, fcntl.F_SETOWN, -os.getpgrp())
