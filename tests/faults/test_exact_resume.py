@@ -101,9 +101,10 @@ def test_twenty_kills_and_not_a_bit_of_difference(make_project, rounds, undistur
     while killed < kills:
         run, attempt = started(project), 1
         while attempt <= 2 and killed < kills:
+            pid = worker_of(run, attempt)
             until(lambda run=run, attempt=attempt: _trains(run, attempt), "the training")
             time.sleep(chance.uniform(0.0, 1.0))
-            if not kill(worker_of(run, attempt)) or ended(run).state == "finished":
+            if not kill(pid) or ended(run).state == "finished":
                 break
             killed += 1
             assert read_state(run).reason.startswith("The worker was ended by signal 9 (SIGKILL).")

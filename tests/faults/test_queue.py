@@ -1,6 +1,7 @@
 """The queue while it is used: several GPUs, places that change while everybody looks, tickets of the dead."""
 
 import os
+import subprocess
 import threading
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from lab import ended, kill, resumed, started, until, worker_of
 
 from ftstudio.errors import InputError
+from ftstudio.files import toml_text
 from ftstudio.locks import lock_holder
 from ftstudio.process.devices import Device, Tenant
 from ftstudio.process.launch import start
@@ -63,6 +65,24 @@ def test_a_run_that_may_use_any_gpu_takes_one_that_no_stranger_holds(waiting, mo
     third._asked = float("-inf")
     assert third.come()
     assert third.device == GPUS[0]
+
+
+def test_a_run_in_the_process_of_its_supervisor_is_no_stranger_to_the_one_beside_it(waiting, monkeypatch):
+    """As `run --inline` is: nobody but its supervisor holds the GPU's memory."""
+    tenants = {}
+    monkeypatch.setattr("ftstudio.process.waiting.tenants", lambda: tenants)
+    first, second = (waiting(name, GPUS[:1]) for name in ("a", "b"))
+    first.slots = second.slots = {"gpu0": 2}
+    assert first.come()
+    with subprocess.Popen(["sleep", "100"]) as inline:
+        try:
+            tenants["gpu0"] = [Tenant(inline.pid, "somebody", 38 << 30)]
+            assert not second.come()
+            assert second.reason.startswith(f"Waits for gpu0: process {inline.pid} of somebody uses")
+            first.run.state.write_text(toml_text({"state": "running", "pid": inline.pid}))
+            assert second.come()
+        finally:
+            inline.kill()
 
 
 def test_a_gpu_that_nobody_ahead_may_use_is_not_waited_for(waiting):
