@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_held: dict[tuple[int, int], int] = {}
-"""Device and inode of each lock file that a process holds -> its pid. Closing any descriptor of such a file would drop
-the lock, so `lock_holder` does not open it; a fork inherits this table but no lock, hence the pid."""
+_held: dict[tuple[int, int], tuple[int, int]] = {}
+"""Device and inode of each lock file that a process holds -> its pid and descriptor. Closing another descriptor of such
+a file would drop the lock, so nobody here opens it again; a fork inherits this table but no lock, hence the pid."""
 
 
 class RecordLock:
@@ -32,7 +32,7 @@ class RecordLock:
 
     def acquire(self) -> bool:
         """Take the lock without waiting; False when somebody else holds it. Raises OSError where locks do not work."""
-        if _holds(self.path):
+        if _own(self.path) is not None:
             return False
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
@@ -44,7 +44,7 @@ class RecordLock:
             raise
         info = os.fstat(descriptor)
         self._descriptor, self._file = descriptor, (info.st_dev, info.st_ino)
-        _held[self._file] = os.getpid()
+        _held[self._file] = os.getpid(), descriptor
         return True
 
     def note(self, text: str) -> None:
@@ -60,18 +60,19 @@ class RecordLock:
             self._descriptor = -1
 
 
-def _holds(path: Path) -> bool:
-    """Whether this very process holds the lock on `path`."""
+def _own(path: Path) -> int | None:
+    """The descriptor by which this very process holds the lock on `path`."""
     try:
         info = path.stat()
     except OSError:
-        return False
-    return _held.get((info.st_dev, info.st_ino)) == os.getpid()
+        return None
+    pid, descriptor = _held.get((info.st_dev, info.st_ino), (0, -1))
+    return descriptor if pid == os.getpid() else None
 
 
 def lock_holder(path: Path) -> int | None:
     """The pid that holds the record lock on `path`, or None when nobody (on this host) does."""
-    if _holds(path):
+    if _own(path) is not None:
         return os.getpid()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -83,6 +84,14 @@ def lock_holder(path: Path) -> int | None:
         os.close(descriptor)
     kind, pid = _unpack_flock(answer)
     return None if kind == fcntl.F_UNLCK else pid
+
+
+def held_for(path: Path) -> str | None:
+    """What the holder of the lock on `path` noted in it; None when nobody holds it. Raises OSError."""
+    own = _own(path)
+    if own is not None:
+        return os.pread(own, os.fstat(own).st_size, 0).decode()
+    return path.read_text("utf-8") if lock_holder(path) is not None else None
 
 
 @contextlib.contextmanager

@@ -10,10 +10,10 @@ from ftstudio.cli import output
 from ftstudio.errors import InputError
 from ftstudio.files import number_text
 from ftstudio.project import Project
-from ftstudio.runs.events import Series, read_events
+from ftstudio.runs.events import plain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import EXIT_CODES, GLYPHS, StateFile
-from ftstudio.runs.summary import few_rows_sentence, losses, samples
+from ftstudio.runs.summary import few_rows_sentence, outcome
 
 LEFT_RUNNING = 130
 
@@ -33,7 +33,7 @@ def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json
         _summary(folder, project)
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
-        if state.state in {"stopped", "interrupted"}:
+        if state.state in {"stopped", "interrupted"} and folder.path.exists():
             output.say(f"  Go on with it: {typed('resume', folder.title)}")
         if state.state == "failed" and state.exit_code != InputError.exit_code:
             output.say(f"  The worker's output is in {folder.console}.")
@@ -50,27 +50,23 @@ def result(folder: RunFolder, state: StateFile, *, as_json: bool) -> None:
 
 def result_table(folder: RunFolder, state: StateFile) -> dict[str, Any]:
     """The value that `run --json` prints for a run."""
-    events = read_events(folder.events)
-    series = Series()
-    series.add(events)
-    committed = [e for e in events if e.kind == "checkpoint"]
+    came = outcome(folder)
     return {
         "run": str(folder.path),
         "state": state.state,
         "reason": state.reason,
-        "checkpoint": str(folder.checkpoints / str(committed[-1].data.get("path"))) if committed else None,
-        "metrics": {k: v if v == v and abs(v) != float("inf") else str(v) for k, v in series.last().items()},  # noqa: PLR0124
-        "samples": samples(events),
+        "checkpoint": str(came.checkpoint) if came.checkpoint else None,
+        "metrics": plain(came.series.last()),
+        "samples": came.samples,
     }
 
 
 def _summary(folder: RunFolder, project: Project | None) -> None:
     """What came of it: the texts side by side, the loss before and after, where the model is."""
-    events = read_events(folder.events)
-    found = samples(events)
+    came = outcome(folder)
     columns = output.width()
-    for sample in (s for s in found if s.get("model") == "final"):
-        base = next((s for s in found if s.get("model") == "base" and s["prompt"] == sample["prompt"]), None)
+    for sample in (s for s in came.samples if s["model"] == "final"):
+        base = next((s for s in came.samples if s["model"] == "base" and s["prompt"] == sample["prompt"]), None)
         prompt = sample["prompt"] if isinstance(sample["prompt"], str) else sample["prompt"][-1]["content"]
         output.data()
         output.data(f"prompt: {prompt}")
@@ -86,7 +82,7 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
         for line in output.side_by_side(*pair, columns):
             output.data(line)
     output.data()
-    before_after = losses(events)
+    before_after = came.losses()
     if before_after is not None:
         name, before, after = before_after
         output.data(f"{name}: {number_text(before)} before, {number_text(after)} after")

@@ -15,7 +15,7 @@ from ftstudio.files import number_text
 from ftstudio.runs.control import answer, ask
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, StateFile, read_state
+from ftstudio.runs.status import GLYPHS, LIVE, StateFile, read_state
 
 POLL_SECONDS = 0.1
 
@@ -27,6 +27,13 @@ class Narrator:
     live: bool = field(default_factory=sys.stderr.isatty)
     _drawn: int = 0
     _said: tuple[str, int] = ("", -1)
+    _waited_for: str = ""
+
+    def state(self, state: StateFile) -> None:
+        """Say what a queued run waits for, once."""
+        if state.state == "queued" and state.reason != self._waited_for:
+            self._waited_for = state.reason
+            self.line(f"{GLYPHS[state.state]} {state.reason}")
 
     def event(self, event: Event) -> None:
         """Say one event."""
@@ -93,7 +100,7 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
     run is not `stoppable` from here, the first one leaves.
     """
     reader, narrator = EventReader(run.events), Narrator()
-    asked, waited_for = not stoppable, ""
+    asked = not stoppable
     while True:
         try:
             state = read_state(run)
@@ -103,9 +110,7 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
             if state.state not in LIVE:
                 narrator.clear()
                 return state
-            if state.state == "queued" and state.reason != waited_for:
-                waited_for = state.reason
-                narrator.line(f"◌ {waited_for}")
+            narrator.state(state)
             time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             narrator.clear()
@@ -127,6 +132,7 @@ def narrated(run: RunFolder, attempt: int) -> Iterator[None]:
     reader, narrator, over = EventReader(run.events), Narrator(live=False), threading.Event()
 
     def say() -> None:
+        narrator.state(read_state(run))
         for event in reader.read():
             if event.attempt >= attempt:
                 narrator.event(event)

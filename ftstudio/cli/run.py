@@ -12,7 +12,7 @@ from ftstudio.cli.follow import follow, narrated
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
 from ftstudio.finding import default_root, project_folder
-from ftstudio.process.launch import resume, run_inline
+from ftstudio.process.launch import resume
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
 from ftstudio.project import Project, each_value
@@ -73,7 +73,7 @@ def run(
         out_from = lineage_text(folder)
         output.say(f"▸ run {folder.title} in {folder.path}" + (f", {out_from}" if out_from else ""))
         if inline:
-            return _inline(folder, outlook.project, device, as_json=as_json)
+            return _inline(wish, folder, outlook.project, as_json=as_json)
         wish.start(folder)
         if each is not None or detach:
             _say_if_queued(folder)
@@ -83,10 +83,11 @@ def run(
     return _followed(folders[0], outlooks[0].project, 1, detach=detach, as_json=as_json)
 
 
-def _inline(folder: RunFolder, project: Project, device: str, *, as_json: bool) -> int:
-    output.say("  inline: nothing survives this terminal, and nobody can stop it but you.")
+def _inline(wish: Wanted, folder: RunFolder, project: Project, *, as_json: bool) -> int:
+    output.say("  inline: nothing survives this terminal.")
+    go_on = wish.begin_here(folder)
     with narrated(folder, 1):
-        run_inline(folder, device=device)
+        go_on()
     return end(folder, project, read_state(folder), as_json=as_json)
 
 

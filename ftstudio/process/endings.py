@@ -13,8 +13,9 @@ from pathlib import Path
 
 from ftstudio.files import read_toml, tail_bytes
 from ftstudio.runs.control import answer
-from ftstudio.runs.events import EventWriter, parse_event
+from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import GONE, workers_word
 from ftstudio.runs.status import DISK_FULL, READ_ONLY, age_text
 
 RUN_VARIABLE = "FTSTUDIO_RUN"
@@ -35,11 +36,11 @@ class Asked:
 
 def verdict(run: RunFolder, attempt: int, code: int, asked_of_us: Asked) -> tuple[str, str]:
     """State and reason at the end of an attempt; what the worker could not say is added to the events."""
-    said = last_state(run, attempt)
+    said = workers_word(run, attempt)
     answer(run, "stop")
     answer(run, "checkpoint")
     if said is not None:
-        return said
+        return said[0], said[1]
     state, reason = _unsaid(run, code, asked_of_us)
     with contextlib.suppress(OSError):
         events = EventWriter(run.events, attempt)
@@ -50,7 +51,7 @@ def verdict(run: RunFolder, attempt: int, code: int, asked_of_us: Asked) -> tupl
 
 def _unsaid(run: RunFolder, code: int, asked_of_us: Asked) -> tuple[str, str]:
     if not run.path.exists():
-        return "interrupted", "Its run folder is gone."
+        return "interrupted", GONE
     if asked_of_us.killed:
         return "interrupted", "Killed on request."
     if asked_of_us.forced_after is not None:
@@ -88,17 +89,6 @@ def _last_words(run: RunFolder, code: int) -> str:
     return f"The worker ended with exit code {code}.{said}"
 
 
-def last_state(run: RunFolder, attempt: int) -> tuple[str, str] | None:
-    """The worker's last word, when the stream ends with one of this attempt."""
-    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
-        event = parse_event(line, 0)
-        if event is None:
-            continue
-        final = event.kind == "state" and event.attempt == attempt and event.data.get("state") != "running"
-        return (str(event.data.get("state")), str(event.data.get("reason", ""))) if final else None
-    return None
-
-
 # ---------------------------------------------------------------------------------------- between attempts
 
 
@@ -125,7 +115,7 @@ def newest_step(run: RunFolder) -> int:
 
 
 def end_leftovers(run: RunFolder) -> None:
-    """Kill what a worker of an earlier attempt started and what outlived both it and its supervisor (Linux)."""
+    """Kill what a worker of this run started in a session of its own, now or in an earlier attempt (Linux)."""
     mark = f"{RUN_VARIABLE}={run.path}".encode("utf-8", "surrogateescape")
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -133,10 +123,10 @@ def end_leftovers(run: RunFolder) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def oom_kills(vmstat: Path = VMSTAT) -> int:
+def oom_kills() -> int:
     """How many processes the kernel has killed for lack of memory since the boot; 0 where it does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in vmstat.read_text("ascii").splitlines():
+        for line in VMSTAT.read_text("ascii").splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0

@@ -13,8 +13,7 @@ from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import staging
-from ftstudio.runs.events import read_events
-from ftstudio.runs.summary import losses
+from ftstudio.runs.summary import outcome
 
 MODEL_FILES = ("config.json", "generation_config.json")
 
@@ -57,7 +56,7 @@ def _link(origin: Path, target: Path) -> None:
 
 def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:
     """README.md of the model: what it is made of, how, and how good it is."""
-    loss = losses(read_events(run.folder.events))
+    loss = outcome(run.folder).losses()
     model, encoded = prepared.model, prepared.encoded
     data, trainer = project.parts["dataset"], project.parts["trainer"]
     rows_used = encoded.counts.get("rows", len(encoded.train))

@@ -7,13 +7,14 @@ import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 from ftstudio.errors import InputError
 from ftstudio.files import explained
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
-from ftstudio.process.endings import RUN_VARIABLE, last_state
-from ftstudio.process.supervisor import Supervisor
+from ftstudio.process.endings import RUN_VARIABLE
+from ftstudio.process.supervisor import Supervisor, refusal
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, read_state
@@ -78,20 +79,26 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
     return attempt
 
 
-def run_inline(run: RunFolder, attempt: int = 1, device: str = "auto") -> int:
-    """Run in this process, for breakpoint(): no supervisor outlives the terminal. Returns the exit code."""
-    from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is
+def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
+    """Join the queue in this process, for breakpoint(): no supervisor outlives the terminal.
 
+    What comes back waits for the turn, works, and writes down how it ended. Raises InputError with the reason when the
+    run may not start. Forks: call it where there is one thread.
+    """
     lock = RecordLock(run.lock)
     with explained(run.path):
-        if not lock.acquire():
-            raise InputError(f"{run.title} is running already.", "Follow it with 'ftstudio status'.")
-        supervisor = Supervisor(run, attempt, candidates(device), read_settings())
-        supervisor.write("running")
-    try:
-        code = work(run, attempt, supervisor.device.name)
-        state, reason = last_state(run, attempt) or ("failed", f"The worker ended with exit code {code}.")
-        supervisor.end(state, reason, code)
-    finally:
-        lock.release()
-    return code
+        refused = refusal(run, 1, lock)
+        if refused:
+            raise InputError(refused)
+        supervisor = Supervisor(run, 1, candidates(device), read_settings())
+        supervisor.begin()
+
+    def go_on() -> None:
+        from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is
+
+        try:
+            supervisor.work_here(lambda: work(run, 1, supervisor.device.name))
+        finally:
+            lock.release()
+
+    return go_on

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,6 +35,7 @@ POLL_SECONDS = 0.1
 QUEUE_SECONDS = 0.5
 GROUP_SECONDS = 5.0
 CONSOLE_BYTES = 64 << 20
+WITHDRAWN = "Withdrawn from the queue."
 
 
 class Supervisor:
@@ -113,19 +114,35 @@ class Supervisor:
 
     def supervise(self) -> None:
         """Wait for the slot, start the worker, wait for it, write down how it ended."""
-        signal.signal(signal.SIGTERM, self._on_term)
-        try:
-            if not self._wait_for_turn():
-                return
-            while True:
+        with self._in_turn() as come:
+            while come:
                 steps_before = endings.newest_step(self.run)
                 state, reason, code = self._one_attempt()
-                goes_on = endings.goes_on(self.run, state, self.asked_of_us, code, steps_before)
-                if not goes_on:
+                if not endings.goes_on(self.run, state, self.asked_of_us, code, steps_before):
                     self.end(state, reason, code)
                     return
                 self.attempt += 1
                 self._say("starting", f"Resumed by itself: {reason}")
+
+    def work_here(self, work: Callable[[], int]) -> None:
+        """As `supervise`, with the worker in this very process."""
+        with self._in_turn() as come:
+            if come:
+                self._say("running")
+                code = work()
+                self.end(*endings.verdict(self.run, self.attempt, code, self.asked_of_us), code)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[bool]:
+        """Wait for the turn, and give it back after; False when the run ended while it waited."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        try:
+            try:
+                come = self._wait_for_turn()
+            except KeyboardInterrupt:  # an inline run has a keyboard
+                come = False
+                self.end("stopped", WITHDRAWN)
+            yield come
         finally:
             self.turn.leave()
             if self.reserve is not None:
@@ -152,7 +169,7 @@ class Supervisor:
         if asked(self.run, "stop", self.attempt) or asked(self.run, "kill", self.attempt):
             answer(self.run, "stop")
             answer(self.run, "kill")
-            return "stopped", "Withdrawn from the queue."
+            return "stopped", WITHDRAWN
         if self.asked_of_us.terminated:
             return "interrupted", "Ended by SIGTERM while it waited."
         return ("stopped", "Its ticket was taken away.") if self.turn.withdrawn() else None
@@ -177,6 +194,7 @@ class Supervisor:
                 self._bound_console()
             time.sleep(POLL_SECONDS)
         self._end_group(self.worker.pid)
+        endings.end_leftovers(self.run)
         self._bound_console()
         code = self.worker.returncode
         self.asked_of_us.memory_ran_out = endings.oom_kills() > before
@@ -257,12 +275,14 @@ class Supervisor:
 
 def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
     """Take the run's lock, or say why this process may not supervise that attempt of it. Raises OSError."""
-    broken = _locks_broken(run.path)
-    if broken:
-        return (
-            f"Record locks do not work in {run.project}: {broken}. Without them nobody could tell a live run from a "
-            "dead one. Put the project on a local disk, or on a network file system that has locks."
-        )
+    state_dir().mkdir(parents=True, exist_ok=True)
+    for folder, mend in ((run.path, "Put the project"), (state_dir(), "Set XDG_STATE_HOME to a folder")):
+        broken = _locks_broken(folder)
+        if broken:
+            return (
+                f"Record locks do not work in {folder}: {broken}. Without them nobody could tell a live run from a "
+                f"dead one. {mend} on a local disk, or on a network file system that has locks."
+            )
     if not lock.acquire():
         return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(run.title)}"
     worker = lock_holder(run.worker_lock)

@@ -91,8 +91,13 @@ class Turn:
 
     def _strangers(self, place: str) -> str:
         """The sentence on processes that hold memory of a GPU and are no runs of ours, or ""."""
-        ours = {read_state(run).worker_pid for run in queue.holders(place, self.slots)}
-        found = [tenant for tenant in self._tenants.get(place, []) if _session(tenant.pid) not in ours]
+        states = [read_state(run) for run in queue.holders(place, self.slots)]
+        ours = {
+            pid for known in states for pid in (known.pid, known.worker_pid) if pid
+        }  # an inline run has one process
+        found = [
+            tenant for tenant in self._tenants.get(place, []) if ours.isdisjoint({tenant.pid, _session(tenant.pid)})
+        ]
         if not found:
             return ""
         who = f"process {found[0].pid} of {found[0].user or 'somebody'}"

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio import plan
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.process.devices import choose_device
-from ftstudio.process.launch import start
+from ftstudio.process.launch import begin_here, start
 from ftstudio.project import load
 from ftstudio.runs import measured
 from ftstudio.runs.folder import RunFolder
@@ -62,6 +62,11 @@ class Wanted:
         """Start the run that was made. Raises InputError with the supervisor's reason; nothing is left then."""
         with _whole(run):
             start(run, device=self.device)
+
+    def begin_here(self, run: RunFolder) -> Callable[[], None]:
+        """Begin the run that was made in this process; `launch.begin_here` says what comes back, and what it raises."""
+        with _whole(run):
+            return begin_here(run, self.device)
 
 
 @contextlib.contextmanager

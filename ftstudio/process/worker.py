@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import sys
@@ -155,9 +156,26 @@ def _disk_ending(error: OSError) -> tuple[State, str, int]:
     return "failed", reason, InputError.exit_code if error.errno in INPUT_ERRORS else FtstudioError.exit_code
 
 
+def end_group_with_us() -> None:
+    """Have the kernel end this process group when this process ends, by whatever cause and whoever is left (Linux).
+
+    The signal comes with the end of a pipe that no child keeps open. A thread in each child would not do: a pool's
+    process may hold the interpreter, or wait in a lock for ever.
+    """
+    if sys.platform != "linux" or os.getpgrp() != os.getpid():  # a group that others lead is not ours to end
+        return
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(reader, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(reader, fcntl.F_SETFL, fcntl.fcntl(reader, fcntl.F_GETFL) | os.O_ASYNC)
+    kept = [writer]  # bare numbers, which no garbage collection closes before the process has its exit code
+    os.register_at_fork(after_in_child=lambda: os.close(kept.pop()) if kept else None)
+
+
 def main() -> None:
-    """Entry of the worker process."""
+    """Entry of the worker process, which leads a session of its own."""
     path, attempt, device = sys.argv[1:]
+    end_group_with_us()
     sys.exit(work(RunFolder(Path(path)), int(attempt), device))
 
 

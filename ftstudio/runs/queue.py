@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ftstudio.errors import InputError
 from ftstudio.files import read_toml, state_dir, write_toml
-from ftstudio.locks import RecordLock, exclusive, lock_holder
+from ftstudio.locks import RecordLock, exclusive, held_for, lock_holder
 from ftstudio.runs.folder import RunFolder
 
 GAP = 1000
@@ -163,14 +163,9 @@ def take_slot(run: RunFolder, place: str, slots: Mapping[str, int]) -> RecordLoc
 
 def holders(place: str, slots: Mapping[str, int]) -> list[RunFolder]:
     """The runs that compute on a place now. Raises OSError."""
-    noted = [path.read_text("utf-8") for path in _held(place, slots)]
-    return [RunFolder(Path(text)) for text in noted if text]
-
-
-def _held(place: str, slots: Mapping[str, int]) -> Iterator[Path]:
-    return (path for path in slot_paths(place, slots) if lock_holder(path) is not None)
+    return [RunFolder(Path(noted)) for noted in map(held_for, slot_paths(place, slots)) if noted]
 
 
 def is_full(place: str, slots: Mapping[str, int]) -> bool:
     """Whether every slot of a place is taken; opens nothing but the slots. Raises OSError."""
-    return len(list(_held(place, slots))) == len(slot_paths(place, slots))
+    return all(lock_holder(path) is not None for path in slot_paths(place, slots))

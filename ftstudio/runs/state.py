@@ -35,11 +35,13 @@ from ftstudio.runs.folder import RunFolder
 
 State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
 LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"})
+ENDED: tuple[State, ...] = ("finished", "stopped", "failed", "interrupted")
 
 UNTRUSTED_LOCKS = "Its process lives though its lock is free: locks on this file system cannot be trusted."
 ORPHANED = "Its supervisor was killed; its worker commits a checkpoint and leaves."
 RESTARTED = "The machine was restarted."
 KILLED = "Its supervisor was killed."
+GONE = "Its run folder is gone: it was deleted or moved."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,23 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
         return replace(known, state="stopping", reason=ORPHANED)
     if known.pid is not None and known.pid_started is not None and process_start(known.pid) == known.pid_started:
         return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
-    return replace(known, state="interrupted", reason=KILLED, worker_pid=None)
+    state, reason, code = workers_word(run, known.attempt) or ("interrupted", KILLED, None)
+    return replace(known, state=state, reason=reason, exit_code=code, worker_pid=None)
+
+
+def workers_word(run: RunFolder, attempt: int) -> tuple[State, str, int | None] | None:
+    """How an attempt ended as its worker says, and with which exit code, when the stream ends with such a word."""
+    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
+        event = parse_event(line, 0)
+        if event is None:
+            continue
+        if event.kind == "state" and event.attempt == attempt:
+            code = event.data.get("exit_code")
+            for state in ENDED:
+                if event.data.get("state") == state:
+                    return state, str(event.data.get("reason", "")), code if type(code) is int else None
+        return None
+    return None
 
 
 def leave_last_word(run: RunFolder, text: str) -> None:
@@ -179,7 +197,7 @@ def _read(run: RunFolder) -> StateFile:
     except FileNotFoundError:
         if lock_holder(run.lock) is not None:
             return StateFile(state="starting", host=host_name())
-        return StateFile(state="interrupted", reason="It never started.")
+        return StateFile(state="interrupted", reason="It never started." if run.path.exists() else GONE)
     except OSError as error:
         return _unreadable(run, str(explain(error, run.state)))
     except (ValueError, RecursionError) as error:

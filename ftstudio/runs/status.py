@@ -84,6 +84,7 @@ class Status:
     eta_s: float | None = None
     last_event_t: float | None = None
     phase: str = ""
+    """What it said last that it does; where that is further back than what is read, its steps say that it trains."""
     silent_since: float | None = None
     waits_since: float | None = None
     """When a queued run began to wait."""
@@ -171,8 +172,9 @@ class StatusReader:
             project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
             attempt=known.attempt, host=known.host, device=known.device, step=seen.reached, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
-            phase=seen.phase, silent_since=silent, waits_since=known.queued if known.state == "queued" else None,
-             elsewhere=known.state in LIVE and is_elsewhere(known),
+            phase=seen.phase or ("training" if seen.reached is not None else ""),
+            silent_since=silent, waits_since=known.queued if known.state == "queued" else None,
+            elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
         )  # fmt: skip
 

@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ftstudio.event import Event
 from ftstudio.files import plural, read_toml
-from ftstudio.runs.events import Series
+from ftstudio.runs.events import Series, iter_events
 from ftstudio.runs.folder import RunFolder
 
 FEW_ROWS = 200
 
 
-def samples(events: Iterable[Event]) -> list[dict[str, Any]]:
-    """All recorded samples: {"step", "prompt", "text", "model"}; model is "base", "final" or ""."""
-    return [
-        {
-            "step": e.step,
-            "prompt": e.data.get("prompt", ""),
-            "text": str(e.data.get("text", "")),
-            "model": e.data.get("model", ""),
-        }
-        for e in events
-        if e.kind == "sample"
-    ]
+@dataclass
+class Outcome:
+    """What came of a run so far.
+
+    `samples` are all recorded ones: {"step", "prompt", "text", "model"}; model is "base", "final" or "".
+    """
+
+    series: Series = field(default_factory=Series)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    checkpoint: Path | None = None
+    """The last one that was committed."""
+
+    def losses(self) -> tuple[str, float, float] | None:
+        """The name of the loss, its first and its last value: eval_loss where there is one, else the training loss."""
+        for name in ("eval_loss", "loss"):
+            values = self.series.values(name)
+            if len(values) >= 2:
+                return name, values[0][1], values[-1][1]
+        return None
 
 
-def losses(events: Iterable[Event]) -> tuple[str, float, float] | None:
-    """The name of the loss, its first and its last value: eval_loss where there is one, else the training loss."""
-    series = Series()
-    series.add(events)
-    for name in ("eval_loss", "loss"):
-        values = series.values(name)
-        if len(values) >= 2:
-            return name, values[0][1], values[-1][1]
-    return None
+def outcome(run: RunFolder) -> Outcome:
+    """What came of a run, from all its events, of which only what is told is held."""
+    found = Outcome()
+    for event in iter_events(run.events):
+        found.series.add((event,))
+        if event.kind == "sample":
+            found.samples.append({
+                "step": event.step,
+                "prompt": event.data.get("prompt", ""),
+                "text": str(event.data.get("text", "")),
+                "model": event.data.get("model", ""),
+            })  # fmt: skip
+        elif event.kind == "checkpoint":
+            found.checkpoint = run.checkpoints / str(event.data.get("path"))
+    return found
 
 
 def few_rows_sentence(run: RunFolder) -> str:

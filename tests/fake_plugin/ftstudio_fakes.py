@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,10 @@ class TrainerOptions:
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
-    child: Path | None = option(None, help="Start a process that does not end, and write its pid here.")
+    children: Path | None = option(
+        None, help="Start processes that do not end: write the pids of one here, and of one in a session of its own."
+    )
+    pool: Path | None = option(None, help="Map with two processes that do not end, each of which leaves its pid here.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +187,11 @@ TOKENIZER_JSON = {
 }  # fmt: skip
 
 
+def leave_pid_and_wait(row):
+    (Path(row["folder"]) / str(os.getpid())).touch()
+    threading.Event().wait()
+
+
 class FakeTrainer:
     """Walks step by step; its weights are a pure function of the step, so a resume must end at the same ones."""
 
@@ -197,8 +206,13 @@ class FakeTrainer:
             print(("x" * 9_999 + "\n") * 100, end="")
         if o.flood:
             print(f"the last of {o.flood} MB", flush=True)
-        if o.child:
-            o.child.write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+        if o.children:
+            started = [subprocess.Popen(["sleep", "1000"], start_new_session=own).pid for own in (False, True)]
+            o.children.write_text(f"{started[0]} {started[1]}\n")
+        if o.pool:
+            from datasets import Dataset
+
+            Dataset.from_dict({"folder": [str(o.pool)] * 2}).map(leave_pid_and_wait, num_proc=2)
         position, total = 0.0, 0
         if run.resume_from is not None:
             state = json.loads((run.resume_from.path / "state.json").read_text())

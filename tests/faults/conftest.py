@@ -1,4 +1,4 @@
-"""Faults are injected for real: a preloaded shim, small file systems, other users. Each test runs alone."""
+"""Faults are injected for real: a preloaded shim, small file systems, other users."""
 
 import math
 import shutil
@@ -11,13 +11,6 @@ from operations import commit
 from shim import Shim, build, server_environment
 
 FAKE_PLUGIN = Path(__file__).parent.parent / "fake_plugin"
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")

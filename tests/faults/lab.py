@@ -79,6 +79,15 @@ def kill(pid, number=signal.SIGKILL):
     return True
 
 
+def kill_both(run, attempt=1):
+    """SIGKILL to supervisor and worker at one time: the worker, which is stopped first, sees nothing of it."""
+    worker = worker_of(run, attempt)
+    kill(worker, signal.SIGSTOP)
+    kill(read_state(run).pid)
+    kill(worker)
+    return worker
+
+
 def gone(pid):
     """Whether a process has ended; one that nobody reaps, as in some containers, has."""
     try:

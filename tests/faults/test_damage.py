@@ -69,7 +69,12 @@ def test_any_flipped_bit_in_a_checkpoint_is_found(run, name, points):
         before = json.loads(whole)  # 1e-05 and 1E-05 are one number: nothing else may pass
         assert name == "MANIFEST.json"
         assert json.loads(bytes(data)) == before
+    data = bytearray(whole)
+    data[len(data) // 2] ^= 1
     path.write_bytes(data)
+    assert_set_aside(
+        run, "MANIFEST.json" if name == "MANIFEST.json" else f"{name} is not what was written: its sha256 differs"
+    )
 
 
 @pytest.mark.parametrize(

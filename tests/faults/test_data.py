@@ -42,10 +42,7 @@ def test_data_that_nothing_can_be_learnt_from_are_refused_before_training(projec
     assert done.code == 2, done.err
     assert reason in done.err
     assert "Traceback" not in done.err
-    for run in list_runs(folder):
-        assert ended(run).state == "failed"
-        assert reason in ended(run).reason
-        assert not [e for e in read_events(run.events) if e.kind == "metrics"]
+    assert list_runs(folder) == []
 
 
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["lines", "one-line"])

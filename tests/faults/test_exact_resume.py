@@ -11,8 +11,6 @@ from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.status import LIVE, read_state
 
-pytestmark = pytest.mark.alone
-
 WORDS = [
     "the",
     "river",
@@ -74,35 +72,48 @@ def one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.parametrize("more", [{}, {"packing": True, "dropout": 0.0}], ids=["padded", "packed"])
+@pytest.fixture
+def undisturbed(make_project, one_thread):
+    """What a run comes to that nobody disturbs, computed once a session for each variant."""
+
+    def wanted(variant="padded"):
+        if variant not in OUTCOMES:
+            run = started(make_project("undisturbed", base=PROJECT, trainer=VARIANTS[variant]))
+            assert ended(run).state == "finished", read_state(run)
+            OUTCOMES[variant] = outcome(run)
+        return OUTCOMES[variant]
+
+    return wanted
+
+
+VARIANTS = {"padded": {}, "packed": {"packing": True, "dropout": 0.0}}
+OUTCOMES = {}
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.timeout(3000)
-def test_twenty_kills_and_not_a_bit_of_difference(make_project, rounds, one_thread, more):
-    trainer = {**PROJECT["trainer"], **more}
-    undisturbed = started(make_project("undisturbed", base=PROJECT, trainer=trainer))
-    assert ended(undisturbed).state == "finished", read_state(undisturbed)
-    wanted = outcome(undisturbed)
-    assert wanted[2].keys() == {"loss", "eval_loss", "learning_rate", "grad_norm"}
-    project = make_project("disturbed", base=PROJECT, trainer=trainer)
-    chance, killed = random.Random(), 0
-    while killed < (rounds if not more else max(1, rounds // 4)):
-        run = started(project)
-        until(lambda run=run: read_events(run.events) or read_state(run).state not in LIVE, "the first event")
-        span = chance.uniform(0.0, 1.0)
-        until(lambda run=run: _trains(run), "the training")
-        time.sleep(span)
-        if not kill(worker_of(run)):
-            continue
-        if ended(run).state == "finished":
-            continue
-        killed += 1
-        resumed(run)
+def test_twenty_kills_and_not_a_bit_of_difference(make_project, rounds, undisturbed, variant):
+    """Up to two kills a run, so that what was resumed is killed and resumed too."""
+    assert undisturbed(variant)[2].keys() == {"loss", "eval_loss", "learning_rate", "grad_norm"}
+    project = make_project("disturbed", base=PROJECT, trainer=VARIANTS[variant])
+    chance, killed, kills = random.Random(), 0, rounds if variant == "padded" else max(1, rounds // 4)
+    while killed < kills:
+        run, attempt = started(project), 1
+        while attempt <= 2 and killed < kills:
+            pid = worker_of(run, attempt)
+            until(lambda run=run, attempt=attempt: _trains(run, attempt), "the training")
+            time.sleep(chance.uniform(0.0, 1.0))
+            if not kill(pid) or ended(run).state == "finished":
+                break
+            killed += 1
+            assert read_state(run).reason.startswith("The worker was ended by signal 9 (SIGKILL).")
+            attempt = resumed(run)
         assert ended(run).state == "finished", read_state(run)
-        assert outcome(run) == wanted
+        assert outcome(run) == undisturbed(variant)
 
 
-def test_stopped_between_two_logs_the_curve_is_the_undisturbed_one(make_project, one_thread):
-    undisturbed = started(make_project("undisturbed", base=PROJECT))
-    ended(undisturbed)
+def test_stopped_between_two_logs_the_curve_is_the_undisturbed_one(make_project, undisturbed):
     run = started(make_project("disturbed", base=PROJECT))
     until(lambda: _trains(run), "the training")
     ask(run, "stop", 1)
@@ -110,7 +121,7 @@ def test_stopped_between_two_logs_the_curve_is_the_undisturbed_one(make_project,
     attempt = resumed(run)
     assert ended(run).attempt == attempt
     assert read_state(run).state == "finished"
-    assert outcome(run) == outcome(undisturbed)
+    assert outcome(run) == undisturbed()
 
 
 def test_a_fork_goes_on_with_another_rate_and_leaves_its_parent_alone(make_project, one_thread):
@@ -151,5 +162,7 @@ def test_a_resume_with_another_number_of_threads_says_first_that_it_will_differ(
     assert said < kinds.index("metrics")
 
 
-def _trains(run):
-    return any(e.kind == "metrics" and (e.step or 0) > 0 for e in read_events(run.events))
+def _trains(run, attempt=1):
+    """Whether an attempt has logged a step, or has ended before it was seen to."""
+    logged = any(e.kind == "metrics" and (e.step or 0) > 0 and e.attempt == attempt for e in read_events(run.events))
+    return logged or read_state(run).state not in LIVE

@@ -5,6 +5,8 @@ import json
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import sys
 import time
@@ -28,13 +30,14 @@ CTRL_C = b"\x03"
 class Terminal:
     """A program at a terminal of its own. `screen` is all that it wrote."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, before=()):
         self.screen = ""
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ["TERM"] = "xterm-256color"
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
-            os.execv(sys.executable, [sys.executable, "-m", "ftstudio", *map(str, arguments)])
+            command = [*before, sys.executable, "-m", "ftstudio", *map(str, arguments)]
+            os.execvp(command[0], command)
 
     def read(self, seconds=0.1):
         with contextlib.suppress(OSError):
@@ -67,8 +70,8 @@ class Terminal:
 def terminal():
     opened = []
 
-    def open_one(*arguments):
-        opened.append(Terminal(*arguments))
+    def open_one(*arguments, before=()):
+        opened.append(Terminal(*arguments, before=before))
         return opened[-1]
 
     yield open_one
@@ -104,9 +107,10 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     assert read_status(run).step == last
 
 
+@pytest.mark.alone
 def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_project, terminal):
     """The first one is taken back: the run does not stop after its long step."""
-    project = make_project(trainer={"max_steps": 500, "step_seconds": 3.0})
+    project = make_project(trainer={"max_steps": 500, "step_seconds": 2.0})
     shown = terminal("run", project)
     shown.shows("training")
     (run,) = list_runs(project)
@@ -138,6 +142,37 @@ def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal)
     assert read_state(list_runs(project)[0]).state == "stopped"
 
 
+def test_an_inline_run_waits_for_its_place_and_ctrl_c_gives_up_the_wait(make_project, terminal):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    shown = terminal("run", project, "--inline")
+    shown.shows("◌ Waits for cpu, behind first:0001.")
+    leaving = terminal("run", project, "--inline")
+    leaving.shows("◌ Waits for cpu, behind first:0001, lab:0001.")
+    leaving.press(CTRL_C)
+    assert leaving.code() == 3
+    assert "■ lab:0002 stopped: Withdrawn from the queue." in leaving.screen
+    assert "Traceback" not in leaving.screen
+    assert "training" not in shown.screen + leaving.screen
+    stop(first)
+    assert shown.code() == 0
+    assert [read_state(run).state for run in list_runs(project)] == ["finished", "stopped"]
+
+
+def test_an_inline_run_holds_its_place_while_it_works(make_project, terminal):
+    project = make_project(trainer={"max_steps": 500, "step_seconds": 0.02})
+    shown = terminal("run", project, "--inline")
+    shown.shows("step 3 ")
+    behind = started(project)
+    assert (read_state(behind).state, read_state(behind).reason) == ("queued", "Waits for cpu, behind lab:0001.")
+    shown.press(CTRL_C)
+    assert shown.code() == 3
+    assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.screen
+    worker_of(behind)
+    stop(behind)
+
+
 @pytest.mark.parametrize(
     ("command", "sign"),
     [(("attach",), "step "), (("logs", "-f"), "words of the trainer"), (("status", "--watch"), "lab:0001")],
@@ -158,6 +193,20 @@ def test_who_only_looks_only_leaves(make_project, terminal, command, sign):
     stop(run)
 
 
+def test_who_follows_a_run_whose_project_is_deleted_is_told_and_nothing_is_made_again(make_project, terminal):
+    project = make_project(trainer=LONG)
+    shown = terminal("run", project)
+    shown.shows("step 3 ")
+    (run,) = list_runs(project)
+    worker, supervisor = worker_of(run), read_state(run).pid
+    until(lambda: shutil.rmtree(project, ignore_errors=True) or not project.exists(), "the deletion")
+    assert shown.code() == 3
+    assert "✗ lab:0001 interrupted: Its run folder is gone: it was deleted or moved." in shown.screen
+    assert "Go on with it" not in shown.screen
+    until(lambda: gone(worker) and gone(supervisor), "the end of the run's processes", 20)
+    assert not project.exists()
+
+
 def test_logs_are_followed_to_the_end_of_the_run(make_project, terminal):
     run = started(make_project(trainer={"max_steps": 60, "step_seconds": 0.02, "note": "words of the trainer"}))
     shown = terminal("logs", "-f", run.path)
@@ -176,6 +225,7 @@ def test_the_log_of_a_run_without_one_is_empty_also_when_followed(make_project, 
 # ------------------------------------------------------------------------------------ the studio goes away
 
 
+@pytest.mark.alone
 def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(make_project, terminal, ftstudio):
     project = make_project(trainer=LONG)
     run = started(project)
@@ -191,6 +241,7 @@ def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(ma
     stop(run)
 
 
+@pytest.mark.alone
 def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_project, terminal):
     project = make_project(trainer=LONG)
     run = started(project)
@@ -205,27 +256,40 @@ def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_pro
     stop(run)
 
 
+@pytest.mark.usefixtures("namespaces")
+def test_the_studio_opens_on_a_file_system_that_is_read_only(make_project, terminal, ftstudio):
+    project = make_project(trainer={"max_steps": 3})
+    assert ftstudio("run", project).code == 0
+    place = shlex.quote(str(project.parent))
+    mounted = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} {place} && "
+    shown = terminal(project.parent, before=("unshare", "-m", "sh", "-c", mounted + 'exec "$@"', "sh"))
+    shown.shows("finished")
+    shown.press(b"q")
+    assert shown.code() == 0
+    assert "Traceback" not in shown.screen
+
+
 # -------------------------------------------------------------------------------------- stdout is data
 
 
 @pytest.mark.parametrize(
-    ("trainer", "code", "state"),
+    ("trainer", "code", "state", "reason"),
     [
-        ({"max_steps": 3}, 0, "finished"),
-        ({"ending": "nan"}, 1, "failed"),
-        ({"ending": "kill"}, 3, "interrupted"),
-        ({"ending": "full"}, 3, "interrupted"),
+        ({"max_steps": 3}, 0, "finished", ""),
+        ({"ending": "nan"}, 1, "failed", "The loss is nan at step 6. Lower learning_rate."),
+        ({"ending": "kill"}, 3, "interrupted", "The worker was ended by signal 9 (SIGKILL). Somebody killed it, or it"),
+        ({"ending": "full"}, 3, "interrupted", "The disk is full: '/somewhere/file' could not be written."),
     ],
 )
-def test_run_json_is_one_value_with_the_exit_code_of_the_end(make_project, ftstudio, trainer, code, state):
+def test_run_json_is_one_value_with_the_exit_code_of_the_end(make_project, ftstudio, trainer, code, state, reason):
     project = make_project(trainer=trainer)
     done = ftstudio("run", project, "--json")
     assert done.code == code, done.err
     assert set(done.json) == {"run", "state", "reason", "checkpoint", "metrics", "samples"}
     assert done.json["state"] == state
+    assert done.json["reason"].startswith(reason)
     assert done.json["run"] == str(project / "runs" / "0001")
     if code:
-        assert done.json["reason"]
         assert done.json["checkpoint"].endswith("checkpoints/000004")
 
 

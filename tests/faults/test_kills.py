@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from lab import at_step, ended, gone, kill, outcome, resumed, started, state_is, until, worker_of
+from lab import at_step, ended, gone, kill, kill_both, outcome, resumed, started, state_is, until, worker_of
 
 from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
@@ -34,9 +34,22 @@ def chance():
     return random.Random()
 
 
-def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(make_project, kills, chance):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    assert ended(undisturbed).state == "finished"
+@pytest.fixture
+def undisturbed(make_project):
+    """What a run comes to that nobody disturbs, computed once."""
+    if not OUTCOME:
+        run = started(make_project("undisturbed", trainer=WALK))
+        assert ended(run).state == "finished"
+        OUTCOME.append(outcome(run))
+    return OUTCOME[0]
+
+
+OUTCOME = []
+
+
+def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(
+    make_project, undisturbed, kills, chance
+):
     project = make_project("disturbed", trainer=WALK)
     killed = 0
     while killed < kills:
@@ -55,7 +68,7 @@ def test_a_worker_killed_at_random_moments_is_resumed_each_time_to_the_same_end(
             for folder in list_checkpoints(run.checkpoints):
                 verify(folder)
             attempt = resumed(run)
-        assert outcome(run) == outcome(undisturbed)
+        assert outcome(run) == undisturbed
         assert not (run.path / "quarantine").exists()
         assert [p.name for p in run.checkpoints.iterdir() if p.name.startswith(".")] == []
 
@@ -67,13 +80,13 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     kill(read_state(run).pid)
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     state = ended(run)
-    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
     until(lambda: gone(pid), "the end of the worker's process")
     last = [e for e in read_events(run.events) if e.kind == "state"][-1]
     assert last.data["state"] == "interrupted"
     assert last.data["reason"].endswith("its supervisor is gone.")
     step = [e for e in read_events(run.events) if e.kind == "metrics"][-1].step
     assert int(list_checkpoints(run.checkpoints)[-1].name) == step
+    assert (state.state, state.reason) == ("interrupted", f"Stopped at step {step}: its supervisor is gone.")
     attempt = resumed(run)
     worker_of(run, attempt)
     ask(run, "stop", attempt)
@@ -81,19 +94,15 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
 
 
-def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    ended(undisturbed)
+def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project, undisturbed):
     run = started(make_project("disturbed", trainer=WALK))
-    pid = worker_of(run)
     at_step(run, 10)
-    kill(read_state(run).pid)
-    kill(pid)
+    kill_both(run)
     state = ended(run)
     assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
     resumed(run)
     assert ended(run).state == "finished"
-    assert outcome(run) == outcome(undisturbed)
+    assert outcome(run) == undisturbed
 
 
 def test_a_killed_follower_changes_nothing_about_the_run(make_project):
@@ -151,7 +160,11 @@ def test_sigkill_on_the_heels_of_sigterm_leaves_the_last_commit(make_project, ch
         kill(worker, signal.SIGTERM)
         time.sleep(chance.uniform(0, 0.03))
         kill(worker)
-        assert ended(run).state == "interrupted"
+        state = ended(run)
+        assert state.state == "interrupted"
+        assert state.reason.endswith("preempted by SIGTERM.") or state.reason.startswith(
+            "The worker was ended by signal 9 (SIGKILL)."
+        )
         for folder in list_checkpoints(run.checkpoints):
             verify(folder)
         attempt = resumed(run)
@@ -160,16 +173,14 @@ def test_sigkill_on_the_heels_of_sigterm_leaves_the_last_commit(make_project, ch
         assert ended(run).state == "stopped"
 
 
-def test_a_run_with_auto_resume_goes_on_by_itself(make_project):
-    undisturbed = started(make_project("undisturbed", trainer=WALK))
-    ended(undisturbed)
+def test_a_run_with_auto_resume_goes_on_by_itself(make_project, undisturbed):
     run = started(make_project("disturbed", trainer=WALK), auto_resume=True)
     at_step(run, 8)
     kill(worker_of(run))
     worker_of(run, 2)
     state = ended(run)
     assert (state.state, state.attempt) == ("finished", 2)
-    assert outcome(run) == outcome(undisturbed)
+    assert outcome(run) == undisturbed
 
 
 def test_auto_resume_does_not_go_round_without_progress(make_project):
@@ -182,8 +193,7 @@ def test_auto_resume_does_not_go_round_without_progress(make_project):
 def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
     run = started(make_project(trainer={**WALK, "max_steps": 2000}), auto_resume=True)
     at_step(run, 4)
-    kill(read_state(run).pid)
-    kill(worker_of(run))
+    kill_both(run)
     until(lambda: lock_holder(run.worker_lock) is None, "the end of the worker")
     text = run.state.read_text()
     run.state.write_text(text.replace(boot_id(), "another-boot"))
@@ -193,27 +203,46 @@ def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):
     assert lock_holder(run.lock) is None
 
 
+def pids_in(place):
+    """The pids that a worker's trainer left in a file."""
+    return [
+        int(pid)
+        for pid in until(
+            lambda: place.exists() and place.read_text().endswith("\n") and place.read_text().split(), "the children"
+        )
+    ]
+
+
 def test_what_a_worker_started_does_not_outlive_it(make_project, tmp_path):
-    """Neither when the worker is killed, nor, at the latest when the run goes on, when its supervisor was too."""
-    marker = tmp_path / "child.pid"
-    run = started(make_project(trainer={**WALK, "max_steps": 2000, "child": str(marker)}))
-    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
+    """Neither a child of its process group, nor one that made a session of its own."""
+    marker = tmp_path / "children"
+    run = started(make_project(trainer={**WALK, "max_steps": 2000, "children": str(marker)}))
+    children = pids_in(marker)
     kill(worker_of(run))
     assert ended(run).state == "interrupted"
-    until(lambda: gone(int(marker.read_text())), "the end of the worker's child", 10)
+    until(lambda: all(map(gone, children)), "the end of the worker's children", 10)
 
-    marker.unlink()
+
+def test_processes_that_a_worker_forked_end_with_it_though_its_supervisor_died_too(make_project, tmp_path):
+    """And what made a session of its own ends, at the latest, when the run goes on."""
+    marker, pool = tmp_path / "children", tmp_path / "pool"
+    pool.mkdir()
+    trainer = {**WALK, "max_steps": 2000, "children": str(marker), "pool": str(pool)}
+    run = started(make_project(trainer=trainer))
+    until(lambda: len(list(pool.iterdir())) == 2, "the processes of the pool")
+    forked = [int(path.name) for path in pool.iterdir()]
+    child, apart = pids_in(marker)
+    assert not any(map(gone, [*forked, child, apart]))
+    worker = kill_both(run)
+    until(lambda: all(map(gone, [worker, *forked, child])), "the end of what the worker started", 10)
+    assert (lock_holder(run.lock), lock_holder(run.worker_lock)) == (None, None)
+    state = ended(run)
+    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
+    assert not gone(apart)
     attempt = resumed(run)
-    until(lambda: marker.exists() and marker.read_text(), "the worker's child")
-    child = int(marker.read_text())
-    kill(read_state(run).pid)
-    kill(worker_of(run, attempt))
-    ended(run)
-    marker.unlink()
-    attempt = resumed(run)
-    until(lambda: gone(child), "the end of the orphan", 10)
-    ask(run, "stop", attempt)
-    ended(run)
+    until(lambda: gone(apart), "the end of the child in a session of its own", 10)
+    ask(run, "kill", attempt)
+    assert ended(run).reason == "Killed on request."
 
 
 def test_a_run_killed_on_request_says_so(make_project):

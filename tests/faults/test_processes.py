@@ -9,12 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from lab import at_step, ended, kill, resumed, started, state_is, until, worker_of
+from lab import at_step, ended, kill, kill_both, resumed, started, state_is, until, worker_of
 
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
 from ftstudio.locks import lock_holder
-from ftstudio.process import devices, endings
+from ftstudio.process import devices, endings, supervisor
 from ftstudio.process.launch import resume, start
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
@@ -25,8 +25,9 @@ from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import list_runs
 from ftstudio.runs.status import LIVE, read_state
+from ftstudio.settings import Settings
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+pytestmark = pytest.mark.usefixtures("fakes")
 
 LONG = {"max_steps": 5000, "save_steps": 50, "step_seconds": 0.01}
 
@@ -39,6 +40,7 @@ def stop(run, attempt=1):
 # ---------------------------------------------------------------------------------------------- starting
 
 
+@pytest.mark.alone
 def test_a_run_started_twice_at_once_has_one_winner_and_the_other_is_told(make_project, request):
     rounds = 100 if request.config.getoption("--faults") == "full" else 5
     project = make_project(trainer={**LONG, "max_steps": 1})
@@ -125,8 +127,9 @@ def test_a_container_is_said_to_end_with_its_runs(monkeypatch, tmp_path):
 # ----------------------------------------------------------------------------------------------- the queue
 
 
+@pytest.mark.alone
 def test_queued_runs_get_the_slot_one_by_one_in_order_though_waiting_ones_are_killed(make_project, request):
-    count = 24 if request.config.getoption("--faults") == "full" else 8
+    count = 24 if request.config.getoption("--faults") == "full" else 5
     project = make_project(trainer={"max_steps": 10, "save_steps": 5, "step_seconds": 0.01})
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -140,7 +143,7 @@ def test_queued_runs_get_the_slot_one_by_one_in_order_though_waiting_ones_are_ki
     for run in survivors:
         assert ended(run).state == "finished"
     for run in runs[1::3]:
-        assert read_state(run).state == "interrupted"
+        assert (read_state(run).state, read_state(run).reason) == ("interrupted", "Its supervisor was killed.")
     spans = [[e.t for e in read_events(run.events) if e.kind == "state"] for run in survivors]
     for (_, end), (start_, _) in pairwise(spans):
         assert end <= start_
@@ -233,14 +236,24 @@ def test_how_a_worker_ends_is_said_and_its_last_checkpoint_stays(make_project, f
     assert [p.name for p in list_checkpoints(run.checkpoints)] == ["000004"]
 
 
-def test_a_kill_for_lack_of_memory_is_recognised(tmp_path):
+def test_a_kill_for_lack_of_memory_is_recognised(make_project, monkeypatch, tmp_path):
+    """By the kernel's counter of such kills, which here is a file of ours that rises while the worker lives."""
     vmstat = tmp_path / "vmstat"
     vmstat.write_text("nr_free_pages 5\noom_kill 3\n")
-    assert endings.oom_kills(vmstat) == 3
-    assert endings.oom_kills(tmp_path / "none") == 0
-    said = endings._signal_reason(9, endings.Asked(memory_ran_out=True))
-    assert "ran out of memory" in said
-    assert "per_device_train_batch_size" in said
+    monkeypatch.setattr(endings, "VMSTAT", vmstat)
+    wanted = Wanted(project=make_project(trainer={**LONG, "ending": "kill"}))
+    run = wanted.create(wanted.outlook(), ["test"])
+    under_test = supervisor.Supervisor(run, 1, (devices.Device("cpu", "cpu"),), Settings())
+    look = under_test._look
+    monkeypatch.setattr(under_test, "_look", lambda: vmstat.write_text("oom_kill 4\n") and look())
+    state, reason, code = under_test._one_attempt()
+    assert (state, code) == ("interrupted", -9)
+    assert reason == (
+        "The worker was ended by signal 9 (SIGKILL). The kernel ran out of memory meanwhile: "
+        "try a smaller per_device_train_batch_size or max_length."
+    )
+    vmstat.unlink()
+    assert endings.oom_kills() == 0
 
 
 def test_a_log_of_any_size_is_bounded_and_keeps_head_and_tail(make_project):
@@ -262,8 +275,15 @@ def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_
     until(lambda: lock_holder(tmp_path / "moved/runs/0001/worker.lock") is None, "the worker's end")
     until(lambda: lock_holder(tmp_path / "moved/runs/0001/lock") is None, "the supervisor's end")
     assert not project.exists()
+    assert (read_state(run).state, read_state(run).reason) == (
+        "interrupted", "Its run folder is gone: it was deleted or moved."
+    )  # fmt: skip
     moved = RunFolder(tmp_path / "moved" / "runs" / "0001")
     assert ended(moved).state == "interrupted"
+    assert ended(moved).reason == (
+        f"'{run.path}' is not there any more: it was deleted or moved while the run went on. "
+        "Nothing was made again in its place."
+    )
     attempt = resumed(moved)
     worker_of(moved, attempt)
     assert stop(moved, attempt).state == "stopped"
@@ -272,12 +292,12 @@ def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_
 # ------------------------------------------------------------------------------------------ who is believed
 
 
+@pytest.mark.alone
 def test_a_reused_pid_is_never_signalled_and_the_dead_run_stays_dead(make_project):
     run = started(make_project(trainer=LONG))
     worker = worker_of(run)
     at_step(run, 2)
-    kill(read_state(run).pid)
-    kill(worker)
+    kill_both(run)
     ended(run)
     stranger = subprocess.Popen(["sleep", "1000"])
     try:

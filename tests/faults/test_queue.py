@@ -1,6 +1,7 @@
 """The queue while it is used: several GPUs, places that change while everybody looks, tickets of the dead."""
 
 import os
+import subprocess
 import threading
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from lab import ended, kill, resumed, started, until, worker_of
 
 from ftstudio.errors import InputError
+from ftstudio.files import toml_text
 from ftstudio.locks import lock_holder
 from ftstudio.process.devices import Device, Tenant
 from ftstudio.process.launch import start
@@ -65,6 +67,24 @@ def test_a_run_that_may_use_any_gpu_takes_one_that_no_stranger_holds(waiting, mo
     assert third.device == GPUS[0]
 
 
+def test_a_run_in_the_process_of_its_supervisor_is_no_stranger_to_the_one_beside_it(waiting, monkeypatch):
+    """As `run --inline` is: nobody but its supervisor holds the GPU's memory."""
+    tenants = {}
+    monkeypatch.setattr("ftstudio.process.waiting.tenants", lambda: tenants)
+    first, second = (waiting(name, GPUS[:1]) for name in ("a", "b"))
+    first.slots = second.slots = {"gpu0": 2}
+    assert first.come()
+    with subprocess.Popen(["sleep", "100"]) as inline:
+        try:
+            tenants["gpu0"] = [Tenant(inline.pid, "somebody", 38 << 30)]
+            assert not second.come()
+            assert second.reason.startswith(f"Waits for gpu0: process {inline.pid} of somebody uses")
+            first.run.state.write_text(toml_text({"state": "running", "pid": inline.pid}))
+            assert second.come()
+        finally:
+            inline.kill()
+
+
 def test_a_gpu_that_nobody_ahead_may_use_is_not_waited_for(waiting):
     first = waiting("first", GPUS[:1])
     assert first.come()
@@ -91,8 +111,10 @@ def test_a_device_that_is_no_word_is_refused_before_a_run_is_made(make_project, 
     assert list_runs(project) == []
 
 
-def test_places_that_change_all_the_time_lose_nobody(make_project):
-    """Each supervisor looks for its ticket while the tickets are being renamed."""
+@pytest.mark.alone
+def test_places_that_change_all_the_time_lose_nobody(make_project, request):
+    """Each supervisor looks for its ticket, every 0.5 s, while the tickets are being renamed."""
+    seconds = 4.0 if request.config.getoption("--faults") == "full" else 1.5
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
     project = make_project(trainer={"max_steps": 3})
@@ -107,7 +129,7 @@ def test_places_that_change_all_the_time_lose_nobody(make_project):
     missed, seen = [], set()
     looking = threading.Thread(target=look)
     looking.start()
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         queue.move(runs[0], None)
         queue.move(runs[0], runs[1])
@@ -121,6 +143,7 @@ def test_places_that_change_all_the_time_lose_nobody(make_project):
     assert [ended(run).state for run in runs] == ["finished"] * 3
 
 
+@pytest.mark.alone
 def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -139,6 +162,7 @@ def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_projec
     assert ended(dead).state == "finished"
 
 
+@pytest.mark.alone
 def test_a_queued_run_says_whom_it_waits_for_and_leaves_at_sigterm(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)

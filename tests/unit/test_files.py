@@ -19,7 +19,7 @@ from ftstudio.files import (
     toml_text,
     write_atomic,
 )
-from ftstudio.locks import RecordLock, lock_holder  # fmt: skip
+from ftstudio.locks import RecordLock, held_for, lock_holder  # fmt: skip
 
 HOSTILE = [
     "\x1b]0;title\x07", "\x1b[31m", "\x1bP1$r", "\x1b_x", "\x1bc", "\x1b[6n", "\x9b31m", "\x90", "\x9d0;x\x9c",
@@ -108,6 +108,18 @@ def test_a_lock_tells_who_holds_it_and_probing_takes_nothing(tmp_path):
     assert lock_holder(path) is None
     assert mine.acquire()
     mine.release()
+
+
+def test_what_a_lock_is_held_for_is_read_by_its_holder_too_and_drops_nothing(tmp_path):
+    path = tmp_path / "lock"
+    lock = RecordLock(path)
+    assert lock.acquire()
+    lock.note("lab:0007")
+    assert held_for(path) == "lab:0007"
+    code = f"from pathlib import Path; from ftstudio.locks import *; print(lock_holder(Path({str(path)!r})), held_for(Path({str(path)!r})))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == f"{os.getpid()} lab:0007\n"
+    lock.release()
+    assert held_for(path) is None
 
 
 def test_nothing_is_written_through_a_symlink_or_outside(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from ftstudio import plan
 from ftstudio.errors import FileChangedError, InputError, ProblemsError, UnknownNameError
 from ftstudio.project import create, edit, example_files, list_projects, load
+from ftstudio.source import edit_source, read_source
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -197,6 +198,24 @@ def test_only_folders_with_a_project_file_count(tmp_path, make_project):
     assert [p.name for p in list_projects(tmp_path / "a")] == ["a"]
     with pytest.raises(InputError, match="There is no"):
         list_projects(tmp_path / "gone")
+
+
+def test_a_damaged_project_file_is_named_with_its_line_hides_no_other_and_is_not_written(ftstudio, make_project):
+    good, bad = make_project("good"), make_project("bad")
+    assert ftstudio("run", good).code == 0
+    path = bad / "project.toml"
+    damaged = path.read_bytes().replace(b"[dataset]", b"[datas\xe5t]")
+    path.write_bytes(damaged)
+    line = damaged[: damaged.index(b"\xe5")].count(b"\n") + 1
+    refused = ftstudio("run", bad)
+    assert refused.code == 2
+    assert f"project.toml:{line}:7: Byte 0xe5 is not UTF-8." in refused.err
+    listed = ftstudio("status", env={"FTSTUDIO_PROJECTS": str(good.parent)})
+    assert (listed.code, listed.out.split()[:3]) == (0, ["✓", "good:0001", "finished"])
+    with pytest.raises(ProblemsError):
+        edit_source(read_source(path), {"trainer.max_steps": 3})
+    assert path.read_bytes() == damaged
+    assert [p.name for p in bad.iterdir()] == ["project.toml"]
 
 
 def test_a_folder_without_a_project_is_said(tmp_path):

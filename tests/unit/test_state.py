@@ -78,6 +78,40 @@ def test_a_live_state_without_anybody_to_write_it_is_interrupted(run):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("word", "attempt", "after", "believed"),
+    [
+        ({"state": "finished", "exit_code": 0}, 2, (), ("finished", "", 0)),
+        ({"state": "interrupted", "reason": "Stopped at step 3: its supervisor is gone.", "exit_code": 3}, 2, (),
+         ("interrupted", "Stopped at step 3: its supervisor is gone.", 3)),
+        ({"state": "finished"}, 1, (), None),
+        ({"state": "finished"}, 2, ("metrics",), None),
+        ({"state": "running"}, 2, (), None),
+        ({"state": "splendid"}, 2, (), None),
+    ],
+    ids=["finished", "interrupted", "of-an-older-attempt", "not-the-last-line", "no-end", "no-state"],
+)  # fmt: skip
+def test_when_its_supervisor_died_the_workers_last_word_says_how_it_ended(run, word, attempt, after, believed):
+    write(run)
+    events = EventWriter(run.events, attempt)
+    events.write("state", **word)
+    for kind in after:
+        events.write(kind, 4)
+    events.close()
+    known = read_state(run)
+    assert (known.state, known.reason, known.exit_code) == (
+        believed or ("interrupted", "Its supervisor was killed.", None)
+    )
+
+
+def test_a_run_whose_folder_is_gone_says_so(run):
+    assert read_state(run).reason == "It never started."
+    run.path.rmdir()
+    assert (read_state(run).state, read_state(run).reason) == (
+        "interrupted", "Its run folder is gone: it was deleted or moved."
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed", "interrupted"])
 def test_a_last_word_is_believed_whoever_holds_what(run, state):
     write(run, state=state, reason="So it was.", exit_code=-9)

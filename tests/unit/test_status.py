@@ -72,6 +72,7 @@ def test_a_live_run_shows_how_far_it_is_and_how_long_it_takes(live):
 
 
 def test_only_the_end_of_a_long_stream_is_read(live, monkeypatch):
+    live.line("phase", name="training")
     live.line("metrics", 0, metrics={"eval_loss": 9.0})
     live.steps(1, 5000)
     assert live.run.events.stat().st_size > 700_000
@@ -79,7 +80,7 @@ def test_only_the_end_of_a_long_stream_is_read(live, monkeypatch):
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda *a: read.append(a[1]) or pread(*a))
     status = read_status(live.run)
-    assert (status.step, status.metrics["loss"]) == (5000, 0.0)
+    assert (status.step, status.metrics["loss"], status.phase) == (5000, 0.0, "training")
     assert sum(read) <= module.TAIL_LIVE
     live.state("finished")
     read.clear()
