@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ RUN_VARIABLE = "FTSTUDIO_RUN"
 """Set for a worker and inherited by all that it starts: whose they are, should they outlive it."""
 
 VMSTAT = Path("/proc/vmstat")
+GROUP_SECONDS = 5.0
 
 
 @dataclass
@@ -112,6 +114,38 @@ def newest_step(run: RunFolder) -> int:
     with contextlib.suppress(OSError):
         return max((int(p.name) for p in run.checkpoints.iterdir() if p.name.isdigit()), default=-1)
     return -1
+
+
+def end_group(group: int) -> None:
+    """End what is left of a worker's process group, and wait for it: SIGTERM, after `GROUP_SECONDS` SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GROUP_SECONDS
+        while time.monotonic() < deadline:
+            if not _is_left(group):
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, number)
+            time.sleep(0.05)
+
+
+def _is_left(group: int) -> bool:
+    """Whether a process of the group lives. A zombie does not: in a container often nobody reaps them, and they take
+    signals for ever.
+    """
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    members = [stat for stat in map(_stat, Path("/proc").glob("[0-9]*")) if len(stat) > 2 and int(stat[2]) == group]
+    return not members or any(stat[0] not in b"ZX" for stat in members)
+
+
+def _stat(process: Path) -> list[bytes]:
+    """State, parent, group and what follows of /proc/PID/stat; empty where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        stat = (process / "stat").read_bytes()
+        return stat[stat.rindex(b")") + 1 :].split()
+    return []
 
 
 def end_leftovers(run: RunFolder) -> None:

@@ -33,7 +33,6 @@ from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
 QUEUE_SECONDS = 0.5
-GROUP_SECONDS = 5.0
 CONSOLE_BYTES = 64 << 20
 WITHDRAWN = "Withdrawn from the queue."
 
@@ -193,7 +192,7 @@ class Supervisor:
                 looked = time.monotonic()
                 self._bound_console()
             time.sleep(POLL_SECONDS)
-        self._end_group(self.worker.pid)
+        endings.end_group(self.worker.pid)
         endings.end_leftovers(self.run)
         self._bound_console()
         code = self.worker.returncode
@@ -249,24 +248,13 @@ class Supervisor:
             self._say("stopping", "Preempted by SIGTERM: finishing the step and committing a checkpoint.")
             self.worker.send_signal(signal.SIGTERM)
         elif not self.run.path.exists():
-            self.stop_since = now + GROUP_SECONDS - self.settings.stop_seconds  # it can commit nothing any more
+            self.stop_since = now + endings.GROUP_SECONDS - self.settings.stop_seconds  # it can commit nothing any more
             self._signal_group(signal.SIGTERM)
 
     def _signal_group(self, number: signal.Signals) -> None:
         assert self.worker is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.worker.pid, number)
-
-    def _end_group(self, group: int) -> None:
-        """Nothing that the worker started may outlive it."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            deadline = time.monotonic() + GROUP_SECONDS
-            while time.monotonic() < deadline:
-                try:
-                    os.killpg(group, number)
-                except (ProcessLookupError, PermissionError):
-                    return
-                time.sleep(0.05)
 
     def _bound_console(self) -> None:
         with contextlib.suppress(OSError):
