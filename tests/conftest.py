@@ -111,6 +111,22 @@ def ftstudio(tmp_path):
 
 
 @pytest.fixture
+def terminal():
+    """Run the program at a terminal of its own, as `program` of terminal.py does; `command` is another one to run."""
+    from terminal import Terminal, program
+
+    opened = []
+
+    def open_one(*arguments, command=None, **more):
+        opened.append(Terminal(command, **more) if command else program(*arguments, **more))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.kill()
+
+
+@pytest.fixture
 def make_project(tmp_path):
     """Write a project folder from tables: `make_project(trainer={"max_steps": 3})`, over the fake project."""
     from ftstudio.files import toml_text
