@@ -26,6 +26,7 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.settings import read_settings
 from ftstudio.tui.actions import Action, clashes
+from ftstudio.tui.hangup import leave_with_terminal
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.screens.base import StudioScreen
@@ -222,6 +223,7 @@ def open_studio(root: Path, manners: Manners | None = None) -> int:
         root = project.parent
         Memory().showed(project)
     studio = Studio(root, manners)
+    leave_with_terminal()
     studio.run(mouse=studio.manners.mouse)
     words = studio.leave_words()
     if words:
