@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
@@ -27,6 +28,7 @@ from ftstudio.finding import FILE
 from ftstudio.settings import read_settings
 from ftstudio.tui.actions import Action, clashes
 from ftstudio.tui.hangup import leave_with_terminal
+from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.screens.base import StudioScreen
@@ -100,6 +102,7 @@ class Studio(App[None]):
         self.manners = manners or Manners()
         self.look = Look(ascii=self.manners.ascii)
         ScrollBar.renderer = PlainBars if self.manners.ascii else ScrollBarRender
+        self._harmless = Harmless()
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()
@@ -128,6 +131,10 @@ class Studio(App[None]):
         if self.root.is_dir():
             self.memory.opened(self.root)
         self.watch_files()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Whatever a widget draws, no control character leaves."""
+        return [*super().get_line_filters(), self._harmless]
 
     def _read_keymap(self) -> None:
         try:

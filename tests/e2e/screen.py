@@ -47,10 +47,14 @@ def foreign(data, *, copies=False):
     for match in TOKEN.finditer(text):
         token = match.group()
         if token[0] >= " " and not "\x7f" <= token[0] <= "\x9f":
-            found += [repr(bad) for bad in INVISIBLE.findall(token)]
+            found += [_around(text, match.start() + bad.start()) for bad in INVISIBLE.finditer(token)]
         elif not (OWN.fullmatch(token) or (copies and COPY.fullmatch(token))):
-            found.append(repr(token[:80]))
+            found.append(_around(text, match.start()))
     return found
+
+
+def _around(text, at):
+    return f"{text[at : at + 40]!r} after {text[max(0, at - 80) : at]!r}"
 
 
 class Screen:

@@ -23,7 +23,8 @@ SEQUENCES = re.compile(
     rb"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P_^X][^\x1b]*\x1b\\|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][A-Z0-9]|\x1b[ -/]*[0-~]"
 )
 KEYS = {"enter": b"\r", "esc": b"\x1b", "up": b"\x1b[A", "down": b"\x1b[B", "right": b"\x1b[C", "left": b"\x1b[D",
-        "home": b"\x1b[H", "tab": b"\t", "backspace": b"\x7f", "ctrl+c": b"\x03", "ctrl+u": b"\x15"}  # fmt: skip
+        "home": b"\x1b[H", "end": b"\x1b[F", "pageup": b"\x1b[5~", "pagedown": b"\x1b[6~",
+        "tab": b"\t", "backspace": b"\x7f", "ctrl+c": b"\x03", "ctrl+u": b"\x15"}  # fmt: skip
 ELSEWHERE = ("SSH_CONNECTION", "TMUX", "NO_COLOR", "COLUMNS", "LINES")
 """What the tests' own terminal may say of itself."""
 
@@ -67,10 +68,10 @@ class Terminal:
     # ------------------------------------------------------------------------------------------- hands
 
     def press(self, *keys, pause=0.15):
-        """Keys by name, or text to type."""
+        """Keys by name, or text to type. What comes soon after an escape is taken for a part of it."""
         for key in keys:
             os.write(self.master, KEYS.get(key, key.encode()))
-            time.sleep(pause)
+            time.sleep(max(pause, 0.5) if key == "esc" else pause)
 
     def resize(self, columns, rows):
         """Drag the window."""
