@@ -112,13 +112,17 @@ def ftstudio(tmp_path):
 
 @pytest.fixture
 def terminal():
-    """Run the program at a terminal of its own, as `program` of terminal.py does; `command` is another one to run."""
-    from terminal import Terminal, program
+    """Run the program at a terminal of its own: `terminal("attach", run)`; with a folder alone it is the studio.
+
+    `before` are words that stand before the program's; `command` is another one to run.
+    """
+    from terminal import Terminal
 
     opened = []
 
-    def open_one(*arguments, command=None, **more):
-        opened.append(Terminal(command, **more) if command else program(*arguments, **more))
+    def open_one(*arguments, before=(), command=None, **more):
+        ours = [*before, sys.executable, "-m", "ftstudio", *map(str, arguments)]
+        opened.append(Terminal(command or ours, **more))
         return opened[-1]
 
     yield open_one

@@ -27,10 +27,10 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.settings import read_settings
 from ftstudio.tui.actions import Action, clashes
-from ftstudio.tui.hangup import leave_with_terminal
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.own_terminal import own_terminal
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.watch import Found, Seen, Watcher
@@ -230,8 +230,8 @@ def open_studio(root: Path, manners: Manners | None = None) -> int:
         root = project.parent
         Memory().showed(project)
     studio = Studio(root, manners)
-    leave_with_terminal()
-    studio.run(mouse=studio.manners.mouse)
+    with own_terminal():
+        studio.run(mouse=studio.manners.mouse)
     words = studio.leave_words()
     if words:
         print(studio.look.plain(words))  # noqa: T201 - the terminal is the shell's again

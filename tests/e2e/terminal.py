@@ -11,7 +11,6 @@ import re
 import select
 import signal
 import struct
-import sys
 import termios
 import threading
 import time
@@ -150,8 +149,3 @@ class Terminal:
 
 def _set_size(descriptor, columns, rows):
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
-def program(*arguments, **more):
-    """ftstudio at a terminal of its own: `program("attach", run)`; with a folder alone it is the studio."""
-    return Terminal([sys.executable, "-m", "ftstudio", *map(str, arguments)], **more)
