@@ -13,7 +13,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import lineage_text
 from ftstudio.runs.state import LIVE, read_state
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(400)
 
 WORDS = ["The river keeps its silver.", "The stone is older than the water.", "The wind has no house of its own."]
 WIDE = (120, 36)
@@ -107,7 +107,7 @@ def test_from_an_empty_folder_to_two_runs_side_by_side(tmp_path, data, terminal)
 
     studio = first.pid
     first.close()  # without a word, as a link that is cut
-    until(lambda: gone(studio), "the end of the studio", 1)
+    until(lambda: gone(studio), "the end of the studio", 10)
     logged = len(losses(run))
     until(lambda: len(losses(run)) > logged, "another step")
     assert read_state(run).state in LIVE

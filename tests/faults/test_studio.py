@@ -6,6 +6,7 @@ Where a real terminal adds nothing (what is asked of a run on another host) the 
 import asyncio
 import os
 import random
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ def test_a_killed_studio_changes_nothing_and_the_next_one_shows_the_run_live(mak
     again.sees("■ lab:0001", "stopped")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("before", [[], IGNORED], ids=["as-it-is", "where-SIGHUP-is-ignored"])
 def test_a_studio_whose_terminal_is_closed_is_gone_within_a_second_and_the_run_goes_on(make_project, terminal, before):
     project = make_project(trainer=LONG)
@@ -149,6 +151,7 @@ def rude(tmp_path, monkeypatch):
     return install
 
 
+@pytest.mark.alone
 def test_a_plugin_that_hangs_while_it_is_described_is_named_and_keeps_nobody_waiting(
     rude, make_project, terminal, settings_file
 ):
@@ -242,6 +245,19 @@ def test_a_run_of_another_host_is_shown_with_its_last_event_and_nobody_here_is_s
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+@pytest.mark.usefixtures("namespaces")
+def test_it_opens_on_a_file_system_that_is_read_only(make_project, terminal):
+    project = make_project()
+    made(project, "finished")
+    place = shlex.quote(str(project.parent))
+    mounted = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} {place} && "
+    shown = terminal(project.parent, before=("unshare", "-m", "sh", "-c", mounted + 'exec "$@"', "sh"))
+    shown.sees("lab:0001", "finished")
+    shown.press("q")
+    assert shown.ended() == 0
+    assert "Traceback" not in shown.shown
 
 
 def test_a_terminal_of_one_cell_and_two_hundred_sizes_in_a_storm_end_in_the_right_picture(
