@@ -64,9 +64,10 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 # -------------------------------------------------------------------------------------------------- text
 
-_DANGEROUS = re.compile(
+DANGEROUS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
+"""Characters that act on a terminal, or on the order of a text, instead of being shown. Tab and newline are none."""
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -78,7 +79,7 @@ def safe_text(text: object, *, one_line: bool = False) -> str:
     """Text that may be shown on a terminal: control characters, C1, bidi overrides and lone surrogates become
     visible escapes; tab and newline stay unless `one_line`, where they are escaped too.
     """
-    shown = _DANGEROUS.sub(_escape, str(text))
+    shown = DANGEROUS.sub(_escape, str(text))
     if one_line:
         shown = shown.replace("\n", "\\n").replace("\t", "\\t")
     return shown
@@ -307,19 +308,22 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def toml_text(values: Mapping[str, Any]) -> str:
-    """A mapping as TOML; None values are left out, since TOML has no null."""
+    """A mapping as TOML. None values are left out, since TOML has no null; a lone surrogate, as in the name of a file
+    that is no UTF-8, becomes a visible escape, since TOML is UTF-8.
+    """
     import tomli_w  # noqa: PLC0415 - `status` writes nothing
 
-    return tomli_w.dumps(_without_none(values), multiline_strings=False)
+    return tomli_w.dumps(_as_toml(values), multiline_strings=False)
 
 
-def _without_none(value: Any) -> Any:
+def _as_toml(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _without_none(v) for k, v in value.items() if v is not None}
+        return {_as_toml(str(k)): _as_toml(v) for k, v in value.items() if v is not None}
     if isinstance(value, (list, tuple)):
-        return [_without_none(v) for v in value if v is not None]
-    if isinstance(value, Path):
-        return str(value)
+        return [_as_toml(v) for v in value if v is not None]
+    if isinstance(value, (str, Path)):
+        text = str(value)
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
     return value
 
 

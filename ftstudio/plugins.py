@@ -355,7 +355,7 @@ def _run_probe(value: str, seconds: float) -> dict[str, Any]:
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                timeout=seconds, check=False,
+                timeout=seconds, check=False, start_new_session=True,  # no way to the terminal that we draw on
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return _failed(f"It did not finish describing itself within {seconds:g} s.")

@@ -111,6 +111,26 @@ def ftstudio(tmp_path):
 
 
 @pytest.fixture
+def terminal():
+    """Run the program at a terminal of its own: `terminal("attach", run)`; with a folder alone it is the studio.
+
+    `before` are words that stand before the program's; `command` is another one to run.
+    """
+    from terminal import Terminal
+
+    opened = []
+
+    def open_one(*arguments, before=(), command=None, **more):
+        ours = [*before, sys.executable, "-m", "ftstudio", *map(str, arguments)]
+        opened.append(Terminal(command or ours, **more))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.kill()
+
+
+@pytest.fixture
 def make_project(tmp_path):
     """Write a project folder from tables: `make_project(trainer={"max_steps": 3})`, over the fake project."""
     from ftstudio.files import toml_text

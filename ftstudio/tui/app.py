@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
@@ -26,8 +27,10 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.settings import read_settings
 from ftstudio.tui.actions import Action, clashes
+from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.own_terminal import own_terminal
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.watch import Found, Seen, Watcher
@@ -99,6 +102,7 @@ class Studio(App[None]):
         self.manners = manners or Manners()
         self.look = Look(ascii=self.manners.ascii)
         ScrollBar.renderer = PlainBars if self.manners.ascii else ScrollBarRender
+        self._harmless = Harmless()
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()
@@ -127,6 +131,10 @@ class Studio(App[None]):
         if self.root.is_dir():
             self.memory.opened(self.root)
         self.watch_files()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Whatever a widget draws, no control character leaves."""
+        return [*super().get_line_filters(), self._harmless]
 
     def _read_keymap(self) -> None:
         try:
@@ -222,7 +230,8 @@ def open_studio(root: Path, manners: Manners | None = None) -> int:
         root = project.parent
         Memory().showed(project)
     studio = Studio(root, manners)
-    studio.run(mouse=studio.manners.mouse)
+    with own_terminal():
+        studio.run(mouse=studio.manners.mouse)
     words = studio.leave_words()
     if words:
         print(studio.look.plain(words))  # noqa: T201 - the terminal is the shell's again

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def open_editor(app: App[Any], path: Path) -> int:
     command = editor_command()
     try:
         with app.suspend():
-            return subprocess.run([*command, str(path)], check=False).returncode
+            return subprocess.run(
+                [*command, str(path)], stdout=sys.__stdout__, stderr=sys.__stderr__, check=False
+            ).returncode
     except SuspendNotSupported as error:
         raise InputError("This terminal cannot be lent to an editor.", f"Edit {quote(path, 200)} elsewhere.") from error
     except OSError as error:

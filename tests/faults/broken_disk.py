@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from lab import at_step, ended, resumed, started, until, worker_of
+from terminal import Terminal
 
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
@@ -71,7 +72,29 @@ def broken(project, place):
         "written": run.state.read_text().splitlines()[0],
         "verified": [verify(folder).step for folder in list_checkpoints(run.checkpoints)],
         "refused": [refused.returncode, refused.stderr],
+        "studio": studio_on(place),
     }
+
+
+def studio_on(place):
+    """The studio on what can only be read: it shows all, and says to a start and to a note why it takes none."""
+    shown = Terminal([*FTSTUDIO, str(place)], size=(120, 36))
+    try:
+        pictures = [shown.sees("lab:0001", "interrupted")]
+        shown.press("enter")
+        pictures.append(shown.sees("3 Train", "loss", "checkpoint"))
+        shown.press("S")
+        shown.sees("Start a run of lab", "in all")
+        shown.press("enter")
+        pictures.append(shown.sees("Start a run of lab", "file system", "read-only"))
+        shown.press("esc", "N")
+        shown.sees("Note on")
+        shown.press("words", "enter")
+        pictures.append(shown.sees("Note on", "file system", "read-only"))
+        shown.press("esc", "q")
+        return [pictures, shown.ended()]
+    finally:
+        shown.kill()
 
 
 def mended(run):

@@ -1,15 +1,7 @@
 """Who follows a run, at a real terminal: what Ctrl+C does, what is left when the terminal goes, what stdout holds."""
 
-import contextlib
 import json
-import os
-import pty
-import select
-import shlex
 import shutil
-import signal
-import sys
-import time
 
 import pytest
 from lab import at_step, ended, gone, started, state_is, until, worker_of
@@ -24,63 +16,6 @@ from ftstudio.runs.status import read_state, read_status
 pytestmark = pytest.mark.usefixtures("fakes")
 
 LONG = {"max_steps": 5000, "save_steps": 50, "step_seconds": 0.01}
-CTRL_C = b"\x03"
-
-
-class Terminal:
-    """A program at a terminal of its own. `screen` is all that it wrote."""
-
-    def __init__(self, *arguments, before=()):
-        self.screen = ""
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.environ["TERM"] = "xterm-256color"
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
-            command = [*before, sys.executable, "-m", "ftstudio", *map(str, arguments)]
-            os.execvp(command[0], command)
-
-    def read(self, seconds=0.1):
-        with contextlib.suppress(OSError):
-            if select.select([self.master], [], [], seconds)[0]:
-                self.screen += os.read(self.master, 1 << 16).decode("utf-8", "replace")
-
-    def shows(self, text):
-        until(lambda: self.read() or text in self.screen, f"{text!r} on the terminal")
-
-    def press(self, keys):
-        os.write(self.master, keys)
-
-    def code(self):
-        """The exit code, once it has left."""
-        until(lambda: self.read() or self._left(), "the end of the program")
-        self.read()
-        return os.waitstatus_to_exitcode(self.status)
-
-    def _left(self):
-        pid, self.status = os.waitpid(self.pid, os.WNOHANG)
-        return pid != 0
-
-    def cut(self):
-        """The link goes: the terminal is closed under the program."""
-        os.close(self.master)
-        self.master = -1
-
-
-@pytest.fixture
-def terminal():
-    opened = []
-
-    def open_one(*arguments, before=()):
-        opened.append(Terminal(*arguments, before=before))
-        return opened[-1]
-
-    yield open_one
-    for one in opened:
-        with contextlib.suppress(OSError):
-            os.kill(one.pid, signal.SIGKILL)
-            os.waitpid(one.pid, 0)
-        if one.master >= 0:
-            os.close(one.master)
 
 
 def stop(run):
@@ -94,12 +29,12 @@ def stop(run):
 def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     project = make_project(trainer=LONG)
     shown = terminal("run", project)
-    shown.shows("step 7 ")
-    shown.press(CTRL_C)
-    shown.shows("Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
-    assert shown.code() == 3
-    assert "■ lab:0001 stopped: Stopped at step " in shown.screen
-    assert "resume lab:0001" in shown.screen
+    shown.until("step 7 ")
+    shown.press("ctrl+c")
+    shown.until("Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
+    assert shown.ended() == 3
+    assert "■ lab:0001 stopped: Stopped at step " in shown.shown
+    assert "resume lab:0001" in shown.shown
     (run,) = list_runs(project)
     last = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
     assert ended(run).state == "stopped"
@@ -112,16 +47,16 @@ def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_proj
     """The first one is taken back: the run does not stop after its long step."""
     project = make_project(trainer={"max_steps": 500, "step_seconds": 2.0})
     shown = terminal("run", project)
-    shown.shows("training")
+    shown.until("training")
     (run,) = list_runs(project)
     worker = worker_of(run)
-    shown.press(CTRL_C)
-    shown.shows("Ctrl+C again leaves it running.")
+    shown.press("ctrl+c")
+    shown.until("Ctrl+C again leaves it running.")
     state_is(run, "stopping")
-    shown.press(CTRL_C)
-    assert shown.code() == 130
-    assert "lab:0001 goes on. Come back with: " in shown.screen
-    assert "attach lab:0001" in shown.screen
+    shown.press("ctrl+c")
+    assert shown.ended() == 130
+    assert "lab:0001 goes on. Come back with: " in shown.shown
+    assert "attach lab:0001" in shown.shown
     state_is(run, "running")
     at_step(run, 2)
     assert not gone(worker)
@@ -134,10 +69,10 @@ def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal)
     worker_of(first)
     project = make_project(trainer={"max_steps": 3})
     shown = terminal("run", project)
-    shown.shows("Waits for cpu, behind first:0001.")
-    shown.press(CTRL_C)
-    assert shown.code() == 3
-    assert "Withdrawn from the queue." in shown.screen
+    shown.until("Waits for cpu, behind first:0001.")
+    shown.press("ctrl+c")
+    assert shown.ended() == 3
+    assert "Withdrawn from the queue." in shown.shown
     stop(first)
     assert read_state(list_runs(project)[0]).state == "stopped"
 
@@ -147,28 +82,28 @@ def test_an_inline_run_waits_for_its_place_and_ctrl_c_gives_up_the_wait(make_pro
     worker_of(first)
     project = make_project(trainer={"max_steps": 3})
     shown = terminal("run", project, "--inline")
-    shown.shows("◌ Waits for cpu, behind first:0001.")
+    shown.until("◌ Waits for cpu, behind first:0001.")
     leaving = terminal("run", project, "--inline")
-    leaving.shows("◌ Waits for cpu, behind first:0001, lab:0001.")
-    leaving.press(CTRL_C)
-    assert leaving.code() == 3
-    assert "■ lab:0002 stopped: Withdrawn from the queue." in leaving.screen
-    assert "Traceback" not in leaving.screen
-    assert "training" not in shown.screen + leaving.screen
+    leaving.until("◌ Waits for cpu, behind first:0001, lab:0001.")
+    leaving.press("ctrl+c")
+    assert leaving.ended() == 3
+    assert "■ lab:0002 stopped: Withdrawn from the queue." in leaving.shown
+    assert "Traceback" not in leaving.shown
+    assert "training" not in shown.shown + leaving.shown
     stop(first)
-    assert shown.code() == 0
+    assert shown.ended() == 0
     assert [read_state(run).state for run in list_runs(project)] == ["finished", "stopped"]
 
 
 def test_an_inline_run_holds_its_place_while_it_works(make_project, terminal):
     project = make_project(trainer={"max_steps": 500, "step_seconds": 0.02})
     shown = terminal("run", project, "--inline")
-    shown.shows("step 3 ")
+    shown.until("step 3 ")
     behind = started(project)
     assert (read_state(behind).state, read_state(behind).reason) == ("queued", "Waits for cpu, behind lab:0001.")
-    shown.press(CTRL_C)
-    assert shown.code() == 3
-    assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.screen
+    shown.press("ctrl+c")
+    assert shown.ended() == 3
+    assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.shown
     worker_of(behind)
     stop(behind)
 
@@ -183,10 +118,10 @@ def test_who_only_looks_only_leaves(make_project, terminal, command, sign):
     worker = worker_of(run)
     at_step(run, 3)
     shown = terminal(*command, run.path)
-    shown.shows(sign)
-    shown.press(CTRL_C)
-    assert shown.code() == 130
-    assert "Traceback" not in shown.screen
+    shown.until(sign)
+    shown.press("ctrl+c")
+    assert shown.ended() == 130
+    assert "Traceback" not in shown.shown
     assert not (run.control / "stop").exists()
     assert not gone(worker)
     assert read_state(run).state == "running"
@@ -196,13 +131,13 @@ def test_who_only_looks_only_leaves(make_project, terminal, command, sign):
 def test_who_follows_a_run_whose_project_is_deleted_is_told_and_nothing_is_made_again(make_project, terminal):
     project = make_project(trainer=LONG)
     shown = terminal("run", project)
-    shown.shows("step 3 ")
+    shown.until("step 3 ")
     (run,) = list_runs(project)
     worker, supervisor = worker_of(run), read_state(run).pid
     until(lambda: shutil.rmtree(project, ignore_errors=True) or not project.exists(), "the deletion")
-    assert shown.code() == 3
-    assert "✗ lab:0001 interrupted: Its run folder is gone: it was deleted or moved." in shown.screen
-    assert "Go on with it" not in shown.screen
+    assert shown.ended() == 3
+    assert "✗ lab:0001 interrupted: Its run folder is gone: it was deleted or moved." in shown.shown
+    assert "Go on with it" not in shown.shown
     until(lambda: gone(worker) and gone(supervisor), "the end of the run's processes", 20)
     assert not project.exists()
 
@@ -210,8 +145,8 @@ def test_who_follows_a_run_whose_project_is_deleted_is_told_and_nothing_is_made_
 def test_logs_are_followed_to_the_end_of_the_run(make_project, terminal):
     run = started(make_project(trainer={"max_steps": 60, "step_seconds": 0.02, "note": "words of the trainer"}))
     shown = terminal("logs", "-f", run.path)
-    shown.shows("words of the trainer")
-    assert shown.code() == 0
+    shown.until("words of the trainer")
+    assert shown.ended() == 0
     assert ended(run).state == "finished"
 
 
@@ -220,53 +155,6 @@ def test_the_log_of_a_run_without_one_is_empty_also_when_followed(make_project, 
     assert ftstudio("run", project, "--inline").code == 0
     done = ftstudio("logs", "-f", project)
     assert (done.code, done.out, done.err) == (0, "", "")
-
-
-# ------------------------------------------------------------------------------------ the studio goes away
-
-
-@pytest.mark.alone
-def test_a_killed_studio_changes_nothing_and_the_next_look_shows_the_run_live(make_project, terminal, ftstudio):
-    project = make_project(trainer=LONG)
-    run = started(project)
-    at_step(run, 3)
-    shown = terminal(project.parent)
-    shown.shows("lab")
-    os.kill(shown.pid, signal.SIGKILL)
-    assert shown.code() == -signal.SIGKILL
-    status = ftstudio("status", project, "--json").json
-    assert [row["state"] for row in status] == ["running"]
-    again = terminal(project.parent)
-    again.shows("running")
-    stop(run)
-
-
-@pytest.mark.alone
-def test_a_studio_whose_link_is_cut_is_gone_at_once_and_the_run_goes_on(make_project, terminal):
-    project = make_project(trainer=LONG)
-    run = started(project)
-    at_step(run, 3)
-    shown = terminal(project.parent)
-    shown.shows("lab")
-    shown.cut()
-    began = time.monotonic()
-    until(lambda: gone(shown.pid), "the end of the studio", 20)
-    assert time.monotonic() - began < 5.0  # about 0.2 s on a machine that has nothing else to do
-    assert read_state(run).state == "running"
-    stop(run)
-
-
-@pytest.mark.usefixtures("namespaces")
-def test_the_studio_opens_on_a_file_system_that_is_read_only(make_project, terminal, ftstudio):
-    project = make_project(trainer={"max_steps": 3})
-    assert ftstudio("run", project).code == 0
-    place = shlex.quote(str(project.parent))
-    mounted = f"mount --bind {place} {place} && mount -o remount,ro,bind {place} {place} && "
-    shown = terminal(project.parent, before=("unshare", "-m", "sh", "-c", mounted + 'exec "$@"', "sh"))
-    shown.shows("finished")
-    shown.press(b"q")
-    assert shown.code() == 0
-    assert "Traceback" not in shown.screen
 
 
 # -------------------------------------------------------------------------------------- stdout is data

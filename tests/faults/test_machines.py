@@ -45,6 +45,7 @@ def test_a_file_system_that_becomes_read_only_ends_the_run_with_the_reason(make_
     done = subprocess.run(
         ["unshare", "-m", sys.executable, HERE / "broken_disk.py", project, disk],
         capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent / "e2e"), os.environ["PYTHONPATH"]])},
     )  # fmt: skip
     if "cannot mount" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[-1])
@@ -59,6 +60,9 @@ def test_a_file_system_that_becomes_read_only_ends_the_run_with_the_reason(make_
     assert answer["verified"]
     assert answer["refused"][0] == 2
     assert "lies on a file system that is read-only" in answer["refused"][1]
+    pictures, code = answer["studio"]
+    assert "Its file system became read-only" in pictures[0]
+    assert code == 0
     assert answer["after"] == ["stopped", 2]
     assert not answer["left"]
 

@@ -41,6 +41,18 @@ def test_projects_without_runs_are_named(tmp_path, make_project):
     assert "poems" in text
 
 
+def test_enter_without_a_run_asks_for_the_project(tmp_path, make_project):
+    make_project("poems")
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("enter take")
+        await driver.press("enter")
+        await driver.until("1 Setup")
+
+    session(tmp_path, script)
+
+
 def test_runs_are_listed_with_state_figures_and_reason(tmp_path, make_project):
     folder = make_project()
     made(folder, "finished")

@@ -136,7 +136,8 @@ class GeneratePane(Pane):
             self.post_message(self.Refused(error))
             return
         text = "" if prompt is None else prompt if isinstance(prompt, str) else prompt[-1]["content"]
-        self.post_message(self.Found(sources, settings, text))
+        if not get_current_worker().is_cancelled:  # a later look may have been quicker
+            self.post_message(self.Found(sources, settings, text))
 
     def on_generate_pane_found(self, message: Found) -> None:
         """Name the columns."""

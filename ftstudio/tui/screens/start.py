@@ -6,6 +6,7 @@ The same screen forks a run: it then says from which checkpoint, and whether onl
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -20,6 +21,7 @@ from textual.widgets import Input, Static
 
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.runs.folder import RunFolder
+from ftstudio.tui.background import Asks
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
@@ -34,7 +36,7 @@ FIELDS = (
 )
 
 
-class Start(ModalScreen[Path | None]):
+class Start(ModalScreen[Path | None], Asks):
     """Gives the folder of the first run that was started, or None."""
 
     DEFAULT_CSS = """
@@ -49,13 +51,6 @@ class Start(ModalScreen[Path | None]):
         Binding("escape", "dismiss(None)", show=False),
         Binding("ctrl+w", "weights", show=False),
     ]
-
-    class Looked(Message):
-        """What the settings imply, or why they do not go."""
-
-        def __init__(self, text: Text) -> None:
-            super().__init__()
-            self.text = text
 
     class Started(Message):
         """The runs live; `error` says why not."""
@@ -102,19 +97,22 @@ class Start(ModalScreen[Path | None]):
             self._draw_keys()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Look ahead at each keystroke; only the last look counts."""
+        """Look ahead at each keystroke."""
         self.look_ahead()
 
-    def _wishes(self) -> list[Wanted]:
+    def _values(self) -> dict[str, str]:
+        """What stands in the fields."""
+        return {str(field.id): field.value.strip() for field in self.query(Input)}
+
+    def _wishes(self, value: Mapping[str, str]) -> list[Wanted]:
         """One wish a value of `each`. Raises FtstudioError for what is no answer."""
         from ftstudio.errors import InputError  # noqa: PLC0415
         from ftstudio.process.wanted import Wanted  # noqa: PLC0415 - loads the plugins
         from ftstudio.project import each_value  # noqa: PLC0415
         from ftstudio.runs.fork import find_parent  # noqa: PLC0415
 
-        value = {field.id: field.value.strip() for field in self.query(Input)}
         try:
-            overrides = tuple(shlex.split(value["set"] or ""))
+            overrides = tuple(shlex.split(value["set"]))
         except ValueError as error:
             raise InputError(
                 f"The settings cannot be read: {error}.", 'Write key.key=VALUE, "quoted" if need be.'
@@ -129,36 +127,36 @@ class Start(ModalScreen[Path | None]):
             for one in each
         ]
 
-    @work(thread=True, exclusive=True, group="look")
     def look_ahead(self) -> None:
-        """What would start; in a thread, since plugins are loaded for it."""
+        """What would start; asked in a thread, since plugins are loaded for it. Only the last question counts."""
+        value = self._values()
+        self.ask(lambda: self._look(value), self.query_one("#outlook", Static).update, group="look")
+
+    def _look(self, value: Mapping[str, str]) -> Text:
+        """The plan of the first run, or why the settings do not go."""
         look = cast("Studio", self.app).look
         try:
-            wishes = self._wishes()
+            wishes = self._wishes(value)
             text = _outlook_text(wishes[0].outlook(), look.words)
-            if len(wishes) > 1:
-                text = Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
         except ProblemsError as error:
             lines = [f"{p.message} {p.fix}".strip() for p in error.problems if p.level == "error"]
-            text = look.lines("\n".join(lines), "red")
+            return look.lines("\n".join(lines), "red")
         except FtstudioError as error:
-            text = look.lines(error, "red")
-        self.post_message(self.Looked(text))
-
-    def on_start_looked(self, message: Looked) -> None:
-        """Show it."""
-        self.query_one("#outlook", Static).update(message.text)
+            return look.lines(error, "red")
+        if len(wishes) > 1:
+            return Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
+        return text
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Start."""
         self.query_one("#keys", Static).update("starting ...")
-        self.start_them()
+        self.start_them(self._values())
 
     @work(thread=True, exclusive=True, group="start")
-    def start_them(self) -> None:
+    def start_them(self, value: Mapping[str, str]) -> None:
         """Make and start all of them; none when one could not start."""
         try:
-            wishes = self._wishes()
+            wishes = self._wishes(value)
             outlooks = [wish.outlook() for wish in wishes]
             runs = []
             for wish, outlook in zip(wishes, outlooks, strict=True):

@@ -139,6 +139,10 @@ class Lines(ScrollView, can_focus=True):
         """Go to the first or the last row."""
         self._put(self._nearest(0 if which == 0 else len(self.rows) - 1))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Enter on no row is left to the screen around, which may know what it means."""
+        return action != "choose" or self._at is not None
+
     def action_choose(self) -> None:
         """Choose what is under the cursor."""
         if self._at is not None:
