@@ -365,7 +365,7 @@ def test_a_path_is_checked_and_completed_while_it_is_typed(project):
 
     async def script(driver):
         await driver.press("full_stop")
-        go(driver, "trainer.child")
+        go(driver, "trainer.children")
         await driver.press("enter")
         await driver.type("pi")
         await driver.until("There is no 'pi' yet.")
@@ -373,7 +373,7 @@ def test_a_path_is_checked_and_completed_while_it_is_typed(project):
         await driver.press("down")
         await driver.until("1 file, 2 B")
         await driver.press("enter")
-        await driver.until(lambda: 'child = "pid.txt"' in (project / "project.toml").read_text())
+        await driver.until(lambda: 'children = "pid.txt"' in (project / "project.toml").read_text())
 
     at(project, script)
 

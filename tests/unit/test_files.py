@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -166,3 +167,8 @@ def test_permission_errors_name_the_mode(tmp_path):
 def test_toml_has_no_null_and_sizes_are_for_people():
     assert toml_text({"a": None, "b": [1, None], "c": {"d": None}}) == "b = [\n    1,\n]\n\n[c]\n"
     assert [size_text(n) for n in (0, 999, 1500, 512_000_000, 4.5e9)] == ["0 B", "999 B", "1.5 kB", "512 MB", "4.5 GB"]
+
+
+def test_a_name_that_is_no_utf8_is_written_into_toml_as_a_visible_escape(tmp_path):
+    text = toml_text({"\udc80": ["caf\u00e9", "\udc9b6n", tmp_path / "\udcff"]})
+    assert tomllib.loads(text) == {"\\udc80": ["caf\u00e9", "\\udc9b6n", f"{tmp_path}/\\udcff"]}
