@@ -1,0 +1,5 @@
+"""x"""
+from ftstudio.api import hookimpl
+@hookimpl
+def ftstudio_observers():
+    return []
