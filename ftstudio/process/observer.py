@@ -240,19 +240,34 @@ def observe(job: Job) -> int:
         time.sleep(POLL_SECONDS)
     log = os.dup(2)
     write_all(log, f"{STARTED}attempt {job.attempt}, process {os.getpid()}]\n".encode())
-    threading.Thread(target=_bound, args=(job.files.log,), name="log", daemon=True).start()
-    delivery = Delivery(job, stop, log)
-    delivery.deliver()
+    with _bounded(job.files.log):
+        delivery = Delivery(job, stop, log)
+        delivery.deliver()
     lock.release()
     return {"failed": 1, "stopped": 3}.get(delivery.cursor.state, 0)
 
 
-def _bound(log: Path) -> None:
-    """Keep the log small while a plugin prints."""
-    while True:
-        with contextlib.suppress(OSError):
-            bound_log(log, LOG_BYTES)
-        time.sleep(LOG_SECONDS)
+@contextlib.contextmanager
+def _bounded(log: Path) -> Iterator[None]:
+    """Keep the log small while a plugin prints, and what is left of it."""
+    over = threading.Event()
+
+    def look() -> None:
+        while True:
+            last = over.wait(LOG_SECONDS)
+            with contextlib.suppress(OSError):
+                bound_log(log, LOG_BYTES)
+            if last:
+                return
+
+    looking = threading.Thread(target=look, name="log", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        over.set()
+        looking.join()
 
 
 def job_of(run: RunFolder, name: str, which: str, attempt: int, *, from_start: bool) -> Job:

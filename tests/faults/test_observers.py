@@ -194,8 +194,8 @@ def test_whatever_an_observer_does_to_its_process_is_said(make_project, at, beha
 
 @pytest.mark.parametrize("behaviour", ["hang", "hang-held"])
 def test_a_hanging_observer_is_cut_off_and_the_speed_of_the_run_is_untouched(make_project, settings_file, behaviour):
-    settings_file("observer_seconds = 1.5")
-    run = started(watched(make_project, trainer={**LONG, "max_steps": 400}, at=30, behaviour=behaviour))
+    settings_file("observer_seconds = 1.0")
+    run = started(watched(make_project, trainer={**LONG, "max_steps": 200}, at=30, behaviour=behaviour))
     assert ended(run).state == "finished"
     dead(run)
     (trouble,) = troubles(run)
@@ -204,7 +204,7 @@ def test_a_hanging_observer_is_cut_off_and_the_speed_of_the_run_is_untouched(mak
     assert seqs(run)[-1] == 30
     steps = [event.t for event in read_events(run.events) if event.kind == "metrics"]
     pauses = [after - before for before, after in pairwise(steps)]
-    assert max(pauses) < 1.0  # it waited for nobody: the observer hung for longer
+    assert max(pauses) < 0.9  # it waited for nobody: the observer hung for longer
 
 
 def test_the_log_of_an_observer_that_prints_100_mb_is_bounded(make_project):
@@ -212,7 +212,7 @@ def test_the_log_of_an_observer_that_prints_100_mb_is_bounded(make_project):
     assert ended(run).state == "finished"
     cursor_is(run, "done")
     log = files_of(run).log
-    assert log.stat().st_size < 40 << 20
+    assert log.stat().st_size < 8 << 20
     assert "bytes were cut out here" in log.read_text()
     assert log.read_text().startswith(STARTED)
     assert seqs(run) == everything(run)
@@ -220,9 +220,7 @@ def test_the_log_of_an_observer_that_prints_100_mb_is_bounded(make_project):
 
 def test_no_secret_is_in_any_file_of_an_observer_that_tells_it(make_project, monkeypatch):
     monkeypatch.setenv("FAKE_TOKEN", "s3cr3t-token")
-    project = make_project(
-        trainer=QUICK, observers=[{"use": "fake-secret-watch", "at": 5, "behaviour": "tell"}]
-    )
+    project = make_project(trainer=QUICK, observers=[{"use": "fake-secret-watch", "at": 5, "behaviour": "tell"}])
     run = started(project)
     ended(run)
     cursor = cursor_is(run, "failed", "fake-secret-watch")
@@ -256,32 +254,6 @@ def test_a_run_folder_that_is_read_only_is_said_by_replay(make_project, namespac
     assert done.returncode == 2, done.stderr
     assert "read-only" in done.stderr
     assert seqs(run) == everything(run)
-
-
-def test_a_run_that_becomes_read_only_ends_its_observer_too(make_project, namespaces, open_folder):
-    """In a namespace of its own: the file system turns read-only under a run that goes on."""
-    project = watched(make_project, trainer=LONG)
-    script = f"""
-import os, subprocess, sys, time
-sys.path.insert(0, {str(os.path.dirname(__file__))!r})
-from lab import at_step, ended, started, until
-from ftstudio.locks import lock_holder
-from ftstudio.runs.observers import ObserverFiles
-from pathlib import Path
-run = started(Path({str(project)!r}))
-at_step(run, 10)
-files = ObserverFiles(run, "fake-watch")
-pid = until(lambda: lock_holder(files.lock), "the observer")
-subprocess.run(["mount", "-o", "remount,ro,bind", {str(project)!r}], check=True)
-print(ended(run).state)
-until(lambda: lock_holder(files.lock) is None, "the end of the observer")
-"""
-    mounted = f"mount --bind {project} {project} && exec {sys.executable} -c \"$SCRIPT\""
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", mounted],
-        env={**os.environ, "SCRIPT": script}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.strip() == "interrupted", done.stderr
 
 
 def test_replay_waits_for_the_observer_that_has_the_run_and_sigterm_ends_it_with_a_close(make_project):
