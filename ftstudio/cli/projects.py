@@ -129,8 +129,8 @@ def _say_of_run(run: RunFolder) -> None:
     out_from = lineage_text(run)
     if out_from:
         output.say(f"{run.title}, {out_from}")
-    for sentence in troubles(run):
-        output.say(f"! {sentence}")
+    for trouble in troubles(run):
+        output.say(f"! {trouble}")
 
 
 def _show_changes(path: str, overrides: tuple[str, ...], *, as_json: bool) -> None:

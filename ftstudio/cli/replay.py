@@ -101,5 +101,5 @@ def _ending(files: ObserverFiles, code: int) -> int:
     if cursor.state == "done" and code == 0:
         output.say(f"✓ {files.name} has all {plural(cursor.seq, 'event')}.")
         return 0
-    words = files.trouble() or f"Observer {files.name} ended with exit code {code}; see {files.log}."
-    raise FtstudioError(words)
+    trouble = files.trouble()
+    raise FtstudioError(trouble.words if trouble else f"{files.name} ended with exit code {code}; see {files.log}.")

@@ -39,8 +39,8 @@ def status(path: str | None, watch: bool, as_json: bool) -> None:
         else:
             output.table([_row(s) for s in found])
             if path is not None and names_run(path):
-                for sentence in troubles(RunFolder(found[0].path)):
-                    output.say(f"! {sentence}")
+                for trouble in troubles(RunFolder(found[0].path)):
+                    output.say(f"! {trouble}")
         if not watch:
             return
         time.sleep(WATCH_SECONDS)

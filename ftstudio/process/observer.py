@@ -102,7 +102,7 @@ def options_of(offer: Offer, table: Mapping[str, Any]) -> Any:
     for name in offer.component.secrets:
         if not os.environ.get(name):
             raise ComponentError(
-                f"{offer.title} needs the environment variable {name}, which is not set.", f"export {name}=..."
+                f"{offer.title} needs the environment variable {name}, which is not set.", f"Set it: export {name}=..."
             )
     return options
 

@@ -83,21 +83,43 @@ class ObserverFiles:
         """Write the cursor. Raises OSError."""
         write_toml(self._path(".toml"), asdict(cursor))
 
-    def trouble(self) -> str:
-        """What is wrong with the observer, or ""."""
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the observer, or None while all is well."""
         cursor, known, newest = self.read(), read_state(self.run), _newest_event_time(self.run)
-        who = f"Observer {self.name}"
         if cursor is None:
-            return f"{who} was not started." if known.state not in LIVE and newest is not None else ""
+            missing = known.state not in LIVE and newest is not None
+            return Trouble(self, "was not started", ".") if missing else None
         if cursor.state == "failed":
-            return f"{who} failed: {cursor.reason}"
+            return Trouble(self, "failed", f": {cursor.reason}")
         alive = lock_holder(self.lock) is not None
         if cursor.state == "running" and not alive and not is_elsewhere(known):
-            return f"{who} {_death(self)}"
+            return Trouble(self, *_death(self))
         behind = newest - cursor.t if newest is not None and cursor.t else 0.0
         if cursor.state == "stopped" and behind > 0:
-            return f"{who} was ended by a signal."
-        return f"{who} is {age_text(behind)} behind the run." if alive and behind > BEHIND_SECONDS else ""
+            return Trouble(self, "was ended by a signal", ".")
+        return Trouble(self, f"is {age_text(behind)} behind", ".") if alive and behind > BEHIND_SECONDS else None
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with an observer: "failed", and the rest of the sentence."""
+
+    files: ObserverFiles
+    what: str
+    more: str
+
+    @property
+    def step(self) -> str:
+        """What to type: it tells the observer what it has not got yet."""
+        return shlex.join(["ftstudio", "replay", self.files.run.title, "--to", self.files.name])
+
+    @property
+    def words(self) -> str:
+        """The sentence without the next step."""
+        return f"Observer {self.files.name} {self.what}{self.more}"
+
+    def __str__(self) -> str:
+        return f"{self.words} It gets the rest by: {self.step}"
 
 
 def frozen_observers(run: RunFolder) -> dict[str, Mapping[str, Any]]:
@@ -123,26 +145,21 @@ def names_of(uses: Iterable[str]) -> Iterator[str]:
         yield name
 
 
-def troubles(run: RunFolder) -> list[str]:
-    """A sentence with the next step for each observer of a run that failed, died or is behind."""
-    said = []
-    for name in frozen_observers(run):
-        words = ObserverFiles(run, name).trouble()
-        if words:
-            step = shlex.join(["ftstudio", "replay", run.title, "--to", name])
-            said.append(f"{words} It gets the rest by: {step}")
-    return said
+def troubles(run: RunFolder) -> list[Trouble]:
+    """What is wrong with the observers of a run: those that failed, died or are behind."""
+    found = (ObserverFiles(run, name).trouble() for name in frozen_observers(run))
+    return [trouble for trouble in found if trouble is not None]
 
 
-def _death(files: ObserverFiles) -> str:
+def _death(files: ObserverFiles) -> tuple[str, str]:
     """How an observer died that left no word."""
     text = tail_bytes(files.log, TAIL).decode("utf-8", "replace").rpartition(STARTED)[2]
     cut = list(_CUT_OFF.finditer(text))
-    if cut:
-        hours, minutes, seconds = map(int, cut[-1].groups())
-        taken = 3600 * hours + 60 * minutes + seconds
-        return f"did not come back from a call within {max(1, taken)} s and was cut off; see {_relative(files)}."
-    return f"ended without a word; see {_relative(files)}."
+    if not cut:
+        return "ended without a word", f"; see {_relative(files)}."
+    hours, minutes, seconds = map(int, cut[-1].groups())
+    taken = max(1, 3600 * hours + 60 * minutes + seconds)
+    return "was cut off", f": it did not come back from a call within {taken} s; see {_relative(files)}."
 
 
 def _relative(files: ObserverFiles) -> str:

@@ -110,8 +110,8 @@ def test_a_killed_observer_misses_nothing_after_a_replay(make_project, ftstudio)
     kill(until(lambda: lock_holder(files_of(run).lock), "the observer"))
     assert ended(run).state == "finished"
     (trouble,) = troubles(run)
-    assert trouble.startswith("Observer fake-watch ended without a word; see observers/fake-watch.log.")
-    assert trouble.endswith("ftstudio replay lab:0001 --to fake-watch")
+    assert trouble.words == "Observer fake-watch ended without a word; see observers/fake-watch.log."
+    assert trouble.step == "ftstudio replay lab:0001 --to fake-watch"
     before = len(seqs(run))
     assert before < len(everything(run))
     done = ftstudio("replay", run.path, "--to", "fake-watch")
@@ -188,7 +188,7 @@ def test_whatever_an_observer_does_to_its_process_is_said(make_project, at, beha
     assert ended(run).state == "finished"
     dead(run)
     (trouble,) = troubles(run)
-    assert said in trouble
+    assert said in trouble.words
     assert ("Traceback" in files_of(run).log.read_text()) == (behaviour in {"raise", "sys-exit"})
 
 
@@ -199,7 +199,7 @@ def test_a_hanging_observer_is_cut_off_and_the_speed_of_the_run_is_untouched(mak
     assert ended(run).state == "finished"
     dead(run)
     (trouble,) = troubles(run)
-    assert "did not come back from a call within 1 s and was cut off; see observers/fake-watch.log" in trouble
+    assert "was cut off: it did not come back from a call within 1 s; see observers/fake-watch.log" in trouble.words
     assert "_misbehave" in files_of(run).log.read_text()
     assert seqs(run)[-1] == 30
     steps = [event.t for event in read_events(run.events) if event.kind == "metrics"]
