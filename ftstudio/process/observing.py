@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 
-from ftstudio.files import open_log
+from ftstudio.errors import InputError
+from ftstudio.files import open_log, refuse_symlinks
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.observers import ObserverFiles, frozen_observers
 
@@ -23,7 +24,11 @@ ON_STDIN = "-"
 def start_observer(
     run: RunFolder, name: str, index: int | None, attempt: int, *, table: str = "", from_start: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start the observer that is at an index of run.toml, or that `table` (TOML) describes. Raises OSError."""
+    """Start the observer that is at an index of run.toml, or that `table` (TOML) describes.
+
+    Raises OSError, and InputError where that would write through a symbolic link.
+    """
+    refuse_symlinks(run.observers, run.project)
     run.observers.mkdir(exist_ok=True)
     log = open_log(ObserverFiles(run, name).log)
     which = ON_STDIN if index is None else str(index)
@@ -56,7 +61,7 @@ class Observers:
     def start(self, attempt: int) -> None:
         """Start those that the run was made with, for an attempt; who reads the run sees which are not there."""
         for index, name in enumerate(frozen_observers(self._run)):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 self._started.append(start_observer(self._run, name, index, attempt))
 
     def reap(self) -> None:

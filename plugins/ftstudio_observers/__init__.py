@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftstudio.api import Component, hookimpl
+from ftstudio_observers.light import INSTALL
 from ftstudio_observers.options import WEBHOOK_URL, CsvOptions, TensorBoardOptions, WebhookOptions
 
 
@@ -22,7 +23,8 @@ def ftstudio_observers() -> Iterator[Component]:
         summary="files for TensorBoard, in tensorboard/ of the run's folder",
         target="ftstudio_observers.tensorboard:TensorBoard",
         options=TensorBoardOptions,
-        install_hint="Install it: pip install 'ftstudio[tensorboard]'",
+        check="ftstudio_observers.light:check_tensorboard",
+        install_hint=INSTALL,
     )
     yield Component(
         name="webhook",

@@ -24,7 +24,7 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ftstudio.api import Event, RunInfo
+from ftstudio.api import ComponentError, Event, RunInfo
 from ftstudio_observers.metrics import metrics_of, resumed_from
 from ftstudio_observers.options import TensorBoardOptions
 
@@ -41,8 +41,10 @@ class TensorBoard:
         self.options = options
 
     def open(self, run: RunInfo, after_seq: int) -> None:
-        """Begin a file behind those that are there."""
+        """Begin a file behind those that are there. Raises ComponentError for a folder that is none."""
         folder = run.dir / FOLDER
+        if folder.is_symlink():
+            raise ComponentError(f"{folder} is a symbolic link; nothing is written through one.", "Remove it.")
         folder.mkdir(exist_ok=True)
         before = sorted(folder.glob("events.out.tfevents.*"))
         self._written = _keys(before) if after_seq else frozenset()

@@ -322,7 +322,11 @@ class FakeObserver:
     def open(self, run, after_seq):
         self.path = run.dir / "told.jsonl"
         self.tame = self.options.once and self.path.exists()
-        self._tell(call="open", after=after_seq, attempt=run.attempt, run=f"{run.project}:{run.run}", pid=os.getpid())
+        loaded = sorted({"torch", "textual", "ftstudio_models", "ftstudio_observers"} & sys.modules.keys())
+        self._tell(
+            call="open", after=after_seq, attempt=run.attempt, run=f"{run.project}:{run.run}", pid=os.getpid(),
+            loaded=loaded,
+        )  # fmt: skip
         self._misbehave(-1)
 
     def on_event(self, event):

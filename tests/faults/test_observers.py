@@ -63,6 +63,7 @@ def test_an_observer_is_told_every_event_once_and_in_order_and_closed_at_the_end
     cursor = cursor_is(run, "done")
     assert seqs(run) == everything(run)
     assert (told(run)[0]["call"], told(run)[0]["after"], told(run)[0]["run"]) == ("open", 0, "lab:0001")
+    assert told(run)[0]["loaded"] == []  # of plugins only its own
     assert told(run)[-1]["call"] == "close"
     assert cursor.seq == seqs(run)[-1]
     assert told(run)[-2]["state"] == "finished"

@@ -1,6 +1,7 @@
 """Observers in settings, projects and run records; cursors; and what readers say of an observer."""
 
 import re
+import sys
 
 import pytest
 
@@ -87,6 +88,14 @@ def test_a_secret_that_an_observer_needs_is_missed_before_the_start(make_project
     assert (problem.file.name, problem.line) == ("settings.toml", 2)
     monkeypatch.setenv("FAKE_TOKEN", "abcdef")
     assert not look_ahead(load(make_project())).errors
+
+
+def test_tensorboard_that_is_not_installed_is_an_error_before_the_start(make_project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    (problem,) = look_ahead(load(make_project(observers=[{"use": "tensorboard"}]))).errors
+    assert problem.message == "observer tensorboard needs the package tensorboard, which is not installed."
+    assert problem.fix == "Install it: pip install 'ftstudio[tensorboard]'"
+    assert problem.table == "observers[0]"
 
 
 @pytest.mark.parametrize("before", ["probe_seconds = 3.0\n\n# mine\n", "# mine\n", "", "[slots]\ncpu = 2\n"])
@@ -219,6 +228,16 @@ def test_a_replay_that_cannot_be_leaves_nothing(run, ftstudio, arguments, said):
     done = ftstudio("replay", run.path, *arguments)
     assert (done.code, said in done.err) == (2, True), done.err
     assert not run.observers.exists()
+
+
+def test_nothing_of_an_observer_is_written_through_a_link(run, ftstudio, tmp_path):
+    events(run, "running", "finished")
+    (tmp_path / "elsewhere").mkdir()
+    run.observers.symlink_to(tmp_path / "elsewhere")
+    done = ftstudio("replay", run.path, "--to", "csv")
+    assert done.code == 2
+    assert "is a symbolic link; ftstudio does not write or delete through one." in done.err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_replay_to_an_observer_that_fails_is_exit_1_with_the_sentence(run, ftstudio):

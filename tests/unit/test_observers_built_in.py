@@ -172,6 +172,14 @@ def test_a_replay_from_the_start_takes_the_place_of_what_tensorboard_had(tmp_pat
     assert len(list((tmp_path / "tensorboard").iterdir())) == 2
 
 
+def test_tensorboard_writes_through_no_link(tmp_path, make_board):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tensorboard").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ComponentError, match="is a symbolic link"):
+        make_board().open(info(tmp_path), 0)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_without_samples_there_are_no_texts(tmp_path, make_board):
     board = pytest.importorskip("ftstudio_observers.tensorboard")
     tell(lambda: board.TensorBoard(TensorBoardOptions(samples=False)), tmp_path, STREAM)
