@@ -13,6 +13,7 @@ import sys
 
 from ftstudio.errors import InputError
 from ftstudio.files import open_log, refuse_symlinks
+from ftstudio.process.endings import RUN_VARIABLE
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.observers import ObserverFiles, frozen_observers
 
@@ -41,7 +42,7 @@ def start_observer(
             stderr=log,
             start_new_session=True,
             cwd="/",  # what lies in a project's folder is never imported
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+            env={**_environment(), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
         )
     finally:
         os.close(log)
@@ -49,6 +50,11 @@ def start_observer(
         with process.stdin as pipe, contextlib.suppress(BrokenPipeError):
             pipe.write(table.encode())
     return process
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the mark of what a worker started: that would end with the worker."""
+    return {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
 
 
 class Observers:

@@ -130,6 +130,7 @@ class Supervisor:
         with self._in_turn() as come:
             if come:
                 self._say("running")
+                self.observers.start(self.attempt)
                 code = work()
                 self.end(*endings.verdict(self.run, self.attempt, code, self.asked_of_us), code)
 
