@@ -88,9 +88,11 @@ def default_observers() -> Source | None:
     """
     from ftstudio.source import read_source  # noqa: PLC0415 - who only reads settings needs no scanner
 
-    if not settings_path().exists():
-        return None
-    source = read_source(settings_path())
+    path = settings_path()
+    with explained(path):
+        if not path.exists():
+            return None
+    source = read_source(path)
     lines = {f"settings.{place}": line for place, line in source.lines.items()}
     return replace(source, lines=lines) if OBSERVERS in source.table else None
 
