@@ -155,6 +155,20 @@ def test_a_resume_is_not_held_up_and_each_attempt_is_told_to_its_own_process(mak
     assert told(run)[at - 1]["call"] == "close"
 
 
+def test_a_run_that_resumes_by_itself_has_an_observer_for_each_attempt(make_project):
+    project = watched(make_project, trainer={**LONG, "max_steps": 60})
+    run = started(project, auto_resume=True)
+    at_step(run, 15)
+    kill(worker_of(run))
+    assert ended(run).attempt == 2
+    until(lambda: seqs(run) and seqs(run)[-1] == everything(run)[-1], "the last event")
+    cursor_is(run, "done")
+    assert seqs(run) == everything(run)
+    assert [call["attempt"] for call in told(run) if call["call"] == "open"] == [1, 2]
+    ends = [(c["attempt"], c["state"]) for c in told(run) if c["call"] == "event" and c["kind"] == "state"]
+    assert ends == [(1, "running"), (1, "interrupted"), (2, "running"), (2, "finished")]
+
+
 def test_an_observer_that_raises_is_named_with_the_next_step_and_the_run_goes_on(make_project, ftstudio):
     run = started(watched(make_project, at=5, behaviour="raise", once=True))
     assert ended(run).state == "finished"

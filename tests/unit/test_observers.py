@@ -2,11 +2,15 @@
 
 import re
 import sys
+from dataclasses import dataclass
 
 import pytest
 
-from ftstudio.errors import InputError, ProblemsError
+from ftstudio.api import option
+from ftstudio.errors import ContractError, InputError, ProblemsError
+from ftstudio.options import check_reserved
 from ftstudio.plan import look_ahead
+from ftstudio.process.secrecy import redact, secrets_of
 from ftstudio.project import load
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.observers import STARTED, Cursor, ObserverFiles, frozen_observers, names_of, troubles
@@ -113,6 +117,22 @@ def test_the_time_that_an_observer_may_take_is_bounded(settings_file, value):
     settings_file(f"observer_seconds = {value}")
     with pytest.raises(InputError, match="observer_seconds must be"):
         read_settings()
+
+
+def test_a_worker_knows_the_secrets_of_observers_so_that_it_tells_none(make_project, monkeypatch):
+    monkeypatch.setenv("FAKE_TOKEN", "s3cr3t-token")
+    secrets = secrets_of(load(make_project(observers=[{"use": "fake-secret-watch"}])))
+    assert secrets == {"FAKE_TOKEN": "s3cr3t-token"}
+    assert redact(secrets, "to https://x/s3cr3t-token") == "to https://x/<FAKE_TOKEN>"
+
+
+def test_an_observer_may_not_have_an_option_that_switches_it_off():
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        enabled: bool = option(True, help="Ours.")
+
+    with pytest.raises(ContractError, match="'enabled', a name that the core owns in .observer."):
+        check_reserved("observer", Options)
 
 
 def test_a_worker_does_without_what_is_wrong_with_observers(make_project):
