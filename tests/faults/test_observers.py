@@ -16,7 +16,7 @@ from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.observers import STARTED, ObserverFiles, troubles
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+pytestmark = pytest.mark.usefixtures("fakes")
 
 QUICK = {"max_steps": 20, "save_steps": 10}
 LONG = {"max_steps": 5000, "save_steps": 10, "step_seconds": 0.01}
@@ -70,6 +70,7 @@ def test_an_observer_is_told_every_event_once_and_in_order_and_closed_at_the_end
     assert troubles(run) == []
 
 
+@pytest.mark.alone
 def test_the_end_of_a_worker_that_was_killed_is_told_too(make_project):
     run = started(watched(make_project, trainer=LONG))
     at_step(run, 5)
@@ -80,6 +81,7 @@ def test_the_end_of_a_worker_that_was_killed_is_told_too(make_project):
     assert seqs(run) == everything(run)
 
 
+@pytest.mark.alone
 def test_an_observer_ends_when_worker_and_supervisor_are_both_killed(make_project):
     from ftstudio.runs.state import read_state
 
@@ -105,6 +107,7 @@ def test_an_observer_is_in_nobody_elses_group_and_outlives_none_of_its_promises(
     until(lambda: gone(pid), "the end of the process")
 
 
+@pytest.mark.alone
 def test_a_killed_observer_misses_nothing_after_a_replay(make_project, ftstudio):
     run = started(watched(make_project, trainer={**QUICK, "max_steps": 200, "step_seconds": 0.01}))
     until(lambda: len(seqs(run)) > 50, "fifty events")
@@ -135,6 +138,7 @@ def test_events_told_after_the_cursor_was_written_are_told_again(make_project, f
     assert seqs(run) == [*everything(run), *everything(run)[7:]]
 
 
+@pytest.mark.alone
 def test_a_resume_is_not_held_up_and_each_attempt_is_told_to_its_own_process(make_project):
     run = started(watched(make_project, trainer={**LONG, "step_seconds": 0.003}, event_seconds=0.01))
     at_step(run, 60)
@@ -155,6 +159,7 @@ def test_a_resume_is_not_held_up_and_each_attempt_is_told_to_its_own_process(mak
     assert told(run)[at - 1]["call"] == "close"
 
 
+@pytest.mark.alone
 def test_a_run_that_resumes_by_itself_has_an_observer_for_each_attempt(make_project):
     project = watched(make_project, trainer={**LONG, "max_steps": 60})
     run = started(project, auto_resume=True)
@@ -207,6 +212,7 @@ def test_whatever_an_observer_does_to_its_process_is_said(make_project, at, beha
     assert ("Traceback" in files_of(run).log.read_text()) == (behaviour in {"raise", "sys-exit"})
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("behaviour", ["hang", "hang-held"])
 def test_a_hanging_observer_is_cut_off_and_the_speed_of_the_run_is_untouched(make_project, settings_file, behaviour):
     settings_file("observer_seconds = 1.0")
@@ -271,6 +277,7 @@ def test_a_run_folder_that_is_read_only_is_said_by_replay(make_project, namespac
     assert seqs(run) == everything(run)
 
 
+@pytest.mark.alone
 def test_replay_waits_for_the_observer_that_has_the_run_and_sigterm_ends_it_with_a_close(make_project):
     run = started(watched(make_project, trainer=LONG))
     at_step(run, 5)

@@ -15,7 +15,7 @@ from ftstudio.runs.observers import ObserverFiles, troubles
 from ftstudio.runs.status import read_state
 from ftstudio_observers.options import WEBHOOK_URL
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+pytestmark = pytest.mark.usefixtures("fakes")
 
 LONG = {"max_steps": 5000, "save_steps": 10, "step_seconds": 0.005}
 
@@ -41,6 +41,7 @@ def drained(run, *names):
     assert troubles(run) == []
 
 
+@pytest.mark.alone
 def test_the_table_and_tensorboard_show_what_readers_see_after_a_kill_and_a_resume(make_project):
     pytest.importorskip("tensorboard")
     project = make_project(trainer=LONG, observers=[{"use": "csv"}, {"use": "tensorboard"}])
