@@ -429,12 +429,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Who a run is: the project's name, the run's name ("0001"), its attempt from 1, and the host."""
+    """Who a run is: the project's name, the run's name ("0001"), its attempt from 1, and the host.
+
+    `dir` is the run's folder, where an observer writes what belongs to the run.
+    """
 
     project: str
     run: str
     attempt: int
     host: str
+    dir: Path = Path()
 
 
 # ------------------------------------------------------------------------------------------- protocols
@@ -582,10 +586,15 @@ class Generator(Protocol):
 
 
 class Observer(Protocol):
-    """Built as `target(options)` in a process of its own that cannot disturb the run."""
+    """Built as `target(options)` in a process of its own that cannot disturb the run.
+
+    What it was told counts as delivered once the call returned: nothing may wait in memory for the next call. A call
+    that takes longer than `observer_seconds` (settings) ends the process, and so does an exception; `replay` goes on
+    with the event that it was at. `ComponentError` is for what the person can mend: it leaves no traceback.
+    """
 
     def open(self, run: RunInfo, after_seq: int) -> None:
-        """Begin; events up to `after_seq` were delivered to an earlier instance."""
+        """Begin; events up to `after_seq` were delivered to an earlier instance. 0: what there is of one is void."""
 
     def on_event(self, event: Event) -> None:
         """One event, in order, at least once: `event.seq` tells a repeat."""

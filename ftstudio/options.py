@@ -26,6 +26,7 @@ Base = Literal["bool", "int", "float", "str", "path", "choice", "tuple", "dict"]
 RESERVED: Mapping[str, frozenset[str]] = {
     "generator": frozenset({"use", "prompts"}),
     "dataset": frozenset({"use", "validation_fraction", "validation_count", "limit", "shuffle_seed", "dedupe"}),
+    "observer": frozenset({"use", "enabled"}),
 }
 """Names that the core owns in a kind's table; a component may not declare them. `use` is owned everywhere."""
 

@@ -69,9 +69,7 @@ def checkpoint_bytes(project: Project) -> int:
 
 def _labelled(project: Project) -> Iterator[tuple[str, Part]]:
     yield from project.parts.items()
-    for index, part in enumerate(project.observers):
-        if part.options is not None:
-            yield f"observers[{index}]", part
+    yield from ((part.label, part) for part in project.observers if part.options is not None)
 
 
 def _ask(part: Part, which: Any, found: list[Problem], *arguments: Any) -> Any:
@@ -80,7 +78,7 @@ def _ask(part: Part, which: Any, found: list[Problem], *arguments: Any) -> Any:
     try:
         return part.offer.light(which, *arguments)
     except FtstudioError as error:
-        found.append(Problem(level="error", table=part.kind, option="use", message=error.message, fix=error.hint))
+        found.append(Problem(level="error", table=part.label, option="use", message=error.message, fix=error.hint))
         return None
 
 
@@ -88,8 +86,8 @@ def _placed(project: Project, label: str, problem: Problem) -> Problem:
     """A component's problem with its place in the file; settings from --set have none."""
     if f"{label}.{problem.option}" in project.overrides:
         return replace(problem, table=label)
-    line = project.source.line_of(label, problem.option)
-    return replace(problem, table=label, file=project.source.path, line=line)
+    source = next((p.source for p in project.observers if p.source and p.label == label), project.source)
+    return replace(problem, table=label, file=source.path, line=source.line_of(label, problem.option))
 
 
 # -------------------------------------------------------------------------------------------------- facts

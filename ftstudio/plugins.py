@@ -105,7 +105,7 @@ class Offer:
     def build(self, options: object) -> Any:
         """Import the target and build it. Raises PluginError when it cannot be imported or built."""
         target = self._resolve(self.component.target)
-        with self._blamed("building it"):
+        with self.blamed("building it"):
             return target(options)
 
     def light(self, which: Literal["facts", "plan", "check"], *arguments: Any) -> Any:
@@ -117,7 +117,7 @@ class Offer:
         if not name:
             return None
         function = self._resolve(name)
-        with self._blamed(f"its {which} function"):
+        with self.blamed(f"its {which} function"):
             answer = function(*arguments[: _taken(function)])
             return list(answer) if which == "check" else answer
 
@@ -134,7 +134,8 @@ class Offer:
         return found  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
-    def _blamed(self, what: str) -> Iterator[None]:
+    def blamed(self, what: str) -> Iterator[None]:
+        """Turn an exception of the component inside into a PluginError that names it and what it was asked."""
         try:
             yield
         except FtstudioError:

@@ -15,6 +15,7 @@ from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
+from ftstudio.settings import default_observers
 from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
 from ftstudio.tables import FORMAT, Part, Project, Selection, interpret
 
@@ -51,12 +52,19 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
             f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
         )
     source = read_source(folder / FILE)
-    return interpret(folder.resolve(), source, [_override(o) for o in overrides], plugins or registry())
+    return _interpret(folder.resolve(), source, [_override(o) for o in overrides], plugins)
 
 
 def from_tables(folder: Path, file: Path, tables: Mapping[str, Any], plugins: Registry | None = None) -> Project:
     """Interpret the frozen settings of a run, whose file is `file`."""
     return interpret(folder, Source(file, "", tables), (), plugins or registry())
+
+
+def _interpret(
+    folder: Path, source: Source, overrides: Sequence[tuple[str, Any]] = (), plugins: Registry | None = None
+) -> Project:
+    """A project as it would run: with the observers of the user's settings."""
+    return interpret(folder, source, overrides, plugins or registry(), default_observers())
 
 
 def _override(text: str) -> tuple[str, Any]:
@@ -120,7 +128,7 @@ def edit(project: Project, changes: Mapping[str, Any]) -> Project:
 
     Comments and order stay. Raises FileChangedError when somebody else changed the file since it was read.
     """
-    return interpret(project.folder, edit_source(project.source, changes), (), registry())
+    return _interpret(project.folder, edit_source(project.source, changes))
 
 
 def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
@@ -135,12 +143,12 @@ def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
             place.pop(key, None)
         else:
             place[key] = value
-    return interpret(project.folder, replace(project.source, table=tables), (), registry())
+    return _interpret(project.folder, replace(project.source, table=tables))
 
 
 def put_back(project: Project, text: str) -> Project:
     """Write an earlier text of project.toml again. Raises FileChangedError when somebody else changed it since."""
-    return interpret(project.folder, replace_source(project.source, text), (), registry())
+    return _interpret(project.folder, replace_source(project.source, text))
 
 
 def examples() -> Path:

@@ -1,7 +1,8 @@
 """The user's own settings, `$XDG_CONFIG_HOME/ftstudio/settings.toml`, validated like a project.
 
 `read_settings` says what holds, the defaults where nothing is written; `edit_settings` writes changed values, and a
-person's comments and order stay.
+person's comments and order stay. The tables `[[observers]]` stand in the same file; what they mean is for `tables.py`
+to say, which has the plugins to understand them with.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftstudio.api import option
 from ftstudio.errors import InputError, OptionError
 from ftstudio.files import config_dir, explain, explained, quote, write_atomic
 from ftstudio.locks import exclusive
 from ftstudio.options import parse
+
+if TYPE_CHECKING:
+    from ftstudio.source import Source
+
+OBSERVERS = "observers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,9 @@ class Settings:
     )
     stop_seconds: float = option(
         600.0, help="How long a run may take to answer a stop before it is ended by force.", gt=0, unit="s"
+    )
+    observer_seconds: float = option(
+        30.0, help="How long an observer may take over one event before it is cut off.", gt=0, le=86_400, unit="s"
     )
 
     def __post_init__(self) -> None:
@@ -64,12 +73,28 @@ def read_settings() -> Settings:
 
 
 def _validated(table: Mapping[str, Any]) -> Settings:
-    settings, problems = parse(Settings, table)
+    settings, problems = parse(Settings, {k: v for k, v in table.items() if k != OBSERVERS})
     if settings is None:
         said = " ".join(f"{p.message} {p.fix}".strip() for p in problems)
         raise InputError(f"{quote(settings_path(), 200)}: {said}")
     assert isinstance(settings, Settings)
     return settings
+
+
+def default_observers() -> Source | None:
+    """The file with the observers that every new run gets, or None where it names none.
+
+    Its lines go by "settings.observers[0]", so that they are no table's of a project. Raises as `read_source` does.
+    """
+    from ftstudio.source import read_source  # noqa: PLC0415 - who only reads settings needs no scanner
+
+    path = settings_path()
+    with explained(path):
+        if not path.exists():
+            return None
+    source = read_source(path)
+    lines = {f"settings.{place}": line for place, line in source.lines.items()}
+    return replace(source, lines=lines) if OBSERVERS in source.table else None
 
 
 def edit_settings(changes: Mapping[str, Any]) -> Settings:

@@ -95,6 +95,10 @@ class Part:
     table: Mapping[str, Any] = field(default_factory=dict)
     offer: Offer | None = None
     options: Any = None
+    label: str = ""
+    """Its place in the file: "trainer", "observers[1]"; "settings.observers[0]" where that is the user's settings."""
+    source: Source | None = None
+    """The file that it stands in, where that is not the project's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,11 @@ class Project:
         if self.errors:
             raise ProblemsError(f"{quote(self.folder / FILE, 200)} has errors.", self.problems)
 
+    def without_observers(self) -> Project:
+        """The project as a worker needs it: what is wrong with an observer must not keep a run from going on."""
+        kept = tuple(p for p in self.problems if not p.table.startswith("observers"))
+        return replace(self, observers=(), problems=kept)
+
     def info(self, *, validation: bool = False) -> ProjectInfo:
         """What check functions may see."""
         return ProjectInfo(
@@ -166,14 +175,24 @@ class Project:
 # --------------------------------------------------------------------------------------------- interpret
 
 
-def interpret(folder: Path, source: Source, overrides: Sequence[tuple[str, Any]], plugins: Registry) -> Project:
-    """Understand TOML tables as a project, collecting every problem."""
+def interpret(
+    folder: Path,
+    source: Source,
+    overrides: Sequence[tuple[str, Any]],
+    plugins: Registry,
+    defaults: Source | None = None,
+) -> Project:
+    """Understand TOML tables as a project, collecting every problem. `defaults` holds observers that it has anyway."""
     reader = _Reader(source, plugins)
     table = reader.with_overrides(overrides)
     head = reader.head(table)
     parts = {kind: reader.part(kind, kind, table.get(kind)) for kind in REQUIRED}
     selection = reader.core(Selection, "dataset", table.get("dataset"))
     observers = reader.observers(table.get("observers", []))
+    if defaults is not None:
+        usual = _Reader(defaults, plugins)
+        observers += usual.observers(defaults.table["observers"], "settings.", _uses(table.get("observers")))
+        reader.problems += usual.problems
     generator = table.get("generator")
     prompts = reader.prompts(generator.get("prompts", []) if isinstance(generator, Mapping) else [])
     reader.unknown_tables(table)
@@ -257,16 +276,16 @@ class _Reader:
             self.error(
                 message, f"Name a component: {', '.join(self._bare(kind)) or 'none is installed'}.", label, "use"
             )
-            return Part(kind=kind, use="", table=table)
+            return Part(kind=kind, use="", table=table, label=label)
         try:
             offer = self.plugins.find(kind, use)
             options, problems = parse(offer.component.options, self._own(kind, label, use, table, offer))
         except FtstudioError as error:
             self.error(error.message, error.hint, label, "use")
-            return Part(kind=kind, use=use, table=table)
+            return Part(kind=kind, use=use, table=table, label=label)
         for problem in problems:
             self.say(self._named(problem, offer), label)
-        return Part(kind=kind, use=use, table=table, offer=offer, options=options)
+        return Part(kind=kind, use=use, table=table, offer=offer, options=options, label=label)
 
     def _named(self, problem: Problem, offer: Offer) -> Problem:
         """An unknown option is one of a component: say which."""
@@ -299,12 +318,20 @@ class _Reader:
             self.say(problem, label)
         return parsed
 
-    def observers(self, tables: Any) -> tuple[Part, ...]:
+    def observers(self, tables: Any, prefix: str = "", taken: frozenset[str] = frozenset()) -> tuple[Part, ...]:
+        """Those that are not switched off. `taken` are the components for which another file has a table already."""
         if not isinstance(tables, list):
-            self.error("observers must be a list of tables.", "Write [[observers]].", "observers")
+            self.error("observers must be a list of tables.", "Write [[observers]].", f"{prefix}observers")
             return ()
-        parts = [self.part("observer", f"observers[{i}]", table) for i, table in enumerate(tables)]
-        return tuple(part for part in parts if part is not None)
+        parts = []
+        for index, table in enumerate(tables):
+            label = f"{prefix}observers[{index}]"
+            enabled = table.get("enabled", True) if isinstance(table, Mapping) else True
+            if not isinstance(enabled, bool):
+                self.error("enabled must be true or false.", "", label, "enabled")
+            elif enabled and not taken & _uses([table]):
+                parts.append(self.part("observer", label, table))
+        return tuple(replace(p, source=self.source if prefix else None) for p in parts if p is not None)
 
     def prompts(self, value: Any) -> tuple[Prompt, ...]:
         """Texts, or conversations: lists of {role, content}."""
@@ -332,6 +359,12 @@ class _Reader:
 
     def _example(self, kind: str) -> str:
         return next(iter(self._bare(kind)), "...")
+
+
+def _uses(observers: Any) -> frozenset[str]:
+    """The components that tables of observers name, switched off or not."""
+    tables = observers if isinstance(observers, list) else []
+    return frozenset(str(t["use"]) for t in tables if isinstance(t, Mapping) and "use" in t)
 
 
 def _is_message(item: Any) -> bool:

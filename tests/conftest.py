@@ -26,6 +26,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--faults", default="8", help="points tried of each operation that faults are injected into, or full"
     )
+    parser.addoption("--installs", action="store_true", help="also what installs packages from the index")
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "logs": "ftstudio.cli.runs",
     "queue": "ftstudio.cli.queue",
     "sample": "ftstudio.cli.sample",
+    "replay": "ftstudio.cli.replay",
     "compare": "ftstudio.cli.compare",
     "note": "ftstudio.cli.housekeeping",
     "disk": "ftstudio.cli.housekeeping",

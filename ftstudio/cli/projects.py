@@ -26,6 +26,7 @@ from ftstudio.runs import measured
 from ftstudio.runs.find import find_run, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import lineage_text
+from ftstudio.runs.observers import troubles
 from ftstudio.runs.record import changes_since, frozen_project
 
 
@@ -117,17 +118,19 @@ def show(path: str, changes: bool, overrides: tuple[str, ...], as_json: bool) ->
         return
     resolved = _project_or_run(path, overrides).resolved()
     if names_run(path):
-        _say_lineage(find_run(path, default_root()))
+        _say_of_run(find_run(path, default_root()))
     if as_json:
         output.as_json(resolved)
     else:
         output.data(toml_text(resolved).rstrip())
 
 
-def _say_lineage(run: RunFolder) -> None:
+def _say_of_run(run: RunFolder) -> None:
     out_from = lineage_text(run)
     if out_from:
         output.say(f"{run.title}, {out_from}")
+    for trouble in troubles(run):
+        output.say(f"! {trouble}")
 
 
 def _show_changes(path: str, overrides: tuple[str, ...], *, as_json: bool) -> None:

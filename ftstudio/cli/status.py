@@ -15,6 +15,7 @@ from ftstudio.cli.options import JSON
 from ftstudio.finding import default_root, list_projects, project_folder
 from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.observers import troubles
 from ftstudio.runs.status import GLYPHS, LIVE, Status, StatusReader, age_text, ago
 
 WATCH_SECONDS = 1.0
@@ -37,6 +38,9 @@ def status(path: str | None, watch: bool, as_json: bool) -> None:
             output.say("No runs yet. Start one: ftstudio run PROJECT")
         else:
             output.table([_row(s) for s in found])
+            if path is not None and names_run(path):
+                for trouble in troubles(RunFolder(found[0].path)):
+                    output.say(f"! {trouble}")
         if not watch:
             return
         time.sleep(WATCH_SECONDS)

@@ -24,8 +24,9 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.files import cache_dir, explained, write_atomic
 from ftstudio.process.devices import candidates, devices_of
 from ftstudio.process.jobs import JOBS
+from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.warm import Warm
-from ftstudio.process.worker import explained_end, secrets_of
+from ftstudio.process.worker import explained_end
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project, from_tables
 from ftstudio.runs.events import EventReader

@@ -1,8 +1,8 @@
 """The supervisor: the small detached parent of a run. `python -m ftstudio.process.supervisor RUN ATTEMPT DEVICE FD`.
 
 It holds the run's lock, writes state.toml (nobody else does), waits for its slot, starts the worker, forwards SIGTERM
-to it, waits, and writes down how it ended. It loads no torch and no plugin, and owes nothing to the terminal that
-started it. docs/runs.md says in which order things happen, and why.
+to it, waits, and writes down how it ended. It starts the observers and waits for none of them. It loads no torch and
+no plugin, and owes nothing to the terminal that started it. docs/runs.md says in which order things happen, and why.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ftstudio.files import Reserve, bound_log, explain, is_disk_full, open_log, 
 from ftstudio.locks import RecordLock, lock_holder, why_locks_fail
 from ftstudio.process import endings
 from ftstudio.process.devices import Device, devices_of
+from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
@@ -51,6 +52,7 @@ class Supervisor:
         self.stop_since: float | None = None
         self.stop_asked = False
         self.reserve: Reserve | None = None
+        self.observers = Observers(run)
 
     # ------------------------------------------------------------------------------------------- state.toml
 
@@ -128,6 +130,7 @@ class Supervisor:
         with self._in_turn() as come:
             if come:
                 self._say("running")
+                self.observers.start(self.attempt)
                 code = work()
                 self.end(*endings.verdict(self.run, self.attempt, code, self.asked_of_us), code)
 
@@ -185,12 +188,14 @@ class Supervisor:
         before = endings.oom_kills()
         self.worker = self._start()
         self._say("running")
+        self.observers.start(self.attempt)
         looked = 0.0
         while self.worker.poll() is None:
             self._look()
             if time.monotonic() - looked > 1.0:
                 looked = time.monotonic()
                 self._bound_console()
+                self.observers.reap()
             time.sleep(POLL_SECONDS)
         endings.end_group(self.worker.pid)
         endings.end_leftovers(self.run)

@@ -29,6 +29,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ from ftstudio.files import bound_log, write_all
 from ftstudio.locks import RecordLock
 from ftstudio.process.free import free_device, wanted_by_runs
 from ftstudio.process.jobs import JOBS
+from ftstudio.process.secrecy import redact, secrets_of
 from ftstudio.process.warm import Warm
-from ftstudio.process.worker import explained_end, secrets_of
+from ftstudio.process.worker import explained_end
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import FILE, Project, from_tables
 from ftstudio.runs.events import EventWriter
@@ -78,7 +80,7 @@ class BenchRun(WorkerRun):
         )
 
     def _open_events(self) -> EventWriter:
-        return EventWriter(self.answers, self.request, self._redact)
+        return EventWriter(self.answers, self.request, partial(redact, self._secrets))
 
     def result(self, value: Mapping[str, Any]) -> None:
         """The last word of a request that was met."""

@@ -23,9 +23,9 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.files import explain, is_disk_full, safe_text
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
+from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
-from ftstudio.project import Project
 from ftstudio.runs.checkpoints import clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
@@ -39,14 +39,15 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
         print(f"{folder.title} already has a worker.", file=sys.stderr)  # noqa: T201 - into console.log
         return 1
     try:
-        project = frozen_project(folder)
+        frozen = frozen_project(folder)
+        project = frozen.without_observers()
         run = WorkerRun(
             folder,
             folder.project,
             attempt=attempt,
             seed=project.head.seed,
             devices=(devices_of(device)[0].name,),
-            secrets=secrets_of(project),
+            secrets=secrets_of(frozen),
         )
     except FtstudioError as error:
         print(safe_text(error), file=sys.stderr)  # noqa: T201
@@ -85,12 +86,6 @@ def _origin(run: WorkerRun) -> Checkpoint:
         raise InputError(
             f"The checkpoint that {run.folder.title} goes out from is damaged: {error}.", "Fork again from another one."
         ) from error
-
-
-def secrets_of(project: Project) -> dict[str, str]:
-    """The declared environment variables that are set."""
-    names = [n for part in project.parts.values() if part.offer for n in part.offer.component.secrets]
-    return {name: os.environ[name] for name in names if os.environ.get(name)}
 
 
 @contextlib.contextmanager

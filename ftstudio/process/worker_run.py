@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
 from ftstudio.files import cache_dir, is_disk_full, refuse_symlinks, safe_text
+from ftstudio.process.secrecy import redact
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
 from ftstudio.runs.control import answer, asked
@@ -89,7 +91,7 @@ class WorkerRun:
         secrets: Mapping[str, str],
     ) -> None:
         self.folder = folder
-        self.info = RunInfo(project=project.name, run=folder.name, attempt=attempt, host=socket.gethostname())
+        self.info = RunInfo(project.name, folder.name, attempt, socket.gethostname(), folder.path)
         self.project, self.dir, self.cache = project, folder.path, cache_dir()
         self.seed, self.devices = seed, devices
         self.resume_from: Checkpoint | None = None
@@ -111,13 +113,7 @@ class WorkerRun:
         self.cache.mkdir(parents=True, exist_ok=True)
 
     def _open_events(self) -> EventWriter:
-        return EventWriter(self.folder.events, self.info.attempt, self._redact)
-
-    def _redact(self, line: str) -> str:
-        for name, value in self._secrets.items():
-            if len(value) >= 4:
-                line = line.replace(value, f"<{name}>")
-        return line
+        return EventWriter(self.folder.events, self.info.attempt, partial(redact, self._secrets))
 
     # ------------------------------------------------------------------------------------ what is said
 

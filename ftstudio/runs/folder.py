@@ -84,6 +84,11 @@ class RunFolder:
         return self.path / "origin"
 
     @property
+    def observers(self) -> Path:
+        """Of each observer its cursor, its lock and what it printed."""
+        return self.path / "observers"
+
+    @property
     def quarantine(self) -> Path:
         """Checkpoints that were found damaged, each with the reason beside it."""
         return self.path / "quarantine"

@@ -113,8 +113,9 @@ def sections(project: Project, problems: Iterable[Problem]) -> Form:
     """The form of a project with these problems at their places."""
     left = list(problems)
     made = [_section(project, kind, TITLES[kind], project.parts.get(kind), left) for kind in REQUIRED]
-    for index, part in enumerate(project.observers):
-        made.append(_fixed_section(f"observers[{index}]", "Observer", part, left))
+    for part in project.observers:
+        title = "Observer, of the settings" if part.source else "Observer"
+        made.append(_fixed_section(part.label, title, part, left))
     made.append(Section(table="", title="Project", entries=tuple(_head(project, left))))
     return Form(tuple(made), tuple(left))
 

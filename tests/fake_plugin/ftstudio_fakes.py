@@ -91,6 +91,18 @@ class GeneratorOptions:
     ending: str = option("good", help="How it ends.", choices=("good", "exit", "raise", "garbage"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObserverOptions:
+    at: int = option(0, help="The event at which it misbehaves; 0 is never, -1 in open, -2 in close.")
+    behaviour: str = option(
+        "raise",
+        help="What it does there.",
+        choices=("raise", "component-error", "hang", "hang-held", "exit", "sys-exit", "segfault", "print", "tell"),
+    )
+    once: bool = option(False, help="Misbehave only where it was not told anything before.")
+    event_seconds: float = option(0.0, help="Seconds an event.", ge=0, unit="s")
+
+
 def write_safetensors(path: Path, values: list[float]) -> None:
     header = json.dumps(
         {"weights": {"dtype": "F64", "shape": [len(values)], "data_offsets": [0, 8 * len(values)]}}
@@ -301,6 +313,60 @@ class FakeGenerator:
         FakeGenerator.closed += 1
 
 
+class FakeObserver:
+    """Writes down what it is told, a line a call, into the run's folder."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def open(self, run, after_seq):
+        self.path = run.dir / "told.jsonl"
+        self.tame = self.options.once and self.path.exists()
+        loaded = sorted({"torch", "textual", "ftstudio_models", "ftstudio_observers"} & sys.modules.keys())
+        self._tell(
+            call="open", after=after_seq, attempt=run.attempt, run=f"{run.project}:{run.run}", pid=os.getpid(),
+            loaded=loaded,
+        )  # fmt: skip
+        self._misbehave(-1)
+
+    def on_event(self, event):
+        time.sleep(self.options.event_seconds)
+        self._tell(call="event", seq=event.seq, kind=event.kind, attempt=event.attempt, state=event.data.get("state"))
+        self._misbehave(event.seq)
+
+    def close(self):
+        self._tell(call="close")
+        self._misbehave(-2)
+
+    def _tell(self, **said):
+        with self.path.open("a") as file:
+            file.write(json.dumps(said) + "\n")
+
+    def _misbehave(self, at):
+        if at != self.options.at or self.tame:
+            return
+        match self.options.behaviour:
+            case "raise":
+                raise ZeroDivisionError("a bug in the observer")
+            case "component-error":
+                raise ComponentError("Its server is away.", "Start it.")
+            case "hang":
+                time.sleep(1000)
+            case "hang-held":
+                ctypes.PyDLL(None).sleep(1000)  # holds the GIL
+            case "exit":
+                os._exit(0)
+            case "sys-exit":
+                sys.exit(4)
+            case "segfault":
+                ctypes.string_at(0)
+            case "print":
+                for _ in range(100):
+                    print(("x" * 9_999 + "\n") * 100, end="")
+            case "tell":
+                raise RuntimeError(f"https://example.org/{os.environ['FAKE_TOKEN']}")
+
+
 def data_facts(options, folder):
     return Facts(
         shape="text",
@@ -407,4 +473,16 @@ def ftstudio_trainers():
 def ftstudio_generators():
     yield Component(
         name="fake-echo", summary="an echo", target="ftstudio_fakes:FakeGenerator", options=GeneratorOptions
+    )
+
+
+@hookimpl
+def ftstudio_observers():
+    yield Component(name="fake-watch", summary="a list", target="ftstudio_fakes:FakeObserver", options=ObserverOptions)
+    yield Component(
+        name="fake-secret-watch",
+        summary="needs a secret",
+        target="ftstudio_fakes:FakeObserver",
+        options=ObserverOptions,
+        secrets=("FAKE_TOKEN",),
     )

@@ -13,9 +13,11 @@ from pathlib import Path
 from lab import at_step, ended, resumed, started, until, worker_of
 from terminal import Terminal
 
+from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.observers import ObserverFiles
 from ftstudio.runs.status import LIVE, read_state
 
 FTSTUDIO = [sys.executable, "-m", "ftstudio"]
@@ -104,7 +106,9 @@ def mended(run):
     ask(run, "stop", attempt)
     state = ended(run)
     left = [p.name for p in run.checkpoints.iterdir() if p.name.startswith(".")]
-    return {"after": [state.state, state.attempt], "left": left}
+    files = ObserverFiles(run, "fake-watch")
+    until(lambda: lock_holder(files.lock) is None, "the end of the observer")
+    return {"after": [state.state, state.attempt], "left": left, "told": files.read().state}
 
 
 if __name__ == "__main__":

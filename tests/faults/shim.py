@@ -141,6 +141,7 @@ def build(folder):
 
 def server_environment(scratch, fake_plugin):
     """Folders of its own for the server, and the torch-free plugin of the tests."""
-    own = {f"XDG_{name}_HOME": str(scratch / name.lower()) for name in ("CONFIG", "STATE", "CACHE", "DATA")}
+    own = {f"XDG_{name}_HOME": str(scratch / name.lower()) for name in ("STATE", "CACHE", "DATA")}
+    own["XDG_CONFIG_HOME"] = "/nonexistent"  # no settings, whoever an operation becomes
     path = os.pathsep.join(filter(None, [str(fake_plugin), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, **own, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -39,7 +39,7 @@ def test_a_file_system_that_becomes_read_only_ends_the_run_with_the_reason(make_
     """ext4 as it is after an error of its disk: open files take no more writes either, as no remount could do."""
     if not all(map(shutil.which, ("unshare", "mkfs.ext4", "losetup"))):
         pytest.skip("no ext4 to break here")
-    project = make_project(trainer=LONG)
+    project = make_project(trainer=LONG, observers=[{"use": "fake-watch"}])
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(
@@ -65,6 +65,7 @@ def test_a_file_system_that_becomes_read_only_ends_the_run_with_the_reason(make_
     assert code == 0
     assert answer["after"] == ["stopped", 2]
     assert not answer["left"]
+    assert answer["told"] == "done"  # the observer ended too, or the disk would still be busy, and went on
 
 
 @pytest.mark.parametrize(

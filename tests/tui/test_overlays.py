@@ -202,6 +202,19 @@ def test_settings_say_value_place_and_meaning(tmp_path, settings_file):
     over(tmp_path, "settings", script)
 
 
+def test_settings_name_the_observers_of_every_run_and_where_they_are_written(tmp_path, settings_file):
+    settings_file('[[observers]]\nuse = "csv"\n[[observers]]\nuse = "webhook"\nenabled = false')
+
+    async def script(driver):
+        assert line_with(driver.text, "observers ").split() == ["observers", "csv", "settings.toml:1"]
+        assert line_with(driver.text, "observer_seconds").split() == ["observer_seconds", "30.0", "default"]
+        driver.app.screen.query_one("Lines").put_cursor("observers")
+        await driver.press("enter")
+        await driver.until("write them in settings.toml")
+
+    over(tmp_path, "settings", script)
+
+
 def test_a_setting_is_edited_validated_and_written_beside_the_comments(tmp_path, settings_file):
     settings_file("# mine\n[slots]\ncpu = 1 # small")
 

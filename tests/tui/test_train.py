@@ -7,6 +7,7 @@ from studio import session
 
 from ftstudio.files import state_dir, write_toml
 from ftstudio.project import load
+from ftstudio.runs.observers import Cursor, ObserverFiles
 from ftstudio.runs.record import create_run
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -133,6 +134,23 @@ def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
         await driver.until((state_dir() / "exports" / "lab-0001-loss.svg").exists)
         text = (state_dir() / "exports" / "lab-0001-loss.csv").read_text()
         assert len(text.splitlines()) == 31
+
+    session(tmp_path, script)
+
+
+def test_observers_that_are_not_well_are_said_in_one_line_with_the_next_step(tmp_path, make_project):
+    folder = make_project(observers=[{"use": "fake-watch"}, {"use": "fake-watch", "at": 3}])
+    run = made(folder)
+    run.observers.mkdir()
+    ObserverFiles(run, "fake-watch").write(Cursor(state="failed", reason="Its server \x1b[31m is away."))
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("! observer fake-watch failed (and 1 more): ftstudio replay lab:0001 --to")
+        for name in ("fake-watch", "fake-watch-2"):
+            ObserverFiles(run, name).write(Cursor(state="done"))
+        await driver.press("2", "3")
+        await driver.until(lambda: "observer" not in driver.text)
 
     session(tmp_path, script)
 

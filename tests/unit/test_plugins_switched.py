@@ -40,7 +40,7 @@ def test_an_unknown_name_is_an_error_with_the_nearest(ftstudio):
     done = ftstudio("plugins", "disable", "fake")
     assert (done.code, "Did you mean fakes?" in done.err) == (2, True)
     several = ftstudio("plugins", "disable", "ftstudio")
-    assert (several.code, "means 5 plugins" in several.err) == (2, True)
+    assert (several.code, "means 6 plugins" in several.err) == (2, True)
     assert not settings_path().exists()
 
 

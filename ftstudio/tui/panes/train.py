@@ -25,8 +25,10 @@ from ftstudio.errors import InputError
 from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
+from ftstudio.runs.observers import Trouble, troubles
 from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
 from ftstudio.tui.feed import Feed
 from ftstudio.tui.last_words import LastWords
@@ -45,13 +47,14 @@ SLICE_SECONDS = 0.01
 MOST_OVERLAID = 6
 
 
-class TrainPane(Pane):
+class TrainPane(Pane, Asks):
     """Shows the project's current run, and others laid over it."""
 
     DEFAULT_CSS = """
     TrainPane #tiles { height: 1; }
     TrainPane #charts { height: 1fr; grid-gutter: 0 1; }
     TrainPane #empty { height: 1fr; display: none; padding: 1 2; }
+    TrainPane #observers { height: 1; display: none; }
     TrainPane #words { height: 3; }
     TrainPane #metrics { display: none; padding: 0 1; }
     """
@@ -72,6 +75,7 @@ class TrainPane(Pane):
     def compose(self) -> ComposeResult:
         """Tiles, charts, words."""
         yield Static("", id="tiles", markup=False)
+        yield Static("", id="observers", markup=False)
         yield Static("", id="empty", markup=False)
         yield Grid(id="charts")
         yield Static("", id="words", markup=False)
@@ -104,12 +108,14 @@ class TrainPane(Pane):
             self._view = replace(self._view, cursor=None)
             self.overlaid = [path for path in self.overlaid if path != run.path]
             self._read_on(at_once=True)
+        self._ask_of_observers()
         self.draw()
 
     def seen(self, seen: Seen) -> None:
         """Files changed: read what came."""
         if self._timer is None:
             self._timer = self.set_interval(0.02, self._read_on)
+        self._ask_of_observers()
         self.draw()
 
     # --------------------------------------------------------------------------------------- reading
@@ -135,7 +141,23 @@ class TrainPane(Pane):
             self._timer.stop()
             self._timer = None
 
+    def _ask_of_observers(self) -> None:
+        run = self.run
+        if run is not None:
+            self.ask(lambda: troubles(run), self._draw_troubles, group="observers")
+
     # --------------------------------------------------------------------------------------- drawing
+
+    def _draw_troubles(self, found: list[Trouble]) -> None:
+        """One line on the observers that are not well; what else there is to say of them, `status` says."""
+        line = self.query_one("#observers", Static)
+        line.display = bool(found)
+        if found:
+            others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            first = found[0]
+            line.update(
+                self.studio.look.plain(f" ! observer {first.files.name} {first.what}{others}: {first.step}", "yellow")
+            )
 
     @property
     def status(self) -> Status | None:

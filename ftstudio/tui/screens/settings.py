@@ -24,6 +24,11 @@ from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.widgets.lines import Lines, Row
 
 THEME = "theme"
+LIST = "observers"
+OBSERVERS = (
+    "The observers that every new run gets beside those of its project: [[observers]] tables in settings.toml, as in a "
+    'project. A project is without one by [[observers]] use = "NAME", enabled = false.'
+)
 FIELDS: Mapping[str, Field] = {field.name: field for field in describe(Settings)}
 
 
@@ -72,9 +77,16 @@ class SettingsScreen(OverlayScreen):
         rows.append(
             Row(THEME, _columns(THEME, self.app.theme, "ui.toml" if self._theme_written() else "default", look))
         )
+        rows.append(Row(LIST, _columns(LIST, self._observers(), self._where(LIST), look)))
         rows += [Row(None, look.plain(look.words(f" ! {sentence}"), "yellow")) for sentence in said]
         self.put_title(str(path))
         self.put_rows(rows)
+
+    def _observers(self) -> str:
+        """The observers that every new run gets, by name."""
+        listed = self.source.table.get(LIST) if self.source is not None else None
+        tables = [t for t in listed if isinstance(t, Mapping)] if isinstance(listed, list) else []
+        return ", ".join(str(t.get("use")) for t in tables if t.get("enabled") is not False) or "none"
 
     def _theme_written(self) -> bool:
         return bool(self.studio.memory.get(THEME, str, ""))
@@ -94,6 +106,8 @@ class SettingsScreen(OverlayScreen):
         look = self.studio.look
         if key == THEME:
             return look.lines("The colours of the studio. Enter picks one; it is kept for the next time.")
+        if key == LIST:
+            return look.lines(OBSERVERS)
         if key not in FIELDS:
             return Text()
         field = FIELDS[str(key)]
@@ -113,6 +127,8 @@ class SettingsScreen(OverlayScreen):
 
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken on this line."""
+        if self.key == LIST and id.startswith("settings."):
+            return "Observers are tables with options of their own: write them in settings.toml."
         if id == "settings.default" and self.key != THEME and self._where(str(self.key)) == "default":
             return "It has its default already."
         return ""
