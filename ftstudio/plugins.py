@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -327,7 +327,7 @@ def _describe_apart(entry: importlib.metadata.EntryPoint, distribution: str, ver
         answer = json.loads(cached.read_text("utf-8"))
         if isinstance(answer, dict) and {"reason", "components", "heavy"} <= answer.keys():
             return answer
-    answer = _run_probe(entry.value, read_settings().probe_seconds)
+    answer = run_probe(entry.value, read_settings().probe_seconds)
     if answer["reason"]:
         return answer  # its mend may be a missing dependency, which no file of the plugin would show
     with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
@@ -350,13 +350,16 @@ def _fingerprint(entry: importlib.metadata.EntryPoint, distribution: str, versio
     return digest.hexdigest()[:32]
 
 
-def _run_probe(value: str, seconds: float) -> dict[str, Any]:
+def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str, Any]:
+    """What the probe says of an entry point's value; `path` are further folders to import from."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
     with tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
         command = [sys.executable, "-m", "ftstudio.probe", value, result.name]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                timeout=seconds, check=False, start_new_session=True,  # no way to the terminal that we draw on
+                timeout=seconds, env=environment if path else None, check=False,
+                start_new_session=True,  # no way to the terminal that we draw on
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return _failed(f"It did not finish describing itself within {seconds:g} s.")
