@@ -10,6 +10,7 @@ from typing import Any
 
 from ftstudio.api import Facts, ModelRef, shape_of
 from ftstudio.files import quote
+from ftstudio.options import parse
 from ftstudio.testing.about_descriptions import light_answers
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.hostile import HOSTILE
@@ -171,7 +172,10 @@ def hostile_texts_survive_loading(subject: Subject) -> None:
     table = subject.supplies.write_texts(HOSTILE, run.project)
     if table is None:
         raise CheckSkipped("Only its author can say how texts are written: override write_texts() in the test class.")
-    outcome = subject.with_options(**table).work(run)
+    hostile = subject.with_options(**table)
+    if parse(subject.component.options, hostile.table)[0] is None:
+        return  # refused in a sentence, before anything was read
+    outcome = hostile.work(run)
     if outcome.error is not None:
         if expected(outcome.error):
             return

@@ -164,14 +164,18 @@ def write_safetensors(path: Path, tensors: Mapping[str, tuple[str, Sequence[int]
 
 
 def tiny_model(folder: Path, *, weights: bool = True, context: int = CONTEXT, seed: int = 0) -> ModelRef:
-    """A GPT-2 of one block that `from_pretrained` opens, with its tokenizer of bytes: about 15 kB, no torch needed."""
+    """A GPT-2 of one block that `from_pretrained` opens, with its tokenizer of bytes: about 15 kB, no torch needed.
+
+    Without weights its config leaves the size of the vocabulary open, for any tokenizer.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    config = {
-        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": VOCABULARY, "n_positions": context,
+    config: dict[str, Any] = {
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_positions": context,
         "n_embd": WIDTH, "n_layer": 1, "n_head": 2, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
         "initializer_range": 0.02, "bos_token_id": END, "eos_token_id": END, "tie_word_embeddings": True,
         "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1, "torch_dtype": "float32",
     }  # fmt: skip
+    config |= {"vocab_size": VOCABULARY} if weights else {}
     (folder / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
     if weights:
         write_safetensors(folder / "model.safetensors", _weights(context, random.Random(seed)))  # noqa: S311

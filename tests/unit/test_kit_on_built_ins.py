@@ -1,0 +1,86 @@
+"""The built-in components pass the kit that a stranger's must pass."""
+
+import json
+
+import pytest
+
+from ftstudio.testing import (
+    DatasetSourceTests,
+    GeneratorTests,
+    ModelSourceTests,
+    TokenizerTests,
+    TrainerTests,
+    tiny_model,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return str(tiny_model(tmp_path_factory.mktemp("tiny")).path)
+
+
+class TestScratch(ModelSourceTests):
+    component = "scratch"
+    options = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 32}
+
+
+class TestStarter(ModelSourceTests):
+    component = "starter"
+
+
+class TestInline(DatasetSourceTests):
+    component = "inline"
+    options = {"texts": ["one", "two", "three"]}
+
+    def write_texts(self, texts, project):
+        return {"texts": list(texts)}
+
+
+class TestText(DatasetSourceTests):
+    component = "text"
+
+    def write_texts(self, texts, project):
+        said = "\n".join(texts).encode("utf-8", "surrogatepass")
+        (project / "hostile.txt").write_bytes(said)
+        return {"path": ["hostile.txt"]}
+
+
+class TestTable(DatasetSourceTests):
+    component = "table"
+
+    def write_texts(self, texts, project):
+        (project / "hostile.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        return {"path": ["hostile.jsonl"]}
+
+
+class TestPretrained(TokenizerTests):
+    component = "pretrained"
+
+
+class TestBytes(TokenizerTests):
+    component = "bytes"
+
+
+class TestBpe(TokenizerTests):
+    component = "bpe"
+    options = {"vocab_size": 300}
+
+
+class TestNative(TrainerTests):
+    component = "native"
+    options = {"max_steps": 12, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 4}
+
+
+class TestNativeWithAdapters(TrainerTests):
+    component = "native"
+    options = {"max_steps": 10, "per_device_train_batch_size": 4, "lora_rank": 2, "packing": True, "logging_steps": 1}
+
+
+class TestHf(TrainerTests):
+    component = "hf"
+    options = {"max_steps": 12, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 4}
+
+
+class TestSample(GeneratorTests):
+    component = "sample"
+    options = {"max_new_tokens": 24, "do_sample": True, "num_return_sequences": 2}
