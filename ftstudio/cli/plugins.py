@@ -9,6 +9,7 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.cli.group import Group
+from ftstudio.cli.plugins_check import check
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
 from ftstudio.options import describe
@@ -19,7 +20,10 @@ MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 
 @click.group(cls=Group)
 def plugins() -> None:
-    """List and show the installed plugins."""
+    """List and show the installed plugins, switch them, check them against the contract."""
+
+
+plugins.add_command(check)
 
 
 @plugins.command("list")

@@ -1,0 +1,111 @@
+"""ftstudio plugins check: the conformance kit from the command line, with a report that a person can act on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import click
+
+from ftstudio.api import KINDS
+from ftstudio.cli import output
+from ftstudio.errors import InputError
+from ftstudio.files import plural
+
+MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
+
+
+@click.command()
+@click.argument("named", metavar="PATH|NAME")
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Check components of this kind only.")
+@click.option("--component", help="Check the component of this name only.")
+@click.option("--seconds", type=float, default=120.0, show_default=True, help="The longest that one check may take.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
+def check(named: str, kind: str | None, component: str | None, seconds: float, as_json: bool) -> int:
+    """Try a plugin against the contract: an installed one, or the folder of its source.
+
+    Each check runs in a process apart. Example options come from [tool.ftstudio.check.KIND.COMPONENT] of the plugin's
+    pyproject.toml, else the defaults are tried. Exit code 0: all passed; 1: something failed; 2: something that is
+    required could not be tried.
+    """
+    from ftstudio.testing import campaign  # noqa: PLC0415 - the kit is loaded where it is needed
+
+    report: list[dict[str, Any]] = []
+    findings: list[campaign.Finding] = []
+    broken = 0
+    for tested in campaign.find_plugins(named):
+        record = tested.record
+        entry = {"plugin": record.name, "distribution": record.distribution, "version": record.version,
+                 "reason": record.reason, "findings": []}  # fmt: skip
+        report.append(entry)
+        if record.status == "disabled":
+            raise InputError(f"{record.title} is disabled, so it is not imported.", record.mend)
+        if not as_json:
+            output.data(record.title)
+        if record.status == "failed":
+            broken += 1
+            _tell_failure(record, as_json)
+            continue
+        for described in _chosen(record.components, kind, component):
+            made = campaign.check_component(tested, described, seconds)
+            made = made if as_json else _told(made, f"{described.kind} {described.name}")
+            for finding in made:
+                findings.append(finding)
+                entry["findings"].append(dataclasses.asdict(finding))
+    if not findings and not broken:
+        raise InputError(f"{named} offers no such component.", "Leave --kind and --component out to check all.")
+    failed = sum(f.result == "failed" for f in findings) + broken
+    if as_json:
+        output.as_json(report)
+    else:
+        _tell_end(findings, failed, named)
+    return 1 if failed else 2 * _untried(findings)
+
+
+def _chosen(components: Iterable[Any], kind: str | None, component: str | None) -> list[Any]:
+    return [c for c in components if kind in {None, c.kind} and component in {None, c.name}]
+
+
+def _tell_failure(record: Any, as_json: bool) -> None:
+    if not as_json:
+        for line in output.wrap(f"✗ It cannot be described: {record.reason}", output.width(), "  "):
+            output.data(line)
+
+
+def _told(findings: Iterable[Any], title: str) -> Iterator[Any]:
+    """Say each finding as it comes; at the end what could not be made, once for each reason."""
+    output.data()
+    output.data(title)
+    unmade: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.result == "skipped":
+            unmade.setdefault(finding.says, []).append(finding.check)
+        else:
+            _tell(f"{MARKS[finding.result]} {finding.check}", finding.says)
+        yield finding
+    for why, checks in unmade.items():
+        _tell(f"{MARKS['skipped']} {checks[0] if len(checks) == 1 else plural(len(checks), 'check')}", why)
+
+
+def _tell(line: str, why: str) -> None:
+    output.data(f"  {line}")
+    for text in output.wrap(why, output.width(), "      ") if why else ():
+        output.data(text)
+
+
+def _tell_end(findings: Sequence[Any], failed: int, named: str) -> None:
+    results = [f.result for f in findings]
+    output.data()
+    output.data(f"{plural(results.count('passed'), 'check')} passed, {failed} failed, {results.count('skipped')} not made.")
+    if failed:
+        output.say(f"Mend what is marked ✗, then check again: ftstudio plugins check {named}")
+    elif _untried(findings):
+        output.say("Some of what is required could not be tried: see the lines marked –.")
+    else:
+        output.say("It keeps the contract as far as these checks can tell.")
+
+
+def _untried(findings: Iterable[Any]) -> bool:
+    """Whether something that is required of every component was not tried."""
+    return any(f.required and f.result == "skipped" for f in findings)
