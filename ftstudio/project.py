@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
+from ftstudio.files import check_name, is_safe_name, nearest, new_folder, quote, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
@@ -103,23 +102,12 @@ def create(root: Path, name: str, tables: Mapping[str, Any] | str, files: Mappin
     """
     check_name(name, "project")
     folder = root / name
-    if os.path.lexists(folder):
-        raise InputError(f"{quote(folder, 200)} exists already.", "Choose another name.")
-    staging = root / f".{name[:40]}.{secrets.token_hex(4)}.new"
-    with explained(root):
-        root.mkdir(parents=True, exist_ok=True)
-    with explained(folder):
-        staging.mkdir()
-        try:
-            for relative, origin in (files or {}).items():
-                target = staging / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(origin, target)
-            write_atomic(staging / FILE, tables if isinstance(tables, str) else toml_text(tables))
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+    with new_folder(folder) as staging:
+        for relative, origin in (files or {}).items():
+            target = staging / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+        write_atomic(staging / FILE, tables if isinstance(tables, str) else toml_text(tables))
     return folder
 
 

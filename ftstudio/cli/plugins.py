@@ -9,7 +9,7 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.cli.group import Group
-from ftstudio.cli.plugins_check import check
+from ftstudio.cli.plugin_authors import check, new
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
 from ftstudio.options import describe
@@ -24,6 +24,7 @@ def plugins() -> None:
 
 
 plugins.add_command(check)
+plugins.add_command(new)
 
 
 @plugins.command("list")

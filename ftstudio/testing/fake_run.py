@@ -90,7 +90,7 @@ class FakeRun:
     @property
     def info(self) -> RunInfo:
         """Always project "fake", run "0001", attempt 1."""
-        return RunInfo(project="fake", run="0001", attempt=1, host="localhost")
+        return RunInfo(project="fake", run="0001", attempt=1, host="localhost", dir=self.dir)
 
     @property
     def project(self) -> Path:

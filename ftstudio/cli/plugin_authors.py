@@ -1,9 +1,10 @@
-"""ftstudio plugins check: the conformance kit from the command line, with a report that a person can act on."""
+"""ftstudio plugins new and check: for authors of plugins."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,24 @@ from ftstudio.errors import InputError
 from ftstudio.files import plural
 
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--kind", "kinds", type=click.Choice(list(KINDS)), multiple=True, required=True,
+              help="What it offers; several times for several.")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Where the folder is made; here unless said.")
+def new(name: str, kinds: tuple[str, ...], into: Path) -> None:
+    """Make a package with a plugin in it: its entry point, a component of each kind, tests that pass, a README.
+
+    It is yours to change: what it does at first is small but real. The component's name is NAME, without a leading
+    "ftstudio-".
+    """
+    from ftstudio.new_plugin import new_plugin  # noqa: PLC0415 - reads the registry
+
+    folder = new_plugin(into.expanduser(), name, kinds)
+    output.data(str(folder))
+    output.say(f"Next: pip install --editable {folder}, then pytest there, and 'ftstudio plugins check {folder}'.")
 
 
 @click.command()
