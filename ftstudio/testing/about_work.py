@@ -21,7 +21,7 @@ from ftstudio.testing.subject import (
     joined,
     named,
     place_of,
-    scramble,
+    scrambled,
 )
 from ftstudio.testing.watch import hub_caches, strays
 from ftstudio.testing.working import WORKING
@@ -157,8 +157,8 @@ def same_seed_same_result(subject: Subject) -> None:
     if subject.kind == "observer":
         raise CheckSkipped("An observer gives nothing back.")
     first = subject.result()
-    scramble(1234)
-    second = subject.again("A second time").result
+    with scrambled():
+        second = subject.again("A second time").result
     same = WORKING[subject.kind].identity
     if same(first) != same(second):
         raise CheckFailed(

@@ -27,6 +27,7 @@ from ftstudio.errors import FtstudioError, PluginError
 from ftstudio.files import quote
 from ftstudio.options import describe, parse
 from ftstudio.plugins import Offer
+from ftstudio.process.manners import left_as_found
 from ftstudio.testing.fake_run import FakeRun
 from ftstudio.testing.fakes import fake_encoded
 from ftstudio.testing.supplies import Supplies
@@ -254,9 +255,10 @@ class Subject:
 
 def named(error: BaseException) -> str:
     """An error of a component in a sentence: an expected one by its words, another by its type too."""
+    words = " ".join(str(error).split())
     if isinstance(error, FtstudioError):
-        return str(error)
-    return f"{type(error).__name__}: {str(error)[:300] or 'without words'}"
+        return words
+    return f"{type(error).__name__}: {words[:300] or 'without words'}"
 
 
 def place_of(error: BaseException) -> str:
@@ -283,14 +285,18 @@ def expected(error: BaseException) -> bool:
     return isinstance(error, ComponentError)
 
 
-def scramble(seed: int) -> None:
-    """Other states of the generators that are global, so that what draws from them differs."""
-    random.seed(seed)
+@contextlib.contextmanager
+def scrambled() -> Iterator[None]:
+    """The generators that are global at another state inside, so that what draws from them differs."""
+    seed = secrets.randbits(32)
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None:
-        numpy.random.seed(seed)
-    if torch is not None:
-        torch.manual_seed(seed)
+    with left_as_found("", None):
+        random.seed(seed)
+        if numpy is not None:
+            numpy.random.seed(seed)
+        if torch is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 def joined(names: list[str], limit: int = 3) -> str:
