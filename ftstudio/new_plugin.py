@@ -54,7 +54,8 @@ def names(name: str, kinds: Sequence[str]) -> dict[str, str]:
     package = re.sub(r"[-_.]+", "_", name).lower()
     if not package.isidentifier() or keyword.iskeyword(package):
         raise InputError(f"{quote(name)} cannot be imported as {package}.", "Begin it with a letter.")
-    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
+    found = importlib.util.find_spec(package)
+    if package in sys.stdlib_module_names or (found is not None and found.origin is not None):  # a mere folder has none
         raise InputError(f"There is a package {package} in this environment already.", "Choose another name.")
     component = package.removeprefix("ftstudio_").replace("_", "-")
     for kind in kinds:
