@@ -50,7 +50,9 @@ def new_plugin(into: Path, name: str, kinds: Sequence[str]) -> Path:
 def names(name: str, kinds: Sequence[str]) -> dict[str, str]:
     """What stands for what in the templates. Raises InputError for a name that cannot be used."""
     if not is_safe_name(name) or not name[-1].isalnum():
-        raise InputError(f"{quote(name)} is no name of a package.", f"A name is {NAME_RULE}; it ends in one of the first.")
+        raise InputError(
+            f"{quote(name)} is no name of a package.", f"A name is {NAME_RULE}; it ends in one of the first."
+        )
     package = re.sub(r"[-_.]+", "_", name).lower()
     if not package.isidentifier() or keyword.iskeyword(package):
         raise InputError(f"{quote(name)} cannot be imported as {package}.", "Begin it with a letter.")
@@ -99,8 +101,7 @@ def _examples(words: Mapping[str, str], kinds: Sequence[str]) -> str:
     """What `plugins check` and the tests try the components with, where their defaults are not enough."""
     if "dataset" not in kinds:
         return ""
-    head = '\n# What the tests and `ftstudio plugins check` try it with.\n[tool.ftstudio.check]\nproject = "tests/project"\n'
-    return head + "\n" + _read("dataset/example.toml.txt", words)
+    return "\n" + _read("dataset/example.toml.txt", words)
 
 
 def _read(template: str, words: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,14 +14,26 @@ from ftstudio.cli import output
 from ftstudio.errors import InputError
 from ftstudio.files import plural
 
-MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
+if TYPE_CHECKING:
+    from ftstudio.plugins import Record
+    from ftstudio.testing.campaign import Finding
+
+MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}  # noqa: RUF001
 
 
 @click.command()
 @click.argument("name")
-@click.option("--kind", "kinds", type=click.Choice(list(KINDS)), multiple=True, required=True,
-              help="What it offers; several times for several.")
-@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Where the folder is made; here unless said.")
+@click.option(
+    "--kind",
+    "kinds",
+    type=click.Choice(list(KINDS)),
+    multiple=True,
+    required=True,
+    help="What it offers; several times for several.",
+)
+@click.option(
+    "--into", type=click.Path(path_type=Path), default=Path(), help="Where the folder is made; here unless said."
+)
 def new(name: str, kinds: tuple[str, ...], into: Path) -> None:
     """Make a package with a plugin in it: its entry point, a component of each kind, tests that pass, a README.
 
@@ -50,31 +62,25 @@ def check(named: str, kind: str | None, component: str | None, seconds: float, a
     """
     from ftstudio.testing import campaign  # noqa: PLC0415 - the kit is loaded where it is needed
 
-    report: list[dict[str, Any]] = []
-    findings: list[campaign.Finding] = []
-    broken = 0
+    findings: list[Finding] = []
+    report = []
     for tested in campaign.find_plugins(named):
         record = tested.record
-        entry = {"plugin": record.name, "distribution": record.distribution, "version": record.version,
-                 "reason": record.reason, "findings": []}  # fmt: skip
-        report.append(entry)
         if record.status == "disabled":
             raise InputError(f"{record.title} is disabled, so it is not imported.", record.mend)
-        if not as_json:
-            output.data(record.title)
-        if record.status == "failed":
-            broken += 1
-            _tell_failure(record, as_json)
-            continue
-        for described in _chosen(record.components, kind, component):
+        chosen = [c for c in record.components if kind in {None, c.kind} and component in {None, c.name}]
+        if not as_json and (chosen or record.reason):
+            _tell_plugin(record)
+        mine: list[Finding] = []
+        for described in chosen:
             made = campaign.check_component(tested, described, seconds)
-            made = made if as_json else _told(made, f"{described.kind} {described.name}")
-            for finding in made:
-                findings.append(finding)
-                entry["findings"].append(dataclasses.asdict(finding))
+            mine += made if as_json else _told(made, f"{described.kind} {described.name}")
+        findings += mine
+        report.append(_plugin_json(record, mine))
+    broken = sum(bool(plugin["reason"]) for plugin in report)
     if not findings and not broken:
         raise InputError(f"{named} offers no such component.", "Leave --kind and --component out to check all.")
-    failed = sum(f.result == "failed" for f in findings) + broken
+    failed = broken + sum(f.result == "failed" for f in findings)
     if as_json:
         output.as_json(report)
     else:
@@ -82,17 +88,23 @@ def check(named: str, kind: str | None, component: str | None, seconds: float, a
     return 1 if failed else 2 * _untried(findings)
 
 
-def _chosen(components: Iterable[Any], kind: str | None, component: str | None) -> list[Any]:
-    return [c for c in components if kind in {None, c.kind} and component in {None, c.name}]
+def _plugin_json(record: Record, findings: Iterable[Finding]) -> dict[str, Any]:
+    return {
+        "plugin": record.name,
+        "distribution": record.distribution,
+        "version": record.version,
+        "reason": record.reason,
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
 
 
-def _tell_failure(record: Any, as_json: bool) -> None:
-    if not as_json:
-        for line in output.wrap(f"✗ It cannot be described: {record.reason}", output.width(), "  "):
-            output.data(line)
+def _tell_plugin(record: Record) -> None:
+    output.data(record.title)
+    if record.reason:
+        _tell(f"{MARKS['failed']} It cannot be described: {record.reason}", record.mend)
 
 
-def _told(findings: Iterable[Any], title: str) -> Iterator[Any]:
+def _told(findings: Iterable[Finding], title: str) -> Iterator[Finding]:
     """Say each finding as it comes; at the end what could not be made, once for each reason."""
     output.data()
     output.data(title)
@@ -113,18 +125,20 @@ def _tell(line: str, why: str) -> None:
         output.data(text)
 
 
-def _tell_end(findings: Sequence[Any], failed: int, named: str) -> None:
+def _tell_end(findings: Sequence[Finding], failed: int, named: str) -> None:
     results = [f.result for f in findings]
     output.data()
-    output.data(f"{plural(results.count('passed'), 'check')} passed, {failed} failed, {results.count('skipped')} not made.")
+    output.data(
+        f"{plural(results.count('passed'), 'check')} passed, {failed} failed, {results.count('skipped')} not made."
+    )
     if failed:
         output.say(f"Mend what is marked ✗, then check again: ftstudio plugins check {named}")
     elif _untried(findings):
-        output.say("Some of what is required could not be tried: see the lines marked –.")
+        output.say("Some of what is required could not be tried: see the lines marked –.")  # noqa: RUF001
     else:
         output.say("It keeps the contract as far as these checks can tell.")
 
 
-def _untried(findings: Iterable[Any]) -> bool:
+def _untried(findings: Iterable[Finding]) -> bool:
     """Whether something that is required of every component was not tried."""
     return any(f.required and f.result == "skipped" for f in findings)

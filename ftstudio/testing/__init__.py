@@ -20,15 +20,13 @@ FakeGenerator and FakeObserver stand in for the other kinds; `tiny_model(folder)
 
 from __future__ import annotations
 
-from ftstudio.testing import (  # noqa: F401 - in this order: each module registers its checks
-    about_descriptions,
-    about_work,
-    about_sources,
-    about_tokenizers,
-    about_trainers,
-    about_generators,
-    about_observers,
-)  # isort: skip
+# Each of these modules registers its checks when it is imported, and checks are made in this order.
+# isort: off
+from ftstudio.testing import about_descriptions, about_work  # noqa: F401
+from ftstudio.testing import about_sources, about_tokenizers, about_trainers  # noqa: F401
+from ftstudio.testing import about_generators, about_observers  # noqa: F401
+
+# isort: on
 from ftstudio.testing.classes import (
     ComponentTests,
     DatasetSourceTests,
@@ -58,13 +56,11 @@ from ftstudio.testing.fakes import (
     fake_events,
     fake_rows,
     fake_tables,
-    fake_tokenizer,
-    tiny_model,
-    write_safetensors,
 )
 from ftstudio.testing.hostile import HOSTILE
 from ftstudio.testing.subject import CHECKS, Check, CheckFailed, CheckSkipped, Subject, check, checks_of
 from ftstudio.testing.supplies import Supplies
+from ftstudio.testing.tiny import fake_tokenizer, tiny_model, write_safetensors
 
 __all__ = [
     "CHECKS",

@@ -20,7 +20,21 @@ from ftstudio.testing.apart import call_apart
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, joined, named, place_of
 
 PROBE_SECONDS = 30.0
-ODD_VALUES: tuple[Any, ...] = ("", " ", "\0", "\x1b[31m", "\u202e", "\ud800", "[/", "x" * 5000, 0, -1, 2**62, 1e300, True)
+ODD_VALUES: tuple[Any, ...] = (
+    "",
+    " ",
+    "\0",
+    "\x1b[31m",
+    "\u202e",
+    "\ud800",
+    "[/",
+    "x" * 5000,
+    0,
+    -1,
+    2**62,
+    1e300,
+    True,
+)
 """What a person may write into a field by mistake."""
 
 
@@ -38,8 +52,8 @@ def describing_is_light(subject: Subject) -> None:
         raise CheckFailed(f"The plugin cannot be described: {answer['reason']}")
     if answer["heavy"]:
         raise CheckFailed(
-            f"Describing it imports {', '.join(answer['heavy'])}, which makes every start of ftstudio slow. Import them "
-            "only in the module that `target` names."
+            f"Describing it imports {', '.join(answer['heavy'])}, which makes every start of ftstudio slow. Import "
+            "such only in the module that `target` names."
         )
 
 
@@ -54,7 +68,9 @@ def described(subject: Subject) -> None:
         if len(f.help.split()) < 1 or "\n" in f.help:
             raise CheckFailed(f"The help of option {f.name} must be one sentence on one line.")
         if f.shown_if is not None and f.shown_if not in {other.name for other in fields}:
-            raise CheckFailed(f"Option {f.name} is shown_if {f.shown_if!r}, which is no option of it. Name one that is.")
+            raise CheckFailed(
+                f"Option {f.name} is shown_if {f.shown_if!r}, which is no option of it. Name one that is."
+            )
 
 
 @check("Its defaults, choices and suggestions are values that it accepts")
@@ -92,9 +108,7 @@ def odd_values_are_refused(subject: Subject) -> None:
     _ = subject.options
     for f in _fields(subject):
         for value in ODD_VALUES:
-            given = (
-                [value] if f.base == "tuple" else {"odd": value} if f.base == "dict" else value
-            )
+            given = [value] if f.base == "tuple" else {"odd": value} if f.base == "dict" else value
             try:
                 parse(subject.component.options, {**table, f.name: given})
             except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ftstudio.api import Event
 from ftstudio.testing.hostile import HOSTILE
@@ -13,8 +14,8 @@ from ftstudio.testing.watch import quiet
 def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int = 0) -> None:
     """Open, deliver and close. Raises CheckFailed with `what` it was when it fails."""
     observer, run = subject.built(), subject.new_run()
-    calls: list[tuple[str, Callable[[], None]]] = [("open()", lambda: observer.open(run.info, after_seq))]
-    calls += [(f"on_event() of a {event.kind} event", lambda e=event: observer.on_event(e)) for event in events]
+    calls: list[tuple[str, Callable[[], None]]] = [("open()", partial(observer.open, run.info, after_seq))]
+    calls += [(f"on_event() of a {event.kind} event", partial(observer.on_event, event)) for event in events]
     calls += [("close()", observer.close)]
     with subject.secrets_set(), quiet():
         for name, call in calls:
@@ -55,7 +56,9 @@ def other_endings(subject: Subject) -> None:
     *before, last = subject.arguments()[0]
     for state in ("failed", "stopped", "interrupted"):
         data = {"state": state, "reason": "A sentence on why.", "exit_code": 1}
-        observe(subject, f"When the run {state},", [*before, Event(last.seq, last.t, last.attempt, "state", None, data)])
+        observe(
+            subject, f"When the run {state},", [*before, Event(last.seq, last.t, last.attempt, "state", None, data)]
+        )
 
 
 @check("Hostile texts in events do not break it", "observer")

@@ -100,7 +100,9 @@ def rows_agree_with_facts(subject: Subject) -> None:
     for name, value in real.items():
         said = getattr(facts, name)
         if said is not None and value is not None and said != value and name not in facts.estimated:
-            raise CheckFailed(f"Its facts say {name} = {said}, but load() gave {value}. Mend one, or name it in estimated.")
+            raise CheckFailed(
+                f"Its facts say {name} = {said}, but load() gave {value}. Mend one, or name it in estimated."
+            )
 
 
 def light_answers_in(subject: Subject) -> Any:
@@ -155,7 +157,9 @@ def sniff_answers(subject: Subject) -> None:
         if heavy:
             raise CheckFailed(f"Its sniff function imports {', '.join(heavy)}; it is asked of every file.")
         if answer is not None and not (isinstance(answer, Mapping) and isinstance(answer.get("options", {}), Mapping)):
-            raise CheckFailed(f"sniff({quote(path.name)}) gave {quote(repr(answer))}; expected None, or use and options.")
+            raise CheckFailed(
+                f"sniff({quote(path.name)}) gave {quote(repr(answer))}; expected None, or use and options."
+            )
 
 
 def _sniff(target: str, path: Path) -> Any:

@@ -73,8 +73,8 @@ def folder_opens(subject: Subject) -> None:
         ) from error
     if len(tokenizer) > encoded.vocab_size:
         raise CheckFailed(
-            f"Its tokenizer has {len(tokenizer)} tokens, but vocab_size is {encoded.vocab_size}: the model would have no "
-            "row for the last ones."
+            f"Its tokenizer has {len(tokenizer)} tokens, but vocab_size is {encoded.vocab_size}: the model would "
+            "have no row for the last ones."
         )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Component
-from ftstudio.files import quote
 from ftstudio.plugins import Offer, Record
 from ftstudio.process import borders
 from ftstudio.runs.checkpoints import check_content
@@ -37,7 +36,9 @@ def _table_border(subject: Subject, result: Any) -> None:
         for index, row in enumerate(rows):
             lacks = [c for c in result.tables[name].column_names if not isinstance(row, Mapping) or c not in row]
             if lacks:
-                raise CheckFailed(f"Row {index} of {name} lacks the column {joined(lacks)}: each row needs every column.")
+                raise CheckFailed(
+                    f"Row {index} of {name} lacks the column {joined(lacks)}: each row needs every column."
+                )
         if len(rows) != min(len(result.tables[name]), len(rows) + 1):
             raise CheckFailed(f"{name} says that it has {len(result.tables[name])} rows, but gave {len(rows)}.")
 
@@ -47,7 +48,9 @@ def _checkpoint_border(subject: Subject, result: Any) -> None:
     checkpoint = borders.check_checkpoint(result, subject.offer)
     check_content(checkpoint.path, subject.offer.title)
     if checkpoint not in subject.outcome.run.checkpoints:
-        raise CheckFailed("train() returned a checkpoint that run.checkpoint() did not commit: return draft.checkpoint.")
+        raise CheckFailed(
+            "train() returned a checkpoint that run.checkpoint() did not commit: return draft.checkpoint."
+        )
 
 
 def _chunk_border(subject: Subject, result: Any) -> None:

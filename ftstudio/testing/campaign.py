@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlparse
@@ -58,7 +58,7 @@ class Tested:
 
     record: Record
     path: tuple[str, ...] = ()
-    examples: Examples = Examples()
+    examples: Examples = field(default_factory=Examples)
 
 
 def find_plugins(named: str) -> list[Tested]:

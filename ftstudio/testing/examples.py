@@ -1,10 +1,10 @@
 """The options and files that a component is tried with, from its package's pyproject.toml.
 
-    [tool.ftstudio.check]
-    project = "tests/project"               # a folder; its files are copied into the project of each check
+[tool.ftstudio.check]
+project = "tests/project"               # a folder; its files are copied into the project of each check
 
-    [tool.ftstudio.check.dataset.markdown]  # what [dataset] would say beside use = "markdown"
-    path = "notes"
+[tool.ftstudio.check.dataset.markdown]  # what [dataset] would say beside use = "markdown"
+path = "notes"
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def read_examples(pyproject: Path) -> Examples:
         else:
             raise InputError(
                 f"{place}: {quote(key)} is not known.",
-                f"Write project = 'a folder', and tables [tool.ftstudio.check.KIND.COMPONENT]; kinds: {', '.join(KINDS)}.",
+                "Write project = 'a folder', and tables [tool.ftstudio.check.KIND.COMPONENT]; kinds: "
+                f"{', '.join(KINDS)}.",
             )
     return Examples(files, tables)
 

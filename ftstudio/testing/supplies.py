@@ -12,7 +12,8 @@ from typing import Any
 
 from ftstudio.api import SHAPES, Checkpoint, Component, Encoded, Event, ModelRef, Prompt, Run, Table
 from ftstudio.testing.fake_run import FakeRun
-from ftstudio.testing.fakes import CONVERSATION, fake_checkpoint, fake_encoded, fake_events, fake_tables, tiny_model
+from ftstudio.testing.fakes import CONVERSATION, fake_checkpoint, fake_encoded, fake_events, fake_tables
+from ftstudio.testing.tiny import tiny_model
 
 PROMPTS: tuple[Prompt, ...] = ("The river", "Once", CONVERSATION)
 

@@ -1,8 +1,8 @@
 """Makes the checks of one component, in a process that they may end: `python -m ftstudio.testing.worker JOB FINDINGS`.
 
 JOB is a JSON file that `campaign.py` writes. A line is appended to FINDINGS before and after each check, in their
-order, so that the parent knows which one a plugin was in when it called os._exit, crashed or hung. All checks share the process, because
-torch costs seconds to load; the parent starts another one behind a check that ended it.
+order, so that the parent knows which one a plugin was in when it called os._exit, crashed or hung. All checks share the
+process, because torch costs seconds to load; the parent starts another one behind a check that ended it.
 """
 
 from __future__ import annotations

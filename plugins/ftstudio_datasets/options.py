@@ -20,7 +20,9 @@ class InlineOptions:
             raise OptionError("texts", "texts holds no text.", 'Give it at least one: texts = ["..."].')
         for index, text in enumerate(self.texts):
             if not is_whole(text):
-                raise OptionError("texts", f"texts[{index}] holds half a character, a lone surrogate.", "Write it anew.")
+                raise OptionError(
+                    "texts", f"texts[{index}] holds half a character, a lone surrogate.", "Write it anew."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

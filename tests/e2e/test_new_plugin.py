@@ -63,7 +63,11 @@ def test_what_it_makes_is_formatted_and_clean_by_its_own_rules(made):
     for package in ["ftstudio-bits", *(f"only-{kind}" for kind in KINDS)]:
         for command in (["format", "--check"], ["check", "--no-cache"]):
             done = subprocess.run(
-                [sys.executable, "-m", "ruff", *command, "."], cwd=made / package, capture_output=True, text=True, check=False
+                [sys.executable, "-m", "ruff", *command, "."],
+                cwd=made / package,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stdout
 
@@ -89,7 +93,10 @@ def test_a_package_of_all_kinds_runs_in_a_project(made, ftstudio, tmp_path):
     ("arguments", "says"),
     [
         (["text", "--kind", "dataset"], "The dataset 'text' is taken by plugin datasets (ftstudio"),
-        (["ftstudio-native", "--kind", "observer", "--kind", "trainer"], "The trainer 'native' is taken by plugin trainers"),
+        (
+            ["ftstudio-native", "--kind", "observer", "--kind", "trainer"],
+            "The trainer 'native' is taken by plugin trainers",
+        ),
         (["json", "--kind", "dataset"], "There is a package json in this environment already."),
         (["Torch", "--kind", "dataset"], "There is a package torch in this environment already."),
         (["class", "--kind", "dataset"], "'class' cannot be imported as class."),
