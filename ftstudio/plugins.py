@@ -71,6 +71,11 @@ class Record:
         return f"plugin {self.name} ({self.distribution} {self.version})"
 
     @property
+    def key(self) -> str:
+        """Which one it is among all that are installed: distribution and name."""
+        return f"{self.distribution}/{self.name}"
+
+    @property
     def names(self) -> frozenset[str]:
         """What it may be called in `disabled_plugins`."""
         return frozenset({self.name, self.distribution})
@@ -211,17 +216,17 @@ class Registry:
         )
 
     def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
-        if record.name not in self._loaded:
+        if record.key not in self._loaded:
             try:
                 with _quiet():
-                    self._loaded[record.name] = collect(load(record.value), record.value)
+                    self._loaded[record.key] = collect(load(record.value), record.value)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 raise PluginError(
                     f"{record.title} cannot be loaded: {why(error)}", "See 'ftstudio plugins list'."
                 ) from error
-        return self._loaded[record.name]
+        return self._loaded[record.key]
 
 
 def _taken(function: Callable[..., Any]) -> int | None:

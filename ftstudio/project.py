@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ftstudio.errors import InputError, UnknownNameError
+from ftstudio.errors import FtstudioError, InputError, UnknownNameError
 from ftstudio.files import check_name, is_safe_name, nearest, new_folder, quote, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
-from ftstudio.tables import FORMAT, Part, Project, Selection, interpret
+from ftstudio.tables import FORMAT, REQUIRED, Part, Project, Selection, interpret
 
 __all__ = [
     "FILE",
@@ -137,6 +138,26 @@ def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
 def put_back(project: Project, text: str) -> Project:
     """Write an earlier text of project.toml again. Raises FileChangedError when somebody else changed it since."""
     return _interpret(project.folder, replace_source(project.source, text))
+
+
+def users(projects: Iterable[Path], found: Registry) -> dict[str, list[str]]:
+    """`Record.key` of a plugin -> the names of the projects whose tables name a component of it."""
+    names = {kind: found.names(kind) for kind in (*REQUIRED, "observer")}
+    used: dict[str, list[str]] = {}
+    for project in projects:
+        with contextlib.suppress(FtstudioError):  # a file that cannot be read says so where it is opened
+            table = read_source(project / FILE).table
+            for record in {r for kind, use in _uses(table) for r in names[kind].get(use, [])}:
+                used.setdefault(record.key, []).append(project.name)
+    return used
+
+
+def _uses(table: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Kind and component name of every table of a project."""
+    observers = table.get("observers")
+    tables = [(kind, table.get(kind)) for kind in REQUIRED]
+    tables += [("observer", one) for one in (observers if isinstance(observers, list) else [])]
+    return {(kind, str(one["use"])) for kind, one in tables if isinstance(one, Mapping) and "use" in one}
 
 
 def examples() -> Path:

@@ -121,16 +121,10 @@ def writes_stay_inside(subject: Subject) -> None:
 
 
 def _new_files(subject: Subject) -> list[Path]:
-    """Files in the project's folder, outside of the run's, that the example's files do not hold in the same state."""
+    """Files in the project's folder, outside of the run's, that are new or have changed since the work began."""
     run = subject.outcome.run
-    found = []
-    for path in run.project.rglob("*"):
-        relative = path.relative_to(run.project)
-        origin = subject.files / relative if subject.files else None
-        same = origin is not None and origin.is_file() and path.is_file() and origin.read_bytes() == path.read_bytes()
-        if path.is_file() and not path.is_relative_to(run.dir) and not same:
-            found.append(path)
-    return sorted(found)
+    files = (path for path in run.project.rglob("*") if path.is_file() and not path.is_relative_to(run.dir))
+    return sorted(path for path in files if run.given.get(path) != path.read_bytes())
 
 
 @check("Its secrets leave no trace in files, output and messages", required=False)

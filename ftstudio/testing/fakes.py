@@ -7,7 +7,7 @@ FakeModel ──> tiny_model ──────┴──────────
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,10 +160,6 @@ class FakeSource:
     def load(self, run: Run) -> dict[str, Table]:
         """A row a text."""
         return {"train": fake_rows("text", said=self.options.texts)}
-
-    def preview(self, run: Run, rows: int) -> Iterable[Mapping[str, Any]]:
-        """The first rows."""
-        return [{"text": text} for text in self.options.texts[:rows]]
 
     def fingerprint(self, run: Run) -> str:
         """The texts themselves."""

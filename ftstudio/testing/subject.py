@@ -175,6 +175,8 @@ class Subject:
         run = FakeRun(self.root / f"run-{self._runs}", **fields)
         if self.files is not None:
             shutil.copytree(self.files, run.project, dirs_exist_ok=True)
+        self.supplies.prepare(run.project)
+        run.given = {path: path.read_bytes() for path in run.project.rglob("*") if path.is_file()}
         return run
 
     def work(self, run: FakeRun | None = None, **fields: Any) -> Outcome:

@@ -21,6 +21,9 @@ PROMPTS: tuple[Prompt, ...] = ("The river", "Once", CONVERSATION)
 class Supplies:
     """Override what your component needs otherwise. `folder` is a scratch folder that lives as long as the checks."""
 
+    def prepare(self, project: Path) -> None:
+        """Write what your component reads into a project's folder, where a folder of files to copy is not enough."""
+
     def tables(self, shape: str) -> Mapping[str, Table]:
         """For tokenizers: rows of a shape that it takes, in 'train' and 'validation'."""
         return fake_tables(shape)

@@ -112,9 +112,6 @@ class FakeData(testing.FakeSource):
                 return {"train": testing.FakeTable(["text"], [])}
         return super().load(run)
 
-    def preview(self, run, rows):
-        return list(self.load(run)["train"])[:rows]
-
 
 def leave_pid_and_wait(row):
     (Path(row["folder"]) / str(os.getpid())).touch()

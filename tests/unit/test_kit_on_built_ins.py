@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from ftstudio.testing import (
     DatasetSourceTests,
     GeneratorTests,
@@ -14,11 +12,6 @@ from ftstudio.testing import (
 )
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return str(tiny_model(tmp_path_factory.mktemp("tiny")).path)
-
-
 class TestScratch(ModelSourceTests):
     component = "scratch"
     options = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 32}
@@ -26,6 +19,14 @@ class TestScratch(ModelSourceTests):
 
 class TestStarter(ModelSourceTests):
     component = "starter"
+
+
+class TestHubModelInAFolder(ModelSourceTests):
+    component = "hub"
+    options = {"name": "model"}
+
+    def prepare(self, project):
+        tiny_model(project / "model")
 
 
 class TestInline(DatasetSourceTests):
@@ -51,6 +52,21 @@ class TestTable(DatasetSourceTests):
     def write_texts(self, texts, project):
         (project / "hostile.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         return {"path": ["hostile.jsonl"]}
+
+
+class TestHubDatasetInAFolder(DatasetSourceTests):
+    component = "hub"
+    options = {"name": "data"}
+
+    def prepare(self, project):
+        (project / "data").mkdir(exist_ok=True)
+        (project / "data" / "train.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+
+    def write_texts(self, texts, project):
+        self.prepare(project)
+        rows = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        (project / "data" / "train.jsonl").write_text(rows)
+        return {}
 
 
 class TestPretrained(TokenizerTests):
