@@ -186,12 +186,12 @@ def project_info(subject: Subject, folder: Path) -> ProjectInfo:
 def some_facts(subject: Subject) -> Facts:
     """The facts of the rows and the model that trainers are tested with."""
     encoded = subject.encoded()
-    rows = [len(row["input_ids"]) for row in encoded.train if "input_ids" in row]
+    lengths = [len(row["input_ids"]) for row in encoded.train if "input_ids" in row]
     validation = encoded.validation
     return Facts(
-        shape=encoded.shape, rows=len(rows), examples=len(rows), tokens=sum(rows), longest=max(rows, default=None),
-        validation_rows=0 if validation is None else len(validation), context=64, parameters=3_000,
-        vocab_size=encoded.vocab_size, weights_bytes=12_000, max_length=48,
+        shape=encoded.shape, rows=len(encoded.train), examples=len(encoded.train), tokens=sum(lengths) or None,
+        longest=max(lengths, default=None), validation_rows=0 if validation is None else len(validation), context=64,
+        parameters=3_000, vocab_size=encoded.vocab_size, weights_bytes=12_000, max_length=48,
     )  # fmt: skip
 
 

@@ -87,16 +87,24 @@ def max_length_holds(subject: Subject) -> None:
     outcome = subject.with_options(max_length=MAX_LENGTH).work()
     if outcome.error is not None:
         raise CheckFailed(f"With max_length = {MAX_LENGTH} it failed: {named(outcome.error)}{place_of(outcome.error)}")
-    longest = max(len(row["input_ids"]) for row in outcome.result.train)
+    longest = max(len(row["input_ids"]) for row in plain_rows(outcome.result))
     if longest > MAX_LENGTH:
         raise CheckFailed(f"With max_length = {MAX_LENGTH} it gave a row of {longest} tokens.")
+
+
+def plain_rows(encoded: Encoded) -> list[Any]:
+    """Its rows, where they are of input_ids and labels. Raises CheckSkipped for those of another make."""
+    rows = list(encoded.train)
+    if not {"input_ids", "labels"} <= set(encoded.train.column_names):
+        raise CheckSkipped("Its rows are of another make than input_ids and labels: only its trainer can read them.")
+    return rows
 
 
 @check("What it counts is what it gives", "tokenizer", required=False)
 def counts_are_true(subject: Subject) -> None:
     """`counts` is shown to people and written into inputs.toml."""
     encoded: Encoded = subject.result()
-    rows = list(encoded.train)
+    rows = plain_rows(encoded)
     real = {
         "rows": len(rows),
         "tokens": sum(len(row["input_ids"]) for row in rows),

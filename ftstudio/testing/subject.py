@@ -226,7 +226,7 @@ class Subject:
         """What its work gets behind the run."""
         if self.given is not None:
             return self.given
-        return self.supplies.arguments(self.kind, self.component, self.root / "supplies")
+        return self.supplies.arguments(self.offer, self.root / "supplies")
 
     # ------------------------------------------------------------------------------------------ secrets
 

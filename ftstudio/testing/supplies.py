@@ -6,11 +6,13 @@ The test classes inherit from `Supplies`. A trainer that needs another model or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ftstudio.api import SHAPES, Checkpoint, Component, Encoded, Event, ModelRef, Prompt, Run, Table
+from ftstudio.plugins import Offer
+from ftstudio.probe import collect, load
 from ftstudio.testing.fake_run import FakeRun
 from ftstudio.testing.fakes import CONVERSATION, fake_checkpoint, fake_encoded, fake_events, fake_tables
 from ftstudio.testing.tiny import tiny_model
@@ -33,7 +35,11 @@ class Supplies:
         return tiny_model(folder, weights=kind == "trainer")
 
     def encoded(self, run: Run, shape: str) -> Encoded:
-        """For trainers: tokenised rows of a shape that it takes."""
+        """For trainers: tokenised rows of a shape that it takes.
+
+        Where that is a shape which only your own tokenizer makes rows of, and the same plugin offers a tokenizer that
+        takes it, those are used without more ado.
+        """
         return fake_encoded(run, shape)
 
     def checkpoint(self, folder: Path) -> Checkpoint:
@@ -56,15 +62,36 @@ class Supplies:
         """
         return None
 
-    def arguments(self, kind: str, component: Component, folder: Path) -> tuple[Any, ...]:
+    def arguments(self, offer: Offer, folder: Path) -> tuple[Any, ...]:
         """What the component's work gets behind the run, made in `folder`."""
+        kind, component = offer.kind, offer.component
         if kind == "tokenizer":
             return self.tables(known_shape(component)), self.model(folder / "model", kind)
         if kind == "trainer":
-            return self.encoded(FakeRun(folder / "data"), known_shape(component)), self.model(folder / "model", kind)
+            return self._rows(offer, folder), self.model(folder / "model", kind)
         if kind == "generator":
             return self.checkpoint(folder / "model"), self.prompts()
         return (self.events(),) if kind == "observer" else ()
+
+    def _rows(self, offer: Offer, folder: Path) -> Encoded:
+        run, shape = FakeRun(folder / "data"), known_shape(offer.component)
+        if shape not in PLAIN and type(self).encoded is Supplies.encoded:
+            for own in _tokenizers_beside(offer, shape):
+                encoded: Encoded = own.encode(self.tables(shape), self.model(folder / "own-model", "trainer"), run)
+                return encoded
+        return self.encoded(run, shape)
+
+
+PLAIN = ("text", "prompt_completion", "messages")
+"""Shapes whose tokenised rows are input_ids and labels, whoever makes them."""
+
+
+def _tokenizers_beside(offer: Offer, shape: str) -> Iterator[Any]:
+    """The tokenizers of the same plugin that take a shape, built with their defaults."""
+    if offer.record.value:
+        for component in collect(load(offer.record.value), offer.record.value).get("tokenizer", ()):
+            if shape in component.takes:
+                yield Offer(kind="tokenizer", component=component, record=offer.record).build(component.options())
 
 
 def known_shape(component: Component) -> str:

@@ -161,7 +161,9 @@ def test_two_strangers_with_one_name_both_work_by_their_full_names(install):
 def test_two_plugins_may_have_one_name_for_their_entry_points(install, tmp_path):
     install("plug_one", GOOD.format(name="first", module="plug_one"))
     install("plug_two", GOOD.format(name="second", module="plug_two"))
-    (tmp_path / "site" / "dist_plug_two-1.0.dist-info" / "entry_points.txt").write_text("[ftstudio]\nplug_one = plug_two\n")
+    (tmp_path / "site" / "dist_plug_two-1.0.dist-info" / "entry_points.txt").write_text(
+        "[ftstudio]\nplug_one = plug_two\n"
+    )
     registry.cache_clear()
     assert registry().find("model", "first").component.target == "plug_one:Model"
     assert registry().find("model", "second").component.target == "plug_two:Model"
