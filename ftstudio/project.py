@@ -52,7 +52,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
             f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
         )
     source = read_source(folder / FILE)
-    return _interpret(folder.resolve(), source, [_override(o) for o in overrides], plugins)
+    return _interpret(folder.resolve(), source, [override(o) for o in overrides], plugins)
 
 
 def from_tables(folder: Path, file: Path, tables: Mapping[str, Any], plugins: Registry | None = None) -> Project:
@@ -67,7 +67,8 @@ def _interpret(
     return interpret(folder, source, overrides, plugins or registry(), default_observers())
 
 
-def _override(text: str) -> tuple[str, Any]:
+def override(text: str) -> tuple[str, Any]:
+    """Key and value of "key.key=VALUE", where VALUE is a TOML value, else a text. Raises InputError."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key or any(not part for part in key.split(".")):
@@ -80,7 +81,7 @@ def each_value(text: str) -> list[str]:
 
     Raises InputError when it is not of that form or holds fewer than two values.
     """
-    key, values = _override(text)
+    key, values = override(text)
     if isinstance(values, str):  # A,B,C is no TOML value, but [A,B,C] may be one
         as_list = parse_value(f"[{values}]")
         values = as_list if isinstance(as_list, list) else [part.strip() for part in values.split(",")]

@@ -13,6 +13,7 @@ from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.errors import InputError
 from ftstudio.files import plural
+from ftstudio.project import override
 
 if TYPE_CHECKING:
     from ftstudio.plugins import Record
@@ -51,9 +52,12 @@ def new(name: str, kinds: tuple[str, ...], into: Path) -> None:
 @click.argument("named", metavar="PATH|NAME")
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Check components of this kind only.")
 @click.option("--component", help="Check the component of this name only.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="An option to check with; repeatable.")
 @click.option("--seconds", type=float, default=120.0, show_default=True, help="The longest that one check may take.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
-def check(named: str, kind: str | None, component: str | None, seconds: float, as_json: bool) -> int:
+def check(
+    named: str, kind: str | None, component: str | None, changes: tuple[str, ...], seconds: float, as_json: bool
+) -> int:
     """Try a plugin against the contract: an installed one, or the folder of its source.
 
     Each check runs in a process apart. Example options come from [tool.ftstudio.check.KIND.COMPONENT] of the plugin's
@@ -62,6 +66,7 @@ def check(named: str, kind: str | None, component: str | None, seconds: float, a
     """
     from ftstudio.testing import campaign  # noqa: PLC0415 - the kit is loaded where it is needed
 
+    options = dict(map(override, changes))
     findings: list[Finding] = []
     report = []
     for tested in campaign.find_plugins(named):
@@ -73,7 +78,7 @@ def check(named: str, kind: str | None, component: str | None, seconds: float, a
             _tell_plugin(record)
         mine: list[Finding] = []
         for described in chosen:
-            made = campaign.check_component(tested, described, seconds)
+            made = campaign.check_component(tested, described, seconds, options)
             mine += made if as_json else _told(made, f"{described.kind} {described.name}")
         findings += mine
         report.append(_plugin_json(record, mine))

@@ -31,7 +31,12 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> tuple[Any, tupl
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with tempfile.TemporaryDirectory(prefix="ftstudio-apart-") as folder:
         question, answer = Path(folder) / "question", Path(folder) / "answer"
-        question.write_bytes(pickle.dumps((function, arguments)))
+        try:
+            question.write_bytes(pickle.dumps((function, arguments)))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise PluginError(
+                f"It cannot be told to another process: {error}.", "Put its classes into a module."
+            ) from error
         command = [sys.executable, "-m", "ftstudio.testing.apart", str(question), str(answer)]
         try:
             done = subprocess.run(

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 from ftstudio.api import GROUP
@@ -31,13 +31,12 @@ from ftstudio.settings import read_settings
 from ftstudio.source import read_source
 from ftstudio.testing import CHECKS
 from ftstudio.testing.examples import FILE, Examples, read_examples
+from ftstudio.testing.subject import Result
 
 SECONDS = 120.0
 POLL_SECONDS = 0.05
 MOST_DEATHS = 2
 """Processes in a row that a plugin may end before the rest of its checks is left out."""
-
-Result = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +126,10 @@ def _installed_examples(record: Record) -> Examples:
 # ------------------------------------------------------------------------------------------------ checking
 
 
-def check_component(tested: Tested, described: Described, seconds: float = SECONDS) -> Iterator[Finding]:
-    """Every check of one component as it is made, the required ones first."""
+def check_component(
+    tested: Tested, described: Described, seconds: float = SECONDS, changes: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Every check of one component as it is made, the required ones first; `changes` go over the example options."""
     mine = [i for i, c in enumerate(CHECKS) if described.kind in c.kinds]
     left = sorted(mine, key=lambda i: not CHECKS[i].required)
     deaths = 0
@@ -136,7 +137,7 @@ def check_component(tested: Tested, described: Described, seconds: float = SECON
         while left and deaths < MOST_DEATHS:
             job = Path(folder) / f"job-{len(left)}"
             job.mkdir()
-            _write_job(job, tested, described, left)
+            _write_job(job, tested, described, left, changes or {})
             for number, result, says, died in _follow(job, list(left), tested.path, seconds):
                 left.remove(number)
                 deaths = deaths + 1 if died else 0
@@ -153,12 +154,14 @@ def _finding(described: Described, number: int, result: Result, says: str) -> Fi
     )  # fmt: skip
 
 
-def _write_job(folder: Path, tested: Tested, described: Described, checks: list[int]) -> None:
+def _write_job(
+    folder: Path, tested: Tested, described: Described, checks: list[int], changes: Mapping[str, Any]
+) -> None:
     record, examples = tested.record, tested.examples
     job = {
         "name": record.name, "value": record.value, "distribution": record.distribution, "version": record.version,
         "kind": described.kind, "component": described.name, "checks": checks, "root": str(folder / "root"),
-        "table": examples.of(described.kind, described.name), "files": str(examples.files or ""),
+        "table": {**examples.of(described.kind, described.name), **changes}, "files": str(examples.files or ""),
     }  # fmt: skip
     with explained(folder):
         (folder / "root").mkdir()

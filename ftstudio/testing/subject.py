@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ftstudio.api import KINDS, Component, ComponentError, Encoded
 from ftstudio.errors import FtstudioError, PluginError
@@ -35,6 +35,7 @@ from ftstudio.testing.watch import Watched, watched
 from ftstudio.testing.working import WORKING
 
 ALL = tuple(KINDS)
+Result = Literal["passed", "failed", "skipped"]
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - a finding about somebody's component, no error of this kit
@@ -57,6 +58,18 @@ class Check:
     required: bool
     make: Callable[[Subject], None]
     """Raises CheckFailed or CheckSkipped."""
+
+    def tried(self, subject: Subject) -> tuple[Result, str]:
+        """How it came out for a component, and the sentence where it did not pass."""
+        try:
+            self.make(subject)
+        except CheckSkipped as why:
+            return "skipped", str(why)
+        except (CheckFailed, FtstudioError) as finding:
+            return "failed", str(finding)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - of the component, where no check expected it
+            return "failed", f"{named(error)}{place_of(error)}"
+        return "passed", ""
 
     @property
     def method(self) -> str:
@@ -147,7 +160,7 @@ class Subject:
         names = " and ".join(needed)
         return (
             f"It requires {names}, and no example gives a value: write one into pyproject.toml under "
-            f"[tool.ftstudio.check.{self.kind}.{self.component.name}], or as `options` of the test class."
+            f"[tool.ftstudio.check.{self.kind}.{self.component.name}], as `options` of the test class, or behind --set."
         )
 
     def built(self) -> Any:

@@ -13,26 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ftstudio.errors import FtstudioError
 from ftstudio.plugins import Offer, Record
 from ftstudio.probe import collect, load
-from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject
-from ftstudio.testing.subject import Check, named, place_of
-
-
-def make(check: Check, subject: Subject) -> tuple[str, str]:
-    """How a check came out: passed, failed or skipped, and the sentence."""
-    try:
-        check.make(subject)
-    except CheckFailed as finding:
-        return "failed", str(finding)
-    except CheckSkipped as why:
-        return "skipped", str(why)
-    except FtstudioError as error:
-        return "failed", str(error)
-    except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are the plugin's too
-        return "failed", f"{named(error)}{place_of(error)}"
-    return "passed", ""
+from ftstudio.testing import CHECKS, Subject
 
 
 def subject_of(job: dict[str, Any]) -> Subject:
@@ -57,7 +40,7 @@ def main() -> None:
     with Path(sys.argv[2]).open("a", encoding="utf-8") as findings:
         for number in job["checks"]:
             _tell(findings, {"result": "started"})
-            result, says = make(CHECKS[number], subject)
+            result, says = CHECKS[number].tried(subject)
             _tell(findings, {"result": result, "says": says})
         sys.stdout.flush()
         os._exit(0)

@@ -13,7 +13,6 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
-from ftstudio.testing.worker import make
 
 WRONG = [
     # description and options
@@ -123,7 +122,7 @@ def subject(kind, how, root, **more):
 def test_what_is_wrong_is_said_in_a_sentence(kind, how, check, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (one,) = [c for c in checks_of(kind) if c.name.startswith(check)]
-    result, sentence = make(one, subject(kind, how, tmp_path))
+    result, sentence = one.tried(subject(kind, how, tmp_path))
     assert result == "failed", sentence
     assert says in sentence
     assert "\n" not in sentence
@@ -143,7 +142,7 @@ def test_every_check_has_a_component_that_it_finds_fault_with():
 def test_options_that_toml_cannot_hold_are_found(tmp_path):
     (one,) = [c for c in checks_of("model") if c.name.startswith("Its options survive")]
     changing = subject("model", {"options": Changing}, tmp_path, table={"size": 0})
-    assert make(one, changing) == ("failed", "Written to TOML and read again, option 'size' is another value.")
+    assert one.tried(changing) == ("failed", "Written to TOML and read again, option 'size' is another value.")
 
 
 def test_hostile_texts_that_break_a_source_are_found(tmp_path):
@@ -152,15 +151,15 @@ def test_hostile_texts_that_break_a_source_are_found(tmp_path):
             return {"texts": list(texts)}
 
     (one,) = [c for c in checks_of("dataset") if c.name.startswith("Hostile texts")]
-    assert make(one, subject("dataset", "FakeSource", tmp_path, supplies=WriteTexts()))[0] == "passed"
-    result, sentence = make(one, subject("dataset", "EncodingSource", tmp_path / "b", supplies=WriteTexts()))
+    assert one.tried(subject("dataset", "FakeSource", tmp_path, supplies=WriteTexts()))[0] == "passed"
+    result, sentence = one.tried(subject("dataset", "EncodingSource", tmp_path / "b", supplies=WriteTexts()))
     assert result == "failed"
     assert "Hostile texts broke it: UnicodeEncodeError" in sentence
 
 
 def test_options_that_lack_a_value_are_named_with_the_place_to_give_it(tmp_path):
     (one,) = [c for c in checks_of("dataset") if c.name.startswith("It does its work")]
-    result, sentence = make(one, subject("dataset", {"options": Required}, tmp_path))
+    result, sentence = one.tried(subject("dataset", {"options": Required}, tmp_path))
     assert result == "skipped"
     assert "It requires path, and no example gives a value" in sentence
     assert "[tool.ftstudio.check.dataset.bad]" in sentence
@@ -168,16 +167,16 @@ def test_options_that_lack_a_value_are_named_with_the_place_to_give_it(tmp_path)
 
 def test_a_secret_that_is_not_set_leaves_out_what_cannot_be_tried_and_the_persons_own_is_used(tmp_path, monkeypatch):
     (work,) = [c for c in checks_of("dataset") if c.name.startswith("It does its work")]
-    result, sentence = make(work, subject("dataset", "Blaming", tmp_path))
+    result, sentence = work.tried(subject("dataset", "Blaming", tmp_path))
     assert result == "skipped"
     assert "It needs 'KIT_TOKEN' to work: set it." in sentence
     monkeypatch.setenv("KIT_TOKEN", "mine")
-    assert make(work, subject("dataset", "Blaming", tmp_path / "b"))[0] == "failed"
+    assert work.tried(subject("dataset", "Blaming", tmp_path / "b"))[0] == "failed"
 
 
 def test_what_needs_an_installation_and_says_so_is_left_out(tmp_path):
     hinted = {"target": "not_there:X", "install_hint": "pip install not-there"}
-    results = {c.name: make(c, subject("model", hinted, tmp_path)) for c in checks_of("model")}
+    results = {c.name: c.tried(subject("model", hinted, tmp_path)) for c in checks_of("model")}
     assert "failed" not in {result for result, _ in results.values()}
     assert "pip install not-there" in results["It does its work, and what it gives keeps the contract"][1]
 

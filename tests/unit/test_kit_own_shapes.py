@@ -17,7 +17,6 @@ from ftstudio.testing import (
     Supplies,
     checks_of,
 )
-from ftstudio.testing.worker import make
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +82,7 @@ def subject(tmp_path, monkeypatch):
 
 
 def outcomes(subject):
-    return {c.name: make(c, subject) for c in checks_of(subject.kind) if not c.name.startswith("Describing")}
+    return {c.name: c.tried(subject) for c in checks_of(subject.kind) if not c.name.startswith("Describing")}
 
 
 def test_the_trainer_gets_the_rows_of_its_own_tokenizer(subject):

@@ -159,14 +159,14 @@ def test_two_strangers_with_one_name_both_work_by_their_full_names(install):
 
 
 def test_two_plugins_may_have_one_name_for_their_entry_points(install, tmp_path):
-    install("plug_one", GOOD.format(name="first", module="plug_one"))
-    install("plug_two", GOOD.format(name="second", module="plug_two"))
-    (tmp_path / "site" / "dist_plug_two-1.0.dist-info" / "entry_points.txt").write_text(
-        "[ftstudio]\nplug_one = plug_two\n"
+    install("plug_former", GOOD.format(name="first", module="plug_former"))
+    install("plug_latter", GOOD.format(name="second", module="plug_latter"))
+    (tmp_path / "site" / "dist_plug_latter-1.0.dist-info" / "entry_points.txt").write_text(
+        "[ftstudio]\nplug_former = plug_latter\n"
     )
     registry.cache_clear()
-    assert registry().find("model", "first").component.target == "plug_one:Model"
-    assert registry().find("model", "second").component.target == "plug_two:Model"
+    assert registry().find("model", "first").component.target == "plug_former:Model"
+    assert registry().find("model", "second").component.target == "plug_latter:Model"
 
 
 def test_show_says_why_one_fails_what_to_do_and_who_uses_it(install, ftstudio, make_project, tmp_path):

@@ -103,6 +103,9 @@ def test_required_options_without_an_example_are_named_and_nothing_passes_for_it
     assert done.code == 2
     assert "It requires texts, and no example gives a value" in done.out
     assert "[tool.ftstudio.check.dataset.mine]" in " ".join(done.out.split())
+    given = ftstudio("plugins", "check", folder, "--set", 'texts=["a", "b"]')
+    assert given.code == 0, given.out
+    assert "It keeps the contract as far as these checks can tell." in given.err
 
 
 def test_examples_come_from_pyproject_and_files_are_copied(source, ftstudio, tmp_path):
