@@ -222,4 +222,5 @@ def checks_are_problems(subject: Subject) -> None:
             )
     wrong = [p for p in answer if p.level == "error"]
     if wrong:
+        subject.built()  # where a package is missing that install_hint names, it may refuse
         raise CheckFailed(f"Its check function refuses the example options: {wrong[0].message} {wrong[0].fix}")
