@@ -104,18 +104,25 @@ def options_round_trip(subject: Subject) -> None:
 @check("A wrong value of an option is refused in a sentence")
 def odd_values_are_refused(subject: Subject) -> None:
     """Odd values one at a time, which `__post_init__` may meet: it may refuse them by OptionError, nothing else."""
-    table = dict(subject.table)
+    known = {f.name for f in _fields(subject)}
     _ = subject.options
     for f in _fields(subject):
         for value in ODD_VALUES:
             given = [value] if f.base == "tuple" else {"odd": value} if f.base == "dict" else value
+            shown = f"{f.name} = {quote(repr(given), 40)}"
             try:
-                parse(subject.component.options, {**table, f.name: given})
+                _, problems = parse(subject.component.options, {**subject.table, f.name: given})
             except Exception as error:
                 raise CheckFailed(
-                    f"{f.name} = {quote(repr(given), 40)} raised {named(error)}{place_of(error)}. A value that is not "
-                    "usable is refused by OptionError(field, message) in __post_init__."
+                    f"{shown} raised {named(error)}{place_of(error)}. A value that is not usable is refused by "
+                    "OptionError(field, message) in __post_init__."
                 ) from error
+            for problem in problems:
+                if problem.option not in known:
+                    raise CheckFailed(
+                        f"{shown} raised an OptionError of {quote(problem.option)}, which is no option of it: the form "
+                        "would not know where to say it."
+                    )
 
 
 @check("Its target can be imported and built, or says what to install")

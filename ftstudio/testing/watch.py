@@ -17,6 +17,8 @@ from typing import Any
 
 from ftstudio.process.manners import left_as_found
 
+MOST_PRINTED = 4 << 20
+"""Bytes of what is printed that are looked at."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _NAMES: Mapping[str, tuple[tuple[int, int], ...]] = {
     "os.rename": ((0, 2), (1, 3)),
@@ -108,7 +110,7 @@ def watched(who: str) -> Iterator[Watched]:
                 yield seen
         finally:
             printed.seek(0)
-            seen.printed = printed.read().decode("utf-8", "replace")
+            seen.printed = printed.read(MOST_PRINTED).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftstudio.api import Checkpoint, Chunk, Component, ComponentError, Encoded, Facts, ModelRef, Plan, Problem, option
+from ftstudio.api import (
+    Checkpoint,
+    Chunk,
+    Component,
+    ComponentError,
+    Encoded,
+    Facts,
+    ModelRef,
+    OptionError,
+    Plan,
+    Problem,
+    option,
+)
 from ftstudio.testing import (
     FakeGenerator,
     FakeGeneratorOptions,
@@ -53,6 +65,15 @@ class Fragile:
 
     def __post_init__(self):
         self.path.encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misnaming:
+    path: str = option("a.txt", help="A path.")
+
+    def __post_init__(self):
+        if not self.path:
+            raise OptionError("pth", "It is empty.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from bad_components import (
     Changing,
     DefaultOutOfBounds,
     Fragile,
+    Misnaming,
     Required,
     ShownIfNothing,
     SuggestionOutOfBounds,
@@ -21,6 +22,7 @@ WRONG = [
     ("model", {"options": DefaultOutOfBounds}, "Its defaults", "The default of option size is refused: size must be at least 1"),
     ("model", {"options": SuggestionOutOfBounds}, "Its defaults", "The suggestion of option size is refused"),
     ("model", {"options": Fragile}, "A wrong value", "path = "),
+    ("model", {"options": Misnaming}, "A wrong value", "an OptionError of 'pth', which is no option of it"),
     ("model", {"target": "not_there:X"}, "Its target", "say in install_hint what to install"),
     ("model", {"target": "bad_components:described", "options": ShownIfNothing}, "Its target", "failed in building it"),
     # light functions
