@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ftstudio import __version__
 from ftstudio.api import Component
 from ftstudio.plugins import Offer, Record
 from ftstudio.process import borders
@@ -23,7 +23,7 @@ from ftstudio.testing.subject import (
     scrambled,
 )
 from ftstudio.testing.watch import hub_caches, strays
-from ftstudio.testing.working import WORKING
+from ftstudio.testing.working import MOST_ROWS, WORKING
 
 
 def _table_border(subject: Subject, result: Any) -> None:
@@ -39,7 +39,7 @@ def _table_border(subject: Subject, result: Any) -> None:
                 raise CheckFailed(
                     f"Row {index} of {name} lacks the column {joined(lacks)}: each row needs every column."
                 )
-        if len(rows) != min(len(result.tables[name]), len(rows) + 1):
+        if len(rows) != min(len(result.tables[name]), MOST_ROWS):
             raise CheckFailed(f"{name} says that it has {len(result.tables[name])} rows, but gave {len(rows)}.")
 
 
@@ -69,8 +69,7 @@ def _chunk_border(subject: Subject, result: Any) -> None:
 ANY_TRAINER = Offer(
     kind="trainer",
     component=Component(name="any", summary="takes everything", target="", options=object),
-    record=Record(name="kit", value="", distribution="ftstudio", version=importlib.metadata.version("ftstudio"),
-                  status="active"),
+    record=Record(name="kit", value="", distribution="ftstudio", version=__version__, status="active"),
 )  # fmt: skip
 
 BORDERS: Mapping[str, Callable[[Subject, Any], None]] = {
@@ -124,7 +123,7 @@ def _new_files(subject: Subject) -> list[Path]:
     """Files in the project's folder, outside of the run's, that are new or have changed since the work began."""
     run = subject.outcome.run
     files = (path for path in run.project.rglob("*") if path.is_file() and not path.is_relative_to(run.dir))
-    return sorted(path for path in files if run.given.get(path) != path.read_bytes())
+    return sorted(path for path in files if run.held.get(path) != path.read_bytes())
 
 
 @check("Its secrets leave no trace in files, output and messages", required=False)

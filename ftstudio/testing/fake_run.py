@@ -82,7 +82,7 @@ class FakeRun:
     samples: list[tuple[int, Prompt, str]] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     best: Checkpoint | None = None
-    given: dict[Path, bytes] = field(default_factory=dict)
+    held: dict[Path, bytes] = field(default_factory=dict)
     """The files that the project held when the work began; the kit looks whether they are as they were."""
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ import random
 import secrets
 import shutil
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -189,7 +190,7 @@ class Subject:
         if self.files is not None:
             shutil.copytree(self.files, run.project, dirs_exist_ok=True)
         self.supplies.prepare(run.project)
-        run.given = {path: path.read_bytes() for path in run.project.rglob("*") if path.is_file()}
+        run.held = {path: path.read_bytes() for path in run.project.rglob("*") if path.is_file()}
         return run
 
     def work(self, run: FakeRun | None = None, **fields: Any) -> Outcome:
@@ -277,13 +278,19 @@ def named(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """Where an error came from, as " (markdown.py, line 41)": the innermost place outside of this kit and Python."""
-    own = str(Path(__file__).resolve().parents[1])
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        outside = not frame.filename.startswith((own, sys.prefix, sys.base_prefix, "<"))
-        if outside:
-            return f" ({Path(frame.filename).name}, line {frame.lineno})"
-    return ""
+    """Where in the plugin an error came from, as " (markdown.py, line 41)"; "" when it did not get that far.
+
+    The plugin is what lies beside the first file that is neither of this studio nor of Python itself.
+    """
+    own, python = f"{Path(__file__).resolve().parents[1]}{os.sep}", sysconfig.get_paths()["stdlib"]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((own, "<"))
+        and not (frame.filename.startswith(python) and "site-packages" not in frame.filename)
+    ]
+    theirs = [frame for frame in frames if frame.filename.startswith(os.path.dirname(frames[0].filename))]  # noqa: PTH120
+    return f" ({Path(theirs[-1].filename).name}, line {theirs[-1].lineno})" if theirs else ""
 
 
 @contextlib.contextmanager

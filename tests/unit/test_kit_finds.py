@@ -14,6 +14,7 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
+from ftstudio.testing.subject import place_of
 
 WRONG = [
     # description and options
@@ -186,3 +187,18 @@ def test_what_needs_an_installation_and_says_so_is_left_out(tmp_path):
 def test_findings_are_assertions_and_skips_are_not():
     assert issubclass(CheckFailed, AssertionError)
     assert not issubclass(CheckSkipped, AssertionError)
+
+
+def test_the_place_of_an_error_is_a_line_of_the_plugin_also_where_a_library_raised(tmp_path):
+    site = tmp_path / "site-packages"
+    (site / "my_plugin").mkdir(parents=True)
+    (site / "library").mkdir()
+    (site / "library" / "inner.py").write_text("import json\ndef read(text):\n    return json.loads(text)\n")
+    (site / "my_plugin" / "deep.py").write_text("def ask(read):\n    return read('{')\n")
+    (site / "my_plugin" / "source.py").write_text("def load(ask, read):\n    return ask(read)\n")
+    names = {}
+    for file in site.rglob("*.py"):
+        exec(compile(file.read_text(), str(file), "exec"), names)
+    with pytest.raises(ValueError, match="Expecting") as raised:
+        names["load"](names["ask"], names["read"])
+    assert place_of(raised.value.with_traceback(raised.tb.tb_next)) == " (deep.py, line 2)"

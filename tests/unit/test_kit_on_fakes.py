@@ -15,6 +15,7 @@ from ftstudio.testing import (
     TokenizerTests,
     TrainerTests,
 )
+from ftstudio.testing.working import MOST_ROWS
 
 
 def described(name, options, **more):
@@ -47,3 +48,8 @@ class TestFakeGenerator(GeneratorTests):
 
 class TestFakeObserver(ObserverTests):
     component = described("FakeObserver", FakeObserverOptions)
+
+
+class TestManyRows(DatasetSourceTests):
+    component = described("FakeSource", FakeSourceOptions, gives=("text",))
+    options = {"texts": [f"text {i}" for i in range(MOST_ROWS + 100)]}
