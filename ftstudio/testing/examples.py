@@ -48,6 +48,10 @@ def read_examples(pyproject: Path) -> Examples:
     for key, value in table.items():
         if key == "project" and isinstance(value, str):
             files = pyproject.parent / value
+            if not files.resolve().is_relative_to(pyproject.parent.resolve()):
+                raise InputError(
+                    f"{place} names {quote(value)}, which is outside of the package.", "Name a folder in it."
+                )
             if not files.is_dir():
                 raise InputError(f"{place} names the folder {quote(value)}, which is not there.", "Mend the path.")
         elif key in KINDS and isinstance(value, Mapping) and all(isinstance(t, Mapping) for t in value.values()):

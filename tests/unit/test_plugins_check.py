@@ -126,6 +126,7 @@ def test_examples_come_from_pyproject_and_files_are_copied(source, ftstudio, tmp
     ("check", "says"),
     [
         ({"project": "nowhere"}, "names the folder 'nowhere', which is not there"),
+        ({"project": "../.."}, "which is outside of the package"),
         ({"datasets": {"mine": {}}}, "'datasets' is not known"),
         ({"dataset": {"mine": 3}}, "'dataset' is not known"),
     ],
