@@ -1,11 +1,16 @@
 """The built-in components pass the kit that a stranger's must pass."""
 
+import http.server
 import json
+import threading
+
+import pytest
 
 from ftstudio.testing import (
     DatasetSourceTests,
     GeneratorTests,
     ModelSourceTests,
+    ObserverTests,
     TokenizerTests,
     TrainerTests,
     tiny_model,
@@ -100,3 +105,38 @@ class TestHf(TrainerTests):
 class TestSample(GeneratorTests):
     component = "sample"
     options = {"max_new_tokens": 24, "do_sample": True, "num_return_sequences": 2}
+
+
+class TestCsv(ObserverTests):
+    component = "csv"
+
+
+class TestTensorBoard(ObserverTests):
+    component = "tensorboard"
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of a server that takes everything."""
+
+    class Taking(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/kit-secret-word"
+        server.shutdown()
+
+
+class TestWebhook(ObserverTests):
+    component = "webhook"
+
+    @pytest.fixture(autouse=True)
+    def set(self, address, monkeypatch):
+        monkeypatch.setenv("FTSTUDIO_WEBHOOK_URL", address)
