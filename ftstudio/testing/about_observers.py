@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -22,6 +23,8 @@ def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int
             try:
                 call()
             except Exception as error:
+                with contextlib.suppress(Exception):  # what it holds open would be somebody else's finding
+                    observer.close()
                 raise CheckFailed(f"{what} its {name} failed: {named(error)}{place_of(error)}") from error
 
 

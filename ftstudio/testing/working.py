@@ -6,6 +6,7 @@ read, a generator is exhausted. `identity` is equal for results that mean the sa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -106,9 +107,14 @@ def texts_of(chunks: Iterable[Chunk]) -> dict[tuple[int, int], str]:
 
 def _observe(component: Any, run: FakeRun, events: Sequence[Event]) -> None:
     info: RunInfo = run.info
-    component.open(info, 0)
-    for event in events:
-        component.on_event(event)
+    try:
+        component.open(info, 0)
+        for event in events:
+            component.on_event(event)
+    except BaseException:
+        with contextlib.suppress(Exception):  # it counts that it failed, not what it holds open
+            component.close()
+        raise
     component.close()
 
 
