@@ -11,6 +11,7 @@ import difflib
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -261,6 +262,27 @@ def _write_atomic(path: Path, data: bytes) -> None:
             staging.unlink()
         raise
     fsync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which becomes `folder` at the end: whole, or not at all.
+
+    Raises InputError when `folder` exists, or when something in it cannot be written.
+    """
+    if os.path.lexists(folder):
+        raise InputError(f"{quote(folder, 200)} exists already.", "Choose another name.")
+    staging = folder.with_name(f".{folder.name[:40]}.{os.urandom(4).hex()}.new")
+    with explained(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        staging.mkdir()
+        try:
+            yield staging
+            staging.rename(folder)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
 
 
 class Reserve:

@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,6 +69,11 @@ class Record:
     def title(self) -> str:
         """How sentences call it: "plugin gguf (ftstudio-gguf 1.2)"."""
         return f"plugin {self.name} ({self.distribution} {self.version})"
+
+    @property
+    def key(self) -> str:
+        """Which one it is among all that are installed: distribution and name."""
+        return f"{self.distribution}/{self.name}"
 
     @property
     def names(self) -> frozenset[str]:
@@ -211,17 +216,17 @@ class Registry:
         )
 
     def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
-        if record.name not in self._loaded:
+        if record.key not in self._loaded:
             try:
                 with _quiet():
-                    self._loaded[record.name] = collect(load(record.value), record.value)
+                    self._loaded[record.key] = collect(load(record.value), record.value)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 raise PluginError(
                     f"{record.title} cannot be loaded: {why(error)}", "See 'ftstudio plugins list'."
                 ) from error
-        return self._loaded[record.name]
+        return self._loaded[record.key]
 
 
 def _taken(function: Callable[..., Any]) -> int | None:
@@ -327,7 +332,7 @@ def _describe_apart(entry: importlib.metadata.EntryPoint, distribution: str, ver
         answer = json.loads(cached.read_text("utf-8"))
         if isinstance(answer, dict) and {"reason", "components", "heavy"} <= answer.keys():
             return answer
-    answer = _run_probe(entry.value, read_settings().probe_seconds)
+    answer = run_probe(entry.value, read_settings().probe_seconds)
     if answer["reason"]:
         return answer  # its mend may be a missing dependency, which no file of the plugin would show
     with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
@@ -350,13 +355,16 @@ def _fingerprint(entry: importlib.metadata.EntryPoint, distribution: str, versio
     return digest.hexdigest()[:32]
 
 
-def _run_probe(value: str, seconds: float) -> dict[str, Any]:
+def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str, Any]:
+    """What the probe says of an entry point's value; `path` are further folders to import from."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
     with tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
         command = [sys.executable, "-m", "ftstudio.probe", value, result.name]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                timeout=seconds, check=False, start_new_session=True,  # no way to the terminal that we draw on
+                timeout=seconds, env=environment if path else None, check=False,
+                start_new_session=True,  # no way to the terminal that we draw on
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return _failed(f"It did not finish describing itself within {seconds:g} s.")

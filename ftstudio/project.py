@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
-import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import check_name, explained, is_safe_name, nearest, quote, toml_text, write_atomic
+from ftstudio.errors import FtstudioError, InputError, UnknownNameError
+from ftstudio.files import check_name, is_safe_name, nearest, new_folder, quote, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
-from ftstudio.tables import FORMAT, Part, Project, Selection, interpret
+from ftstudio.tables import FORMAT, REQUIRED, Part, Project, Selection, interpret
 
 __all__ = [
     "FILE",
@@ -52,7 +52,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
             f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
         )
     source = read_source(folder / FILE)
-    return _interpret(folder.resolve(), source, [_override(o) for o in overrides], plugins)
+    return _interpret(folder.resolve(), source, [override(o) for o in overrides], plugins)
 
 
 def from_tables(folder: Path, file: Path, tables: Mapping[str, Any], plugins: Registry | None = None) -> Project:
@@ -67,7 +67,8 @@ def _interpret(
     return interpret(folder, source, overrides, plugins or registry(), default_observers())
 
 
-def _override(text: str) -> tuple[str, Any]:
+def override(text: str) -> tuple[str, Any]:
+    """Key and value of "key.key=VALUE", where VALUE is a TOML value, else a text. Raises InputError."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key or any(not part for part in key.split(".")):
@@ -80,7 +81,7 @@ def each_value(text: str) -> list[str]:
 
     Raises InputError when it is not of that form or holds fewer than two values.
     """
-    key, values = _override(text)
+    key, values = override(text)
     if isinstance(values, str):  # A,B,C is no TOML value, but [A,B,C] may be one
         as_list = parse_value(f"[{values}]")
         values = as_list if isinstance(as_list, list) else [part.strip() for part in values.split(",")]
@@ -103,23 +104,12 @@ def create(root: Path, name: str, tables: Mapping[str, Any] | str, files: Mappin
     """
     check_name(name, "project")
     folder = root / name
-    if os.path.lexists(folder):
-        raise InputError(f"{quote(folder, 200)} exists already.", "Choose another name.")
-    staging = root / f".{name[:40]}.{secrets.token_hex(4)}.new"
-    with explained(root):
-        root.mkdir(parents=True, exist_ok=True)
-    with explained(folder):
-        staging.mkdir()
-        try:
-            for relative, origin in (files or {}).items():
-                target = staging / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(origin, target)
-            write_atomic(staging / FILE, tables if isinstance(tables, str) else toml_text(tables))
-            staging.rename(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+    with new_folder(folder) as staging:
+        for relative, origin in (files or {}).items():
+            target = staging / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+        write_atomic(staging / FILE, tables if isinstance(tables, str) else toml_text(tables))
     return folder
 
 
@@ -149,6 +139,26 @@ def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
 def put_back(project: Project, text: str) -> Project:
     """Write an earlier text of project.toml again. Raises FileChangedError when somebody else changed it since."""
     return _interpret(project.folder, replace_source(project.source, text))
+
+
+def users(projects: Iterable[Path], found: Registry) -> dict[str, list[str]]:
+    """`Record.key` of a plugin -> the names of the projects whose tables name a component of it."""
+    names = {kind: found.names(kind) for kind in (*REQUIRED, "observer")}
+    used: dict[str, list[str]] = {}
+    for project in projects:
+        with contextlib.suppress(FtstudioError):  # a file that cannot be read says so where it is opened
+            table = read_source(project / FILE).table
+            for record in {r for kind, use in _uses(table) for r in names[kind].get(use, [])}:
+                used.setdefault(record.key, []).append(project.name)
+    return used
+
+
+def _uses(table: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Kind and component name of every table of a project."""
+    observers = table.get("observers")
+    tables = [(kind, table.get(kind)) for kind in REQUIRED]
+    tables += [("observer", one) for one in (observers if isinstance(observers, list) else [])]
+    return {(kind, str(one["use"])) for kind, one in tables if isinstance(one, Mapping) and "use" in one}
 
 
 def examples() -> Path:

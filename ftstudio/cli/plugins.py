@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,17 +10,24 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.cli.group import Group
+from ftstudio.cli.plugin_authors import check, new
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
+from ftstudio.finding import default_root, list_projects
 from ftstudio.options import describe
 from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.project import users
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 
 
 @click.group(cls=Group)
 def plugins() -> None:
-    """List and show the installed plugins."""
+    """List and show the installed plugins, switch them, check them against the contract."""
+
+
+plugins.add_command(check)
+plugins.add_command(new)
 
 
 @plugins.command("list")
@@ -34,7 +42,8 @@ def list_(as_json: bool) -> None:
     for record in records:
         offered = ", ".join(f"{c.kind} {c.name}" for c in record.components)
         title = f"{MARKS[record.status]} {record.status}"
-        rows.append([title, record.name, f"{record.distribution} {record.version}", record.reason or offered])
+        said = f"{record.reason} {record.mend}".strip()
+        rows.append([title, record.name, f"{record.distribution} {record.version}", said or offered])
     output.table(rows)
 
 
@@ -54,8 +63,9 @@ def _record_json(record: Record) -> dict[str, Any]:
 def show(name: str) -> None:
     """One plugin or component: its options with types, defaults and help."""
     found = registry()
-    records = [r for r in found.records if name in {r.name, r.distribution}]
-    offers = [o for kind in KINDS for o in found.offers(kind) if o.component.name == name or o.record in records]
+    records = [r for r in found.records if name in r.names]
+    offers = [o for record in records for o in _offers_of(record)]
+    offers = offers or [o for kind in KINDS for o in found.offers(kind) if o.component.name == name]
     if not records and not offers:
         names = {r.name for r in found.records} | {o.component.name for k in KINDS for o in found.offers(k)}
         near = nearest(name, names)
@@ -63,12 +73,37 @@ def show(name: str) -> None:
             f"There is no plugin or component {quote(name)}.",
             f"Did you mean {near}?" if near else "See 'ftstudio plugins list'.",
         )
-    for record in records:
-        output.data(f"{record.title}: {record.status}. {record.reason}".rstrip())
-        if record.heavy:
-            output.data(f"  It imports {', '.join(record.heavy)} while it describes itself.")
+    used = _used()
+    for record in records or list(dict.fromkeys(o.record for o in offers)):
+        _show_record(record, used)
     for offer in offers:
         _show_offer(offer)
+
+
+def _offers_of(record: Record) -> list[Offer]:
+    """What a plugin offers, under its own name too where another one offers the same."""
+    if record.status != "active":
+        return []
+    return [registry().find(c.kind, f"{record.distribution}/{c.name}") for c in record.components]
+
+
+def _used() -> Mapping[str, list[str]] | None:
+    """Who uses which plugin, of the projects in the usual folder; None when there is no such folder."""
+    root = default_root()
+    return users(list_projects(root), registry()) if root.is_dir() else None
+
+
+def _show_record(record: Record, used: Mapping[str, list[str]] | None) -> None:
+    """What a plugin is, why it does not work, what to do about that, and who uses it."""
+    output.data(f"{record.title}: {record.status}. {record.reason}".rstrip())
+    if record.mend:
+        output.data(f"  {record.mend}")
+    if record.heavy:
+        output.data(f"  It imports {', '.join(record.heavy)} while it describes itself.")
+    if used is not None:
+        names = used.get(record.key, [])
+        where = quote(default_root(), 200)
+        output.data(f"  Used by {', '.join(names)} in {where}." if names else f"  No project in {where} uses it.")
 
 
 def _show_offer(offer: Offer) -> None:

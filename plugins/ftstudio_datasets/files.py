@@ -143,6 +143,17 @@ def fingerprint(source: str, options: Any, tables: Mapping[str, Iterable[DataFil
     return digest.hexdigest()[:32]
 
 
+def identities(folder: Path) -> dict[str, str]:
+    """Name within the folder -> identity, of each file that is no hidden one."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            size = path.stat()
+            found[os.fsencode(name).hex()] = _identity(DataFile(path, str(name), size.st_size, size.st_mtime_ns))
+    return found
+
+
 def _identity(file: DataFile) -> str:
     with file.path.open("rb") as stream:
         if file.size <= HASHED_WHOLE:

@@ -32,6 +32,7 @@ from ftstudio.api import ComponentError, Run
 from ftstudio_datasets.arrow import Opened, cached_tables
 from ftstudio_datasets.columns import Choice, choose
 from ftstudio_datasets.decode import Tally
+from ftstudio_datasets.files import identities
 from ftstudio_datasets.hub_cache import Cached, cached, folder_of
 from ftstudio_datasets.options import HubOptions
 from ftstudio_datasets.rows import Row
@@ -63,9 +64,13 @@ class Hub:
         return islice(self._rows("train", split, choice).rows, rows)
 
     def fingerprint(self, run: Run) -> str:
-        """Of the commit, the configuration, the splits and how columns are read."""
-        splits = self._open(run)
-        parts = [asdict(self.options), {name: split._fingerprint for name, split in splits.items()}]
+        """Of the commit, or the content of a local folder; the configuration, the splits and how columns are read."""
+        folder = folder_of(self.options, run.project)
+        if folder is not None:  # the library's own fingerprint follows place and time as well
+            content = identities(folder)
+        else:
+            content = {name: split._fingerprint for name, split in self._open(run).items()}
+        parts = [asdict(self.options), content]
         return hashlib.sha256(json.dumps(["hub", 1, parts], sort_keys=True).encode()).hexdigest()[:32]
 
     def _rows(self, name: str, split: datasets.Dataset, choice: Choice) -> Opened:

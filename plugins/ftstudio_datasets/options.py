@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftstudio.api import OptionError, option
+from ftstudio_kit.whole import is_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,11 @@ class InlineOptions:
     def __post_init__(self) -> None:
         if not any(text.strip() for text in self.texts):
             raise OptionError("texts", "texts holds no text.", 'Give it at least one: texts = ["..."].')
+        for index, text in enumerate(self.texts):
+            if not is_whole(text):
+                raise OptionError(
+                    "texts", f"texts[{index}] holds half a character, a lone surrogate.", "Write it anew."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from ftstudio.api import ComponentError, Message, Prompt
+from ftstudio_kit.whole import is_whole
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}"
@@ -84,8 +85,13 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, shape: str) -> list[int]:
     """Token ids to continue: the beginning of what training saw for rows of this shape.
 
     A text is taken as it stands, without an end; for rows of messages a text becomes one user turn. Of a conversation
-    the template is applied and the assistant's turn opened. Raises ComponentError when the template refuses it.
+    the template is applied and the assistant's turn opened. Raises ComponentError when the template refuses it, or for
+    half a character in it.
     """
+    if not all(map(is_whole, [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt])):
+        raise ComponentError(
+            "The prompt holds half a character, a lone surrogate, which no tokenizer can read.", "Write it anew."
+        )
     if isinstance(prompt, str) and shape != "messages":
         return without_end(tokenizer, prompt, tokenizer(prompt, verbose=False)["input_ids"])
     ensure_chat_template(tokenizer)

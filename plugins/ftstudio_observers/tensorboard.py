@@ -108,14 +108,19 @@ def _sample(event: Event) -> Any:
     """A sample as TensorBoard's own text plugin wants it, under its prompt and whose it is (the base model's, say)."""
     prompt = event.data.get("prompt", "")
     words = prompt if isinstance(prompt, str) else "\n".join(str(turn.get("content", "")) for turn in prompt)
-    tag = "/".join(filter(None, ["sample", str(event.data.get("model", "")), words[:60]]))
-    text = f"{words}{event.data.get('text', '')}"
+    tag = _whole("/".join(filter(None, ["sample", str(event.data.get("model", "")), words[:60]])))
+    text = _whole(f"{words}{event.data.get('text', '')}")
     return Summary.Value(
         tag=tag,
         metadata=SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text")),
         tensor=TensorProto(
             dtype=DT_STRING,
-            string_val=[text.encode("utf-8", "backslashreplace")],
+            string_val=[text.encode()],
             tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
         ),
     )
+
+
+def _whole(text: str) -> str:
+    """Half a character, which a model's bytes may come out as, is written as its escape: UTF-8 has none for it."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import xxhash  # datasets brings it along; 1 GB takes 0.1 s, with SHA-256 1 s and more
 
-from ftstudio.api import SHAPES, Table, shape_of
+from ftstudio.api import SHAPES, ComponentError, Table, shape_of
+from ftstudio_kit.whole import is_whole
 
 ROWS = 1000
 BATCH_BYTES = 2**20
@@ -138,14 +139,26 @@ def batches(table: Table) -> Iterator[dict[str, list[Any]]]:
         return
     held: list[list[Any]] = []
     size = 0
-    for row in table:
+    for index, row in enumerate(table):
         held.append([row[name] for name in names])
+        if not all(map(_whole, held[-1])):
+            raise ComponentError(
+                f"Row {index} of the data holds half a character, a lone surrogate, which no tokenizer can read.",
+                "Write U+FFFD in its place, or leave the row out.",
+            )
         size += sum(len(str(value)) for value in held[-1])
         if len(held) == ROWS or size >= BATCH_BYTES:
             yield _columns_of(names, held)
             held, size = [], 0
     if held:
         yield _columns_of(names, held)
+
+
+def _whole(value: Any) -> bool:
+    """Of a text, or of the contents of a conversation. Arrow's tables need no look: they cannot hold anything else."""
+    if isinstance(value, str):
+        return is_whole(value)
+    return all(is_whole(message["content"]) for message in value)
 
 
 def _columns_of(names: list[str], rows: list[list[Any]]) -> dict[str, list[Any]]:

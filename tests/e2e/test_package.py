@@ -36,6 +36,8 @@ def test_the_wheel_holds_our_packages_and_nothing_else_at_the_top(wheel):
     for needed in (
         "ftstudio/py.typed",
         "ftstudio/tui/app.tcss",
+        "ftstudio/templates/plugin/common/pyproject.toml.txt",
+        "ftstudio/templates/plugin/common/.gitignore.txt",
         "ftstudio/examples/quickstart/project.toml",
         "ftstudio/examples/tutorial/project.toml",
         "ftstudio/examples/shakespeare/plays.txt",

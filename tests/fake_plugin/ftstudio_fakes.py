@@ -1,4 +1,4 @@
-"""A stranger's plugin for the tests: one torch-free component of each kind, on the same API as everybody's."""
+"""A stranger's plugin for the tests: the fakes of `ftstudio.testing`, taught to misbehave."""
 
 import ctypes
 import io
@@ -6,21 +6,18 @@ import json
 import os
 import random
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ftstudio import testing
 from ftstudio.api import (
-    Chunk,
     Component,
     ComponentError,
-    Encoded,
     Facts,
-    ModelRef,
     Plan,
     Problem,
     TrainingError,
@@ -43,16 +40,7 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenizerOptions:
-    masked: bool = option(False, help="Mask every label.")
-    max_length: int | None = option(None, help="Tokens a row.", ge=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainerOptions:
-    max_steps: int = option(10, help="Steps.", ge=1, unit="steps")
-    save_steps: int = option(4, help="Steps between checkpoints.", ge=1, unit="steps")
-    save_total_limit: int = option(2, help="Checkpoints kept.", ge=1)
+class TrainerOptions(testing.FakeTrainerOptions):
     step_seconds: float = option(0.0, help="Seconds a step.", ge=0, unit="s")
     ending: str = option(
         "good",
@@ -81,10 +69,8 @@ class TrainerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorOptions:
-    shout: bool = option(False, help="In capitals.")
+class GeneratorOptions(testing.FakeGeneratorOptions):
     say: str = option("", help="A text to say before anything else.")
-    words: int = option(0, help="Count so many words after the text.", ge=0)
     word_seconds: float = option(0.0, help="Seconds a word.", ge=0, unit="s")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
     tell: bool = option(False, help="Say how often generators were built and closed in this process, and where.")
@@ -103,43 +89,12 @@ class ObserverOptions:
     event_seconds: float = option(0.0, help="Seconds an event.", ge=0, unit="s")
 
 
-def write_safetensors(path: Path, values: list[float]) -> None:
-    header = json.dumps(
-        {"weights": {"dtype": "F64", "shape": [len(values)], "data_offsets": [0, 8 * len(values)]}}
-    ).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(values)}d", *values))
-
-
-class FakeModel:
-    def __init__(self, options):
-        self.options = options
-
+class FakeModel(testing.FakeModel):
     def fetch(self, run):
-        folder = run.dir / "model"
-        folder.mkdir(exist_ok=True)
-        (folder / "config.json").write_text(json.dumps({"model_type": "fake", "n_positions": self.options.context}))
-        write_safetensors(folder / "model.safetensors", [0.0, 0.0])
-        return ModelRef(folder, weights=True, name="fake-model", revision="r1")
+        return replace(super().fetch(run), name="fake-model", revision="r1")
 
 
-class Rows:
-    def __init__(self, column_names, rows):
-        self.column_names, self.rows = column_names, rows
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __iter__(self):
-        return iter(self.rows)
-
-    def __getitem__(self, index):
-        return self.rows[index]
-
-
-class FakeData:
-    def __init__(self, options):
-        self.options = options
-
+class FakeData(testing.FakeSource):
     def load(self, run):
         match self.options.behaviour:
             case "raise":
@@ -154,49 +109,8 @@ class FakeData:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 random.seed(7)
             case "empty":
-                return {"train": Rows(["text"], [])}
-        return {"train": Rows(["text"], [{"text": t} for t in self.options.texts])}
-
-    def fingerprint(self, run):
-        return " ".join(self.options.texts)
-
-
-class FakeTokenizer:
-    def __init__(self, options):
-        self.options = options
-
-    def encode(self, data, model, run):
-        folder = run.dir / "tokenizer"
-        folder.mkdir(exist_ok=True)
-        (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER_JSON))
-        encoded = {name: self._table(table) for name, table in data.items()}
-        tokens = sum(len(r["input_ids"]) for r in encoded["train"])
-        counts = {
-            "documents": len(encoded["train"]),
-            "rows": len(encoded["train"]),
-            "tokens": tokens,
-            "trained_tokens": tokens,
-        }
-        limit = self.options.max_length or 1 << 30
-        lengths = [len(row["text"].encode()) for row in data["train"]]
-        cut = {index: length - limit for index, length in enumerate(lengths) if length > limit}
-        counts |= {"truncated_rows": len(cut), "truncated_tokens": sum(cut.values())}
-        return Encoded(encoded["train"], encoded.get("validation"), folder, 256, 0, "text", counts, cut)
-
-    def _table(self, table):
-        rows = []
-        for row in table:
-            ids = list(row["text"].encode())[: self.options.max_length]
-            rows.append({"input_ids": ids, "labels": [-100] * len(ids) if self.options.masked else ids})
-        return Rows(["input_ids", "labels"], rows)
-
-
-TOKENIZER_JSON = {
-    "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-    "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": False},
-    "post_processor": None, "decoder": None,
-    "model": {"type": "WordLevel", "vocab": {chr(i) if i else "?": i for i in range(128)}, "unk_token": "?"},
-}  # fmt: skip
+                return {"train": testing.FakeTable(["text"], [])}
+        return super().load(run)
 
 
 def leave_pid_and_wait(row):
@@ -204,12 +118,7 @@ def leave_pid_and_wait(row):
     threading.Event().wait()
 
 
-class FakeTrainer:
-    """Walks step by step; its weights are a pure function of the step, so a resume must end at the same ones."""
-
-    def __init__(self, options):
-        self.options = options
-
+class FakeTrainer(testing.FakeTrainer):
     def train(self, data, model, run):
         o = self.options
         if o.note:
@@ -225,31 +134,20 @@ class FakeTrainer:
             from datasets import Dataset
 
             Dataset.from_dict({"folder": [str(o.pool)] * 2}).map(leave_pid_and_wait, num_proc=2)
-        position, total = 0.0, 0
-        if run.resume_from is not None:
-            state = json.loads((run.resume_from.path / "state.json").read_text())
-            position, total = state["position"], state["step"]
-        last = run.resume_from
-        for step in range(total + 1, o.max_steps + 1):
-            position = position * 0.9 + step * 0.1 + run.seed
-            time.sleep(o.step_seconds)
-            run.progress(step, o.max_steps)
-            run.log(step, loss=10.0 / step, tokens_per_second=100.0, peak_memory_bytes=1e6)
-            self._misbehave(step)
-            stop = not o.deaf and run.requests.stop
-            if step % o.save_steps == 0 or step == o.max_steps or stop or run.requests.checkpoint:
-                last = self._commit(run, step, position)
-            if stop:
-                break
-        return last
+        return super().train(data, model, run)
 
-    def _commit(self, run, step, position):
-        with run.checkpoint(step, metrics={"loss": 10.0 / step}) as draft:
-            (draft.path / "config.json").write_text("{}")
-            (draft.path / "state.json").write_text(json.dumps({"position": position, "step": step}))
-            if self.options.ending != "no-weights":
-                write_safetensors(draft.path / "model.safetensors", [position, float(step)])
-        return draft.checkpoint
+    def step_begins(self, step):
+        time.sleep(self.options.step_seconds)
+
+    def step_done(self, step):
+        self._misbehave(step)
+
+    def hears(self, run):
+        return not self.options.deaf and run.requests.stop
+
+    def write_weights(self, folder, values):
+        if self.options.ending != "no-weights":
+            super().write_weights(folder, values)
 
     def _misbehave(self, step):
         if self.options.ending == "hoard":
@@ -275,31 +173,26 @@ class FakeTrainer:
                 raise OSError(28, "No space left on device", "/somewhere/file")
 
 
-class FakeGenerator:
+class FakeGenerator(testing.FakeGenerator):
     built = closed = 0
 
     def __init__(self, options):
-        self.options = options
+        super().__init__(options)
         FakeGenerator.built += 1
 
-    def generate(self, checkpoint, prompts, run):
-        o = self.options
-        for index, prompt in enumerate(prompts):
-            text = f"{o.say} step {checkpoint.step}"
-            if o.tell:
-                text += f" built {self.built} closed {self.closed} on {run.devices[0]} seed {run.seed}"
-            if not isinstance(prompt, str):
-                text += f" after {len(prompt)} turns: {prompt[-1]['content']}"
-            yield Chunk(index, text.upper() if o.shout else text)
-            for word in range(o.words):
-                if run.requests.stop and not o.deaf:
-                    break
-                time.sleep(o.word_seconds)
-                yield Chunk(index, f" {word}")
-            self._misbehave()
-            yield Chunk(index, "", done=True, finish_reason="eos")
+    def opening(self, checkpoint, prompt, run):
+        text = f" step {checkpoint.step}"
+        if self.options.tell:
+            text += f" built {self.built} closed {self.closed} on {run.devices[0]} seed {run.seed}"
+        return self.options.say + text + self.turns(prompt)
 
-    def _misbehave(self):
+    def word_begins(self):
+        time.sleep(self.options.word_seconds)
+
+    def hears(self, run):
+        return not self.options.deaf and run.requests.stop
+
+    def said(self):
         match self.options.ending:
             case "exit":
                 print("the last words of the plugin", flush=True)
@@ -449,8 +342,8 @@ def ftstudio_tokenizers():
     yield Component(
         name="fake-bytes",
         summary="bytes",
-        target="ftstudio_fakes:FakeTokenizer",
-        options=TokenizerOptions,
+        target="ftstudio.testing:FakeTokenizer",
+        options=testing.FakeTokenizerOptions,
         takes=("text",),
     )
 

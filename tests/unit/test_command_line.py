@@ -16,7 +16,10 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["chek", "x"], "'chek' is neither a command nor a folder. Did you mean check?"),
         (["zzzz"], "'zzzz' is neither a command nor a folder. Commands: new, check"),
         (["plugins", "lst"], "'lst' is no command of 'plugins'. Did you mean list?"),
-        (["plugins", "bogus"], "'bogus' is no command of 'plugins'. Commands: disable, enable, list, show."),
+        (
+            ["plugins", "bogus"],
+            "'bogus' is no command of 'plugins'. Commands: check, disable, enable, list, new, show.",
+        ),
         (["queue", "withdrw"], "'withdrw' is no command of 'queue'. Did you mean withdraw?"),
         (["queue", "bogus"], "'bogus' is no command of 'queue'. Commands: list, move, withdraw."),
         (["check"], "Missing argument 'PATH'"),

@@ -158,6 +158,40 @@ def test_two_strangers_with_one_name_both_work_by_their_full_names(install):
     assert registry().find("model", "dist-plug-two/same").record.name == "plug_two"
 
 
+def test_two_plugins_may_have_one_name_for_their_entry_points(install, tmp_path):
+    install("plug_former", GOOD.format(name="first", module="plug_former"))
+    install("plug_latter", GOOD.format(name="second", module="plug_latter"))
+    (tmp_path / "site" / "dist_plug_latter-1.0.dist-info" / "entry_points.txt").write_text(
+        "[ftstudio]\nplug_former = plug_latter\n"
+    )
+    registry.cache_clear()
+    assert registry().find("model", "first").component.target == "plug_former:Model"
+    assert registry().find("model", "second").component.target == "plug_latter:Model"
+
+
+def test_show_says_why_one_fails_what_to_do_and_who_uses_it(install, ftstudio, make_project, tmp_path):
+    install("plug_good", GOOD.format(name="mine", module="plug_good"))
+    install("plug_needs", "import not_there_at_all")
+    make_project("poems", model={"use": "mine"})
+    env = {"FTSTUDIO_PROJECTS": str(tmp_path)}
+    good = ftstudio("plugins", "show", "dist-plug-good", env=env).out
+    assert "plugin plug_good (dist-plug-good 1.0): active.\n  Used by poems in '" in good
+    assert "model mine of dist-plug-good 1.0: x\n  size = 1\n      A size. (a whole number)\n" in good
+    bad = ftstudio("plugins", "show", "plug_needs", env=env).out
+    assert "failed. ModuleNotFoundError: No module named 'not_there_at_all'\n" in bad
+    assert "  Install not_there_at_all into this environment, or disable the plugin.\n  No project in '" in bad
+    listed = ftstudio("plugins", "list", env=env).out
+    assert "No module named 'not_there_at_all' Install not_there_at_all into this environment" in listed
+
+
+def test_show_shows_what_another_plugin_offers_too(install, ftstudio):
+    install("plug_one", GOOD.format(name="same", module="plug_one"))
+    install("plug_two", GOOD.format(name="same", module="plug_two"))
+    shown = ftstudio("plugins", "show", "plug_two").out
+    assert "model same of dist-plug-two 1.0: x" in shown
+    assert "plug-one" not in shown
+
+
 def test_a_built_ins_bare_name_cannot_be_taken(install):
     install("plug_thief", GOOD.format(name="starter", module="plug_thief"))
     assert registry().find("model", "starter").record.distribution == OWN

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import BindingType
 
-from ftstudio.errors import FtstudioError
 from ftstudio.files import plural
-from ftstudio.finding import FILE
 from ftstudio.options import describe
-from ftstudio.plugins import Offer, Record, Registry, registry, switch
-from ftstudio.source import read_source
-from ftstudio.tables import REQUIRED
+from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.project import users
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.look import Look
 from ftstudio.tui.screens.overlay import OverlayScreen
@@ -35,26 +30,6 @@ class Component:
     distribution: str
     kind: str
     name: str
-
-
-def users(projects: Iterable[Path], found: Registry) -> dict[str, list[str]]:
-    """Distribution and name of a plugin, as "dist/name" -> the projects whose tables name a component of it."""
-    names = {kind: found.names(kind) for kind in (*REQUIRED, "observer")}
-    used: dict[str, list[str]] = {}
-    for project in projects:
-        with contextlib.suppress(FtstudioError):  # a file that cannot be read says so where it is opened
-            table = read_source(project / FILE).table
-            for record in {r for kind, use in _uses(table) for r in names[kind].get(use, [])}:
-                used.setdefault(f"{record.distribution}/{record.name}", []).append(project.name)
-    return used
-
-
-def _uses(table: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Kind and component name of every table of a project."""
-    observers = table.get("observers")
-    tables = [(kind, table.get(kind)) for kind in REQUIRED]
-    tables += [("observer", one) for one in (observers if isinstance(observers, list) else [])]
-    return {(kind, str(one["use"])) for kind, one in tables if isinstance(one, Mapping) and "use" in one}
 
 
 class PluginsScreen(OverlayScreen):
@@ -120,7 +95,7 @@ class PluginsScreen(OverlayScreen):
         if record is None:
             return Text()
         if not isinstance(key, Component):
-            return _plugin_words(record, self.used.get(f"{record.distribution}/{record.name}", []), look)
+            return _plugin_words(record, self.used.get(record.key, []), look)
         if key in self._offers:
             return _offer_words(self._offers[key], look)
         if record.status == "active":

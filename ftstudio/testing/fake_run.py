@@ -1,12 +1,13 @@
-"""What plugin authors test their components with. Loads no torch.
+"""`FakeRun`: stands in for the run that a component is part of.
 
-`FakeRun` stands in for the run that a component is part of: it keeps what it was told in plain lists, commits
-checkpoints by a rename inside its folder, and never touches the network or a terminal.
+It keeps what it was told in plain lists, commits checkpoints by a rename inside its folder, and never touches the
+network or a terminal.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,15 +15,39 @@ from pathlib import Path
 
 from ftstudio.api import Checkpoint, ComponentError, Prompt, RunInfo
 
-__all__ = ["FakeDraft", "FakeRequests", "FakeRun"]
 
-
-@dataclass
 class FakeRequests:
-    """Requests that a test sets by hand."""
+    """Requests that a test sets by hand, `run.requests.stop = True`, or that come at a certain look.
 
-    stop: bool = False
-    checkpoint: bool = False
+    A trainer looks at the end of each step, so `FakeRequests(stop_at=3)` asks for a stop at the end of the third.
+    """
+
+    def __init__(self, *, stop_at: int | None = None, checkpoint_at: int | None = None) -> None:
+        self.stop_at, self.checkpoint_at = stop_at, checkpoint_at
+        self.looks_for_stop = self.looks_for_checkpoint = 0
+        self._stop = self._checkpoint = False
+
+    @property
+    def stop(self) -> bool:
+        """Whether to commit and return."""
+        self.looks_for_stop += 1
+        self._stop |= self.looks_for_stop == self.stop_at
+        return self._stop
+
+    @stop.setter
+    def stop(self, value: bool) -> None:
+        self._stop = value
+
+    @property
+    def checkpoint(self) -> bool:
+        """Whether to commit and go on."""
+        self.looks_for_checkpoint += 1
+        self._checkpoint |= self.looks_for_checkpoint == self.checkpoint_at
+        return self._checkpoint
+
+    @checkpoint.setter
+    def checkpoint(self, value: bool) -> None:
+        self._checkpoint = value
 
 
 @dataclass
@@ -57,6 +82,8 @@ class FakeRun:
     samples: list[tuple[int, Prompt, str]] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     best: Checkpoint | None = None
+    held: dict[Path, bytes] = field(default_factory=dict)
+    """The files that the project held when the work began; the kit looks whether they are as they were."""
 
     def __post_init__(self) -> None:
         for folder in (self.project, self.dir, self.cache):
@@ -65,7 +92,7 @@ class FakeRun:
     @property
     def info(self) -> RunInfo:
         """Always project "fake", run "0001", attempt 1."""
-        return RunInfo(project="fake", run="0001", attempt=1, host="localhost")
+        return RunInfo(project="fake", run="0001", attempt=1, host="localhost", dir=self.dir)
 
     @property
     def project(self) -> Path:
@@ -110,12 +137,17 @@ class FakeRun:
     def checkpoint(
         self, step: int, *, metrics: Mapping[str, float] | None = None, best: bool = False
     ) -> Iterator[FakeDraft]:
-        """Stage beside the target, rename on leaving."""
+        """Stage beside the target, rename on leaving; an error inside discards what was staged."""
         target = self.dir / "checkpoints" / f"{step:06d}"
         staging = target.with_name(f"{step:06d}.staging")
         staging.mkdir(parents=True)
         draft = FakeDraft(staging)
-        yield draft
+        try:
+            yield draft
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        shutil.rmtree(target, ignore_errors=True)
         os.replace(staging, target)  # noqa: PTH105 - the name of the system call that matters here
         draft.committed = Checkpoint(path=target, step=step, metrics=dict(metrics or {}))
         self.requests.checkpoint = False

@@ -1,0 +1,189 @@
+"""Checks of model sources and dataset sources."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ftstudio.api import Facts, ModelRef, shape_of
+from ftstudio.files import quote
+from ftstudio.options import parse
+from ftstudio.testing.about_descriptions import light_answers
+from ftstudio.testing.apart import call_apart
+from ftstudio.testing.hostile import HOSTILE
+from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, expected, named, place_of
+from ftstudio.testing.working import Loaded, first_rows
+
+PREVIEWED = 3
+
+# ------------------------------------------------------------------------------------------------- models
+
+
+@check("The folder holds what it says: a config that is JSON, and weights as safetensors if it says so", "model")
+def model_folder(subject: Subject) -> None:
+    """Weights as pickles run code when they are opened; the core opens none."""
+    model: ModelRef = subject.result()
+    try:
+        json.loads((model.path / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckFailed(f"config.json of its model cannot be read: {error}") from error
+    weights = sorted(p.name for p in model.path.glob("*.safetensors"))
+    if model.weights and not weights:
+        others = sorted(p.name for p in model.path.glob("*.bin"))
+        found = f"; {others[0]} is a pickle, which is not opened" if others else ""
+        raise CheckFailed(f"It says weights=True, but the folder holds no *.safetensors{found}.")
+    if weights and not model.weights:
+        raise CheckFailed(f"It says weights=False, but the folder holds {weights[0]}, which would be left unused.")
+    if not model.name.strip():
+        raise CheckFailed("Its ModelRef has no name: the run records which model it was.")
+
+
+@check("Its facts agree with the config that it fetches", "model", required=False)
+def model_facts_agree(subject: Subject) -> None:
+    """What the plan is made of before the start must be what comes."""
+    facts: Facts = light_answers(subject, "facts")
+    config = json.loads((subject.result().path / "config.json").read_text("utf-8"))
+    names = {"context": ("n_positions", "max_position_embeddings"), "vocab_size": ("vocab_size",)}
+    for fact, keys in names.items():
+        said, real = getattr(facts, fact), next((config[key] for key in keys if key in config), None)
+        if said is not None and real is not None and said != real and fact not in facts.estimated:
+            raise CheckFailed(f"Its facts say {fact} = {said}, its config {real}. Mend one, or name it in estimated.")
+
+
+# ------------------------------------------------------------------------------------------------ datasets
+
+
+@check("The rows are the same when they are read again", "dataset")
+def rows_can_be_read_again(subject: Subject) -> None:
+    """Tokenizers and previews iterate more than once: a table is no generator that is used up."""
+    loaded: Loaded = subject.result()
+    for name, rows in loaded.rows.items():
+        again = first_rows(loaded.tables[name])
+        if again != rows:
+            raise CheckFailed(
+                f"A second pass over {name} gave {len(again)} rows where the first gave {len(rows)}, or others. Give a "
+                "table that can be read more than once."
+            )
+
+
+@check("The values of its rows have the types of their shape", "dataset")
+def values_have_their_types(subject: Subject) -> None:
+    """Texts are str, messages are lists of role and content."""
+    for name, rows in subject.result().rows.items():
+        for index, row in enumerate(rows):
+            _check_values(f"Row {index} of {name}", row)
+
+
+def _check_values(where: str, row: Mapping[str, Any]) -> None:
+    shape = shape_of(row)
+    if shape == "messages":
+        for message in row["messages"]:
+            strings = isinstance(message, Mapping) and all(isinstance(message.get(k), str) for k in ("role", "content"))
+            if not strings:
+                raise CheckFailed(f"{where}: messages holds {quote(message)}; expected role and content, both texts.")
+        return
+    for column in {"text": ("text",), "prompt_completion": ("prompt", "completion")}.get(shape or "", ()):
+        if not isinstance(row[column], str):
+            raise CheckFailed(f"{where}: {column} is {type(row[column]).__name__}; expected a text.")
+
+
+@check("Its facts agree with the rows that it loads", "dataset", required=False)
+def rows_agree_with_facts(subject: Subject) -> None:
+    """Rows and shape, where the facts know them and do not call them estimated."""
+    facts: Facts = light_answers_in(subject)
+    loaded: Loaded = subject.result()
+    train = loaded.tables["train"]
+    real = {"rows": len(train), "shape": shape_of(train.column_names)}
+    for name, value in real.items():
+        said = getattr(facts, name)
+        if said is not None and value is not None and said != value and name not in facts.estimated:
+            raise CheckFailed(
+                f"Its facts say {name} = {said}, but load() gave {value}. Mend one, or name it in estimated."
+            )
+
+
+def light_answers_in(subject: Subject) -> Any:
+    """The facts of the project that was worked on."""
+    if not subject.component.facts:
+        raise CheckSkipped("It has no facts function.")
+    subject.result()
+    answer, _ = call_apart(subject.offer.light, "facts", subject.options, subject.outcome.run.project)
+    return answer
+
+
+@check("preview() gives the first rows that load() gives", "dataset", required=False)
+def preview_is_the_beginning(subject: Subject) -> None:
+    """At most as many as were asked for."""
+    source = subject.built()
+    if not hasattr(source, "preview"):
+        raise CheckSkipped("It has no preview(); the core loads all of it instead.")
+    expected_rows = subject.result().rows["train"][:PREVIEWED]
+    try:
+        found = list(itertools.islice(source.preview(subject.new_run(), PREVIEWED), PREVIEWED + 1))
+    except Exception as error:
+        raise CheckFailed(f"preview() failed: {named(error)}{place_of(error)}") from error
+    if len(found) > PREVIEWED:
+        raise CheckFailed(f"preview() was asked for {PREVIEWED} rows and gave more.")
+    if [dict(row) for row in found] != [dict(row) for row in expected_rows]:
+        raise CheckFailed("preview() gives other rows than load() begins with.")
+
+
+@check("fingerprint() is the same while the data are", "dataset", required=False)
+def fingerprint_is_steady(subject: Subject) -> None:
+    """Two instances, two project folders: a resume compares fingerprints, and caches are found by them."""
+    if not hasattr(subject.built(), "fingerprint"):
+        raise CheckSkipped("It has no fingerprint(): a resume cannot tell whether the data changed.")
+    found = [subject.built().fingerprint(subject.new_run()) for _ in range(2)]
+    if not isinstance(found[0], str) or not found[0]:
+        raise CheckFailed(f"fingerprint() gave {quote(repr(found[0]))}; expected a text that is not empty.")
+    if found[0] != found[1]:
+        raise CheckFailed("fingerprint() is another one for the same data: leave out times and places.")
+
+
+@check("sniff() says of a file whether it is its kind, and is light", "dataset", required=False)
+def sniff_answers(subject: Subject) -> None:
+    """For `new --data FILE`: None, or {"use", "options", "says"} whose options the component accepts."""
+    if not subject.component.sniff:
+        raise CheckSkipped("It has no sniff function.")
+    run = subject.new_run()
+    stranger = run.project / "of-another-kind.bin"
+    stranger.write_bytes(bytes(range(256)) * 8)
+    files = [*(p for p in sorted(run.project.rglob("*")) if p.is_file()), stranger]
+    for path in files:
+        answer, heavy = call_apart(_sniff, subject.component.sniff, path)
+        if heavy:
+            raise CheckFailed(f"Its sniff function imports {', '.join(heavy)}; it is asked of every file.")
+        if answer is not None and not (isinstance(answer, Mapping) and isinstance(answer.get("options", {}), Mapping)):
+            raise CheckFailed(
+                f"sniff({quote(path.name)}) gave {quote(repr(answer))}; expected None, or use and options."
+            )
+
+
+def _sniff(target: str, path: Path) -> Any:
+    import importlib  # noqa: PLC0415 - in a process of its own
+
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)(path)
+
+
+@check("Hostile texts come through, or are refused in a sentence", "dataset", required=False)
+def hostile_texts_survive_loading(subject: Subject) -> None:
+    """Escapes, bidi marks, lone surrogates, markup, NUL, a line of a megabyte, nothing at all."""
+    run = subject.new_run()
+    table = subject.supplies.write_texts(HOSTILE, run.project)
+    if table is None:
+        raise CheckSkipped("Only its author can say how texts are written: override write_texts() in the test class.")
+    hostile = subject.with_options(**table)
+    if parse(subject.component.options, hostile.table)[0] is None:
+        return  # refused in a sentence, before anything was read
+    outcome = hostile.work(run)
+    if outcome.error is not None:
+        if expected(outcome.error):
+            return
+        raise CheckFailed(f"Hostile texts broke it: {named(outcome.error)}{place_of(outcome.error)}")
+    for name, rows in outcome.result.rows.items():
+        for index, row in enumerate(rows):
+            _check_values(f"Row {index} of {name}", row)
