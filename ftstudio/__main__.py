@@ -20,7 +20,7 @@ def _means_studio(arguments: list[str]) -> bool:
     words = [a for a in arguments if not a.startswith("-")]
     if not words:
         return not {"-h", "--help", "--version"} & set(arguments)
-    from ftstudio.cli.main import COMMANDS  # noqa: PLC0415 - the studio does not need it
+    from ftstudio.cli.commands import COMMANDS  # noqa: PLC0415 - `--version` needs none of this
 
     return words[0] not in COMMANDS and Path(words[0]).expanduser().is_dir()
 

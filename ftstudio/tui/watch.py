@@ -26,9 +26,9 @@ ENDED_A_LOOK = 100
 """Ended runs whose events are read in one look: their figures appear a hundred at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Found:
-    """What lies in a root folder: projects by name, and the status of each of their runs."""
+    """What lies in a root folder: projects by name, and the status of each of their runs. Each look has its own."""
 
     projects: tuple[Path, ...] = ()
     statuses: Mapping[Path, Status] = field(default_factory=dict)

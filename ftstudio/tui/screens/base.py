@@ -48,7 +48,15 @@ class StudioScreen(Screen[None]):
         """The screen's own widgets."""
         raise NotImplementedError
 
+    def on_mount(self) -> None:
+        """As wide as it is from its first picture on."""
+        self.fit()
+
     def on_resize(self) -> None:
+        """Another size may have another place for things."""
+        self.fit()
+
+    def fit(self) -> None:
         """A terminal too small for anything says so; a wide one has a second column."""
         width, height = self.app.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,7 +38,6 @@ TUTORIAL = "tutorial"
 class Home(StudioScreen):
     """What runs, what ran, and what happened meanwhile."""
 
-    CSS_PATH = "home.tcss"
     PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "home")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "home"), *bindings("project")]
 
@@ -48,6 +48,7 @@ class Home(StudioScreen):
         self.sort = "live first"
         self.marked: set[Path] = set()
         self.away: list[Text] | None = None
+        self._drawn: tuple[object, ...] = ()
 
     def content(self) -> ComposeResult:
         """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
@@ -87,12 +88,16 @@ class Home(StudioScreen):
         self.draw()
 
     def draw(self) -> None:
-        """Draw all lines again; the list itself draws only those that changed."""
-        found, look = self.studio.found, self.studio.look
+        """Draw all lines again, unless they were drawn of the same; the list itself draws only those that changed."""
+        found, look, cells = self.studio.found, self.studio.look, self.query_one(DeviceCells)
+        of = (found, self.size, self.only, self.filter, self.sort, frozenset(self.marked), cells.cells)
+        if of == self._drawn:
+            return
+        self._drawn = of
         shown = self._shown()
-        width = min(28, max((len(f"{s.project}:{s.run}") for s in shown), default=10))
-        rows = [Row(s.path, run_line(s, look, name_width=width, marked=s.path in self.marked)) for s in shown]
-        self.query_one(Lines).set_rows(rows)
+        width = min(28, max((len(s.project) + len(s.run) + 1 for s in shown), default=10))
+        line = partial(run_line, look=look, name_width=width)
+        self.query_one(Lines).set_rows([Row(s.path, partial(line, s, marked=s.path in self.marked)) for s in shown])
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
         title = Text.assemble((" ftstudio ", "bold"), look.plain(self.studio.root), end="", no_wrap=True)
@@ -100,7 +105,7 @@ class Home(StudioScreen):
         counts += [f"{live} {'runs' if live == 1 else 'run'}"] if live else []
         counts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
         aside = look.words(" · ".join(counts + self._view_words())) + " "
-        width = self.size.width - self.query_one(DeviceCells).fit(self.size.width - len(aside) - 24)
+        width = self.size.width - cells.fit(self.size.width - len(aside) - 24)
         title.truncate(max(10, width - len(aside) - 1))
         title.pad_right(max(1, width - title.cell_len - len(aside)))
         self.query_one("#title", Static).update(title.append(aside, "dim"))

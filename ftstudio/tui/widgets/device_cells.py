@@ -19,12 +19,10 @@ from textual.widgets import Static
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import state_dir
-from ftstudio.process.devices import Gauge, Tenant, gauges, tenants
-from ftstudio.runs.queue import holders
-from ftstudio.settings import read_settings
 from ftstudio.tui.background import Asks
 
 if TYPE_CHECKING:
+    from ftstudio.process.devices import Gauge, Tenant
     from ftstudio.tui.app import Studio
 
 EVERY = 5.0
@@ -51,6 +49,10 @@ class Cell:
 
 def read_cells(cpu_share: Callable[[], int | None]) -> list[Cell]:
     """The places where somebody computes. Raises FtstudioError, OSError."""
+    from ftstudio.process.devices import Gauge, gauges, tenants  # noqa: PLC0415 - Home paints before it is needed
+    from ftstudio.runs.queue import holders  # noqa: PLC0415
+    from ftstudio.settings import read_settings  # noqa: PLC0415
+
     has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
     busy: Mapping[str, Gauge] = gauges() if has_gpu else {}
     others: Mapping[str, Sequence[Tenant]] = tenants() if has_gpu else {}
