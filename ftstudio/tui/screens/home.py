@@ -26,7 +26,7 @@ from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.words import run_line, short
 
 SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
-    "live first": lambda s: (s.state not in LIVE, -(s.last_event_t or 0.0), s.project, s.run),
+    "live first": lambda s: (s.state not in LIVE, s.state not in LIVE and -(s.last_event_t or 0.0), s.project, s.run),
     "newest first": lambda s: (-(s.last_event_t or 0.0), s.project, s.run),
     "name": lambda s: (s.project, s.run),
     "loss": lambda s: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),

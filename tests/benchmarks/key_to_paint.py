@@ -1,0 +1,84 @@
+"""From a key to what it changes on the terminal, while four live runs write 100 events a second each.
+
+Home: the cursor goes up and down among runs that have ended, so that only a key paints their lines, and the time ends
+with the name of the line that it comes to. Train: the cursor goes along a chart of a live run, and the time ends with
+the first byte; there what the run writes is painted too, so a few of these are too short.
+
+Writers are processes of their own with a real lock each. They sleep between two events; how much of a core the four
+take is measured beside the rest.
+"""
+
+import statistics
+import time
+
+from tests.benchmarks.harness import Benchmark, Goal
+from tests.benchmarks.studio import NEWEST, POLL, cpu_of, lab, live_runs, own_folders, plain, studio
+
+LIVE, RATE = 4, 100.0
+KEYS, PAUSE = 150, 0.08
+BUDGET_MS = 50.0
+HOME, TRAIN = "Home", "Train"
+
+
+def prepare(folder, projects=50, runs=20, keys=KEYS):
+    root, environment = lab(folder, projects, runs), own_folders(folder)
+
+    def both():
+        with live_runs(root, LIVE, RATE) as writers, studio(root, env=environment) as opened:
+            opened.seconds_until(f"{NEWEST}/{NEWEST}", "running")
+            begun, before = time.perf_counter(), sum(map(cpu_of, writers))
+            found = figures(HOME, list(home(opened, keys)))
+            opened.press("g", "enter")
+            opened.seconds_until("learning_rate")
+            time.sleep(1.0)
+            found |= figures(TRAIN, list(train(opened, keys)))
+            spent = (sum(map(cpu_of, writers)) - before) / (time.perf_counter() - begun)
+            return found | {"the writers, % of a core": 100 * spent}
+
+    return {"ms": both}
+
+
+def home(opened, keys):
+    """Milliseconds of each key: down and up between two lines below the live ones."""
+    names = shown_runs(opened)
+    opened.press("g", *["down"] * LIVE)
+    at = LIVE
+    for number in range(keys):
+        key, at = ("down", LIVE + 1) if at == LIVE else ("up", LIVE)
+        yield press(opened, key, names[at])
+        time.sleep(PAUSE + number % 7 / 100)  # not in step with anything that happens at even times
+
+
+def train(opened, keys):
+    for number in range(keys):
+        yield press(opened, "left" if number % 40 < 20 else "right", "")
+        time.sleep(PAUSE + number % 7 / 100)
+
+
+def press(opened, key, name):
+    """Milliseconds from a key to the first bytes that hold a name."""
+    seen, begun = len(opened.raw), time.perf_counter()
+    opened.press(key, pause=0)
+    while len(opened.raw) == seen or name not in plain(bytes(opened.raw[seen:])):
+        assert time.perf_counter() - begun < 20, f"{key} changed nothing"
+        time.sleep(POLL)
+    return 1000 * (time.perf_counter() - begun)
+
+
+def shown_runs(opened):
+    """The names of runs on Home, from top to bottom: live first, then the newest."""
+    return [f"live-{n}:0001" for n in range(LIVE)] + ["aaa-newest:0001", "project-000:0001"]
+
+
+def figures(where, times):
+    times.sort()
+    at = min(len(times) - 1, int(0.95 * len(times)))
+    return {f"{where}, median": statistics.median(times), f"{where}, 95th percentile": times[at]}
+
+
+def goals(medians):
+    for where in (HOME, TRAIN):
+        yield Goal(f"{where}, key to paint, 95th percentile in ms", medians[f"ms: {where}, 95th percentile"], BUDGET_MS)
+
+
+BENCHMARK = Benchmark(prepare, goals, unit="ms", rounds=1)
