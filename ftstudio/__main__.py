@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def _means_studio(arguments: list[str]) -> bool:
 
 
 def _studio(arguments: list[str]) -> int:
+    gc.disable()  # until the first picture is there: what is made for it stays, and looking through it costs a tenth
     from ftstudio.finding import default_root  # noqa: PLC0415 - `--version` needs none of this
     from ftstudio.tui.app import Manners, open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
     from ftstudio.tui.memory import Memory  # noqa: PLC0415

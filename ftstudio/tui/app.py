@@ -6,6 +6,7 @@ docs/studio.md says how the parts meet. `Studio` holds no state that a file does
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -129,6 +130,9 @@ class Studio(App[None]):
 
     def on_ready(self) -> None:
         """The first picture is there: now for all else."""
+        if not gc.isenabled():  # as it was opened by a person, not within another program
+            gc.freeze()
+            gc.enable()
         self._read_keymap()
         if self.root.is_dir():
             self.memory.opened(self.root)

@@ -40,7 +40,7 @@ class LogFilter:
         if extra > 0:
             del self.found[:extra]
             self._low, moved = self.found[0], moved - extra
-        return moved, newer or self._low > 0 and len(self.found) < MOST_FOUND
+        return moved, newer or (self._low > 0 and len(self.found) < MOST_FOUND)
 
     def _newer(self, until: float) -> bool:
         """Towards the end; whether there is more. A last line without its newline waits."""

@@ -38,7 +38,8 @@ class Found:
 
     def of(self, project: Path) -> list[Status]:
         """The runs of a project, the newest first."""
-        return [s for path, s in sorted(self.statuses.items(), reverse=True) if path.parent.parent == project]
+        its = [s for s in self.statuses.values() if s.project == project.name and s.path.parent.parent == project]
+        return sorted(its, key=lambda s: s.path, reverse=True)
 
 
 class Seen(Message):
@@ -74,7 +75,7 @@ class Watcher:
         left = ENDED_A_LOOK
         for run in reversed(runs):
             left -= self._look_at(run, quickly=quickly, room=left > 0)
-        changed = frozenset(p for p in {*before, *self._statuses} if before.get(p) != self._statuses.get(p))
+        changed = frozenset(p for p in {*before, *self._statuses} if _differ(before.get(p), self._statuses.get(p)))
         whole = all(path in self._settled or status.state in LIVE for path, status in self._statuses.items())
         return Seen(Found(projects, dict(self._statuses), problem, whole and not quickly), changed)
 
@@ -111,6 +112,11 @@ class Watcher:
         self._settled.pop(path, None)
         self._statuses.pop(path, None)
         self._readers.pop(path, None)
+
+
+def _differ(before: Status | None, now: Status | None) -> bool:
+    """Whether two statuses differ; of a thousand runs nearly all are the very same object."""
+    return before is not now and before != now
 
 
 def _stamp(path: Path) -> tuple[int, int]:

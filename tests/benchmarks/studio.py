@@ -113,7 +113,7 @@ def studio(root, **more):
 def live_runs(root: Path, count: int, rate: float):
     """Processes that each hold the lock of a run and write `rate` events a second into it; yields their pids.
 
-    They are so cheap (less than a hundredth of a core each, mostly asleep) that they take no time from what is
+    They are so cheap (about a hundredth of a core each, mostly asleep) that they take no time from what is
     measured; they are niced all the same.
     """
     writers = []

@@ -11,7 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.files import plural
@@ -23,6 +23,7 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
 from ftstudio.tui.widgets.lines import Lines, Row
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import run_line, short
 
 SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
@@ -53,13 +54,13 @@ class Home(StudioScreen):
     def content(self) -> ComposeResult:
         """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
         with Horizontal(id="top"):
-            yield Static(id="title", markup=False)
+            yield Still(id="title", markup=False)
             yield DeviceCells()
-        yield Static(id="away", markup=False)
+        yield Still(id="away", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield Lines(id="runs")
-                yield Static(id="empty", markup=False)
+                yield Still(id="empty", markup=False)
             yield Glance()
         yield Input(placeholder="show only lines that hold ...", id="filter")
 
@@ -108,7 +109,7 @@ class Home(StudioScreen):
         width = self.size.width - cells.fit(self.size.width - len(aside) - 24)
         title.truncate(max(10, width - len(aside) - 1))
         title.pad_right(max(1, width - title.cell_len - len(aside)))
-        self.query_one("#title", Static).update(title.append(aside, "dim"))
+        self.query_one("#title", Still).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
 
@@ -132,7 +133,7 @@ class Home(StudioScreen):
 
     def _draw_empty(self) -> None:
         found, look = self.studio.found, self.studio.look
-        empty = self.query_one("#empty", Static)
+        empty = self.query_one("#empty", Still)
         lines = self.query_one(Lines)
         lines.display = bool(lines.rows)
         empty.display = not lines.rows
@@ -168,7 +169,7 @@ class Home(StudioScreen):
         self._draw_away()
 
     def _draw_away(self) -> None:
-        away = self.query_one("#away", Static)
+        away = self.query_one("#away", Still)
         away.display = bool(self.away)
         if self.away:
             more = f"  and {len(self.away) - AWAY_SHOWN} more" if len(self.away) > AWAY_SHOWN else ""

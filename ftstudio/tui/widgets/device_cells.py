@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 from textual.message import Message
-from textual.widgets import Static
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import state_dir
 from ftstudio.tui.background import Asks
+from ftstudio.tui.widgets.still import Still
 
 if TYPE_CHECKING:
     from ftstudio.process.devices import Gauge, Tenant
@@ -94,7 +94,7 @@ class CpuShare:
         return round(100 * (1 - (now[1] - before[1]) / (now[0] - before[0])))
 
 
-class DeviceCells(Static, Asks):
+class DeviceCells(Still, Asks):
     """As wide as what it says; nothing when there is nothing to say."""
 
     DEFAULT_CSS = "DeviceCells { width: auto; height: 1; background: $panel; }"
