@@ -104,9 +104,10 @@ def window(*arguments, **more):
         opened.kill()
 
 
-def studio(root, **more):
-    """The studio on a folder, in a wide terminal."""
-    return window("-m", "ftstudio", root, **more)
+def studio(root, env, **more):
+    """The studio on a folder, in a wide terminal, as if it was never open before."""
+    (Path(env["XDG_STATE_HOME"]) / "ftstudio" / "ui.toml").unlink(missing_ok=True)
+    return window("-m", "ftstudio", root, env=env, **more)
 
 
 @contextlib.contextmanager
