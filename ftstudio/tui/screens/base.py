@@ -38,7 +38,8 @@ class StudioScreen(Screen[None]):
         return cast("Studio", self.app)
 
     def compose(self) -> ComposeResult:
-        """The content, and below it what every screen has."""
+        """The content, and below it what every screen has; as wide as it is from its first picture on."""
+        StudioScreen.on_resize(self)
         yield from self.content()
         yield ErrorPanel()
         yield KeyLine()
@@ -48,15 +49,7 @@ class StudioScreen(Screen[None]):
         """The screen's own widgets."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
-        """As wide as it is from its first picture on."""
-        self.fit()
-
     def on_resize(self) -> None:
-        """Another size may have another place for things."""
-        self.fit()
-
-    def fit(self) -> None:
         """A terminal too small for anything says so; a wide one has a second column."""
         width, height = self.app.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")

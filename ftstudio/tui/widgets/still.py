@@ -26,13 +26,12 @@ class Still(Static):
 
     def _room(self) -> tuple[int, int] | None:
         """The width and height that it would take, 0 where its style says how much; None before it has a place."""
-        width = self.content_size.width
-        if not width:
+        size, all_room, styles = self.content_size, self.app.size, self.styles
+        if not size.width:
             return None
-        styles, visual = self.styles, self.visual
         return (
-            visual.get_optimal_width(styles, self.app.size.width) if _is_auto(styles.width) else 0,
-            visual.get_height(styles, width) if _is_auto(styles.height) else 0,
+            self.get_content_width(all_room, all_room) if _is_auto(styles.width) else 0,
+            self.get_content_height(all_room, all_room, size.width) if _is_auto(styles.height) else 0,
         )
 
 
