@@ -91,6 +91,7 @@ class Studio(App[None]):
     """The app. Screens are modes: Home, which is the default one, and one for each open project."""
 
     TITLE = "ftstudio"
+    DEFAULT_MODE = "home"
     CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/home.tcss"]  # read with the first parsing
     COMMANDS: ClassVar[set[Any]] = {Commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
@@ -123,7 +124,8 @@ class Studio(App[None]):
         self.found = self.watcher.look(quickly=True).found
 
     def on_mount(self) -> None:
-        """Go to the project that was open last."""
+        """Home can be come back to; go to the project that was open last."""
+        self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):
             self.call_later(self.open_project, shown)
