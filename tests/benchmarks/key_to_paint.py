@@ -5,8 +5,9 @@ with the name of the line that it comes to. Train: the cursor goes along a chart
 the first byte; there what the run writes is painted too, so a few of these are too short.
 
 Writers are processes of their own with a real lock each. They sleep between two events; how much of a core the four
-take is measured beside the rest. What is left of the machine's other work in these figures, an app of one word shows:
-it answers each key with another word, under the same writers, by turns with the studio.
+take is measured beside the rest. On a busy machine the wall clock measures the neighbours: the goals are those of the
+time without that in which the studio's main thread was ready and had no core. All else counts, the waiting of its other
+threads and of this program too. An app that answers each key with another word shows what there is at least.
 """
 
 import statistics
@@ -18,7 +19,8 @@ from tests.benchmarks.studio import NEWEST, POLL, cpu_of, lab, live_runs, own_fo
 LIVE, RATE = 4, 100.0
 KEYS, PAUSE = 150, 0.08
 BUDGET_MS = 50.0
-BARE, HOME, TRAIN = "a bare Textual app", "Home", "Train"
+BARE, STUDIO, HOME, TRAIN = "a bare Textual app", "the studio", "Home", "Train"
+OWN = "95th percentile without waiting for a core"
 APP = """
 from textual.app import App
 from textual.widgets import Static
@@ -47,15 +49,15 @@ def prepare(folder, projects=50, runs=20, keys=KEYS):
         with live_runs(root, LIVE, RATE) as writers, studio(root, env=environment) as opened:
             opened.seconds_until(f"{NEWEST}/{NEWEST}", "running")
             begun, before = time.perf_counter(), sum(map(cpu_of, writers))
-            found = figures(HOME, list(home(opened, keys)))
+            found = figures(f"{HOME}, ", list(home(opened, keys)))
             opened.press("g", "enter")
             opened.seconds_until("learning_rate")
             time.sleep(1.0)
-            found |= figures(TRAIN, list(train(opened, keys)))
+            found |= figures(f"{TRAIN}, ", list(train(opened, keys)))
             spent = (sum(map(cpu_of, writers)) - before) / (time.perf_counter() - begun)
             return found | {"the writers, % of a core": 100 * spent}
 
-    return {BARE: bare, "the studio": both}
+    return {BARE: bare, STUDIO: both}
 
 
 def home(opened, keys):
@@ -82,13 +84,14 @@ def paced(numbers):
 
 
 def press(opened, key, name):
-    """Milliseconds from a key to the first bytes that hold a name."""
-    seen, begun = len(opened.raw), time.perf_counter()
+    """Milliseconds from a key to the first bytes that hold a name, and how many of them it waited for a core."""
+    seen, waited, begun = len(opened.raw), opened.waited(), time.perf_counter()
     opened.press(key, pause=0)
     while len(opened.raw) == seen or name not in plain(bytes(opened.raw[seen:])):
         assert time.perf_counter() - begun < 20, f"{key} changed nothing"
         time.sleep(POLL)
-    return 1000 * (time.perf_counter() - begun)
+    took = time.perf_counter() - begun
+    return 1000 * took, 1000 * (opened.waited() - waited)
 
 
 def shown_runs(opened):
@@ -97,17 +100,18 @@ def shown_runs(opened):
 
 
 def figures(where, times):
-    times.sort()
+    wall, own = sorted(took for took, _ in times), sorted(max(0.0, took - waited) for took, waited in times)
     at = min(len(times) - 1, int(0.95 * len(times)))
-    where = f"{where}, " if where else ""
-    return {f"{where}median": statistics.median(times), f"{where}95th percentile": times[at]}
+    return {
+        f"{where}median": statistics.median(wall),
+        f"{where}95th percentile": wall[at],
+        f"{where}{OWN}": own[at],
+    }
 
 
 def goals(medians):
     for where in (HOME, TRAIN):
-        yield Goal(
-            f"{where}, key to paint, 95th percentile in ms", medians[f"the studio: {where}, 95th percentile"], BUDGET_MS
-        )
+        yield Goal(f"{where}, key to paint, ms, {OWN}", medians[f"{STUDIO}: {where}, {OWN}"], BUDGET_MS)
 
 
 BENCHMARK = Benchmark(prepare, goals, unit="ms", rounds=2)

@@ -85,6 +85,10 @@ class Window(Terminal):
         words = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(words[11]) + int(words[12])) / TICKS
 
+    def waited(self):
+        """Seconds that its main thread was ready to run so far and had no core, because others had them all."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def memory(self, what="VmRSS"):
         """MB that it holds now, or with "VmHWM" at most since `forget_peak`."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
