@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.folders import START, make_projects, make_run, run_lines
-from tests.e2e.terminal import SEQUENCES, Terminal
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # as pytest does: its helpers import each other by name
+from terminal import SEQUENCES, Terminal
 
 WIDE = (120, 36)
 SSH = {"SSH_CONNECTION": "10.0.0.2 50000 10.0.0.1 22"}
