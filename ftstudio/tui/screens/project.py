@@ -245,6 +245,7 @@ class ProjectScreen(StudioScreen):
         """Go on with the run."""
         assert self.run is not None
         attempt = resume(self.run)
+        self.studio.watcher.again(self.run.path)
         self.say(f"{self.run.title} goes on: attempt {attempt}.")
 
     def do_run_start(self) -> None:
