@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -20,12 +21,13 @@ def _means_studio(arguments: list[str]) -> bool:
     words = [a for a in arguments if not a.startswith("-")]
     if not words:
         return not {"-h", "--help", "--version"} & set(arguments)
-    from ftstudio.cli.main import COMMANDS  # noqa: PLC0415 - the studio does not need it
+    from ftstudio.cli.commands import COMMANDS  # noqa: PLC0415 - `--version` needs none of this
 
     return words[0] not in COMMANDS and Path(words[0]).expanduser().is_dir()
 
 
 def _studio(arguments: list[str]) -> int:
+    gc.disable()  # until the first picture is there: what is made for it stays, and looking through it costs a tenth
     from ftstudio.finding import default_root  # noqa: PLC0415 - `--version` needs none of this
     from ftstudio.tui.app import Manners, open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
     from ftstudio.tui.memory import Memory  # noqa: PLC0415

@@ -1,4 +1,1 @@
-"""The terminal studio. It shows what the files say and owns no state of its own.
-
-So far it is Home alone: projects and their runs, live first, refreshed every second.
-"""
+"""The terminal studio. It shows what the files say and owns no state of its own; docs/studio.md says how."""

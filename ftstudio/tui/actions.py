@@ -301,7 +301,8 @@ ACTIONS: tuple[Action, ...] = (
 def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Action]:
     """The actions of these places, with rebound keys; an action whose key is empty is only in the palette."""
     rebound = keymap or {}
-    return [replace(a, keys=rebound.get(a.id, a.keys)) for a in ACTIONS if a.place in places]
+    found = [a for a in ACTIONS if a.place in places]
+    return [replace(a, keys=rebound[a.id]) if a.id in rebound else a for a in found]
 
 
 def bindings(*places: str) -> list[Binding]:

@@ -6,11 +6,12 @@ docs/studio.md says how the parts meet. `Studio` holds no state that a file does
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
@@ -25,7 +26,6 @@ from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
-from ftstudio.settings import read_settings
 from ftstudio.tui.actions import Action, clashes
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.look import Look
@@ -88,10 +88,11 @@ class Commands(Provider):
 
 
 class Studio(App[None]):
-    """The app. Screens are modes: Home, and one for each open project."""
+    """The app. Screens are modes: Home, which is the default one, and one for each open project."""
 
     TITLE = "ftstudio"
-    CSS_PATH = "app.tcss"
+    DEFAULT_MODE = "home"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/home.tcss"]  # read with the first parsing
     COMMANDS: ClassVar[set[Any]] = {Commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = []
@@ -111,23 +112,30 @@ class Studio(App[None]):
         self.away_since = self.memory.seen_until(root) if root.is_dir() else 0.0
         self.animation_level = "none"
         self.over_ssh = "SSH_CONNECTION" in os.environ
-        self._keymap_problems: list[str] = []
         self._benches: dict[str, Bench] = {}
 
     # ------------------------------------------------------------------------------------------- life
 
-    def on_mount(self) -> None:
-        """Show what the folder names say, then begin to look."""
-        self._read_keymap()
+    def on_load(self) -> None:
+        """Find what the folder names and state.toml say: the first picture is made of it."""
         theme = self.memory.get("theme", str, "")
         if theme in self.available_themes:
             self.theme = theme
         self.found = self.watcher.look(quickly=True).found
-        self.add_mode("home", Home)
-        self.switch_mode("home")
+
+    def on_mount(self) -> None:
+        """Home can be come back to; go to the project that was open last."""
+        self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):
             self.call_later(self.open_project, shown)
+
+    def on_ready(self) -> None:
+        """The first picture is there: now for all else."""
+        if not gc.isenabled():  # as it was opened by a person, not within another program
+            gc.freeze()
+            gc.enable()
+        self._read_keymap()
         if self.root.is_dir():
             self.memory.opened(self.root)
         self.watch_files()
@@ -137,17 +145,17 @@ class Studio(App[None]):
         return [*super().get_line_filters(), self._harmless]
 
     def _read_keymap(self) -> None:
+        from ftstudio.settings import read_settings  # noqa: PLC0415 - all that options are made of, 30 ms
+
+        problems: Iterable[str]
         try:
             keymap = read_settings().keymap
         except InputError as error:
-            self._keymap_problems = [str(error)]
-            return
-        self._keymap_problems = clashes(keymap)
-        self.set_keymap(keymap)
-
-    def on_ready(self) -> None:
-        """Say what is wrong with the settings, once there is a screen to say it on."""
-        for sentence in self._keymap_problems:
+            problems = [str(error)]
+        else:
+            problems = clashes(keymap)
+            self.set_keymap(keymap)
+        for sentence in problems:
             self.say_error(InputError(sentence, "It is in settings.toml."))
 
     @work(thread=True, exclusive=True, group="watch")
@@ -185,7 +193,7 @@ class Studio(App[None]):
     def open_home(self) -> None:
         """Show Home."""
         self.memory.showed(None)
-        self.switch_mode("home")
+        self.switch_mode(self.DEFAULT_MODE)
 
     def bench(self, purpose: str) -> Bench:
         """The workbench for "data" or "generate": one each, so that tokenising is in nobody's way. For any thread."""
@@ -219,8 +227,8 @@ class Studio(App[None]):
         return f"{count} Come back with: ftstudio {self.root}"
 
     def get_default_screen(self) -> Screen[Any]:
-        """What lies below the modes; never seen."""
-        return Screen(id="_default")
+        """Home: as the default screen it comes without a second parsing of all styles."""
+        return Home()
 
 
 def open_studio(root: Path, manners: Manners | None = None) -> int:

@@ -109,6 +109,24 @@ class LogFile:
                 return _line_at(file, start, os.fstat(file).st_size).end, _matching(data, start, pattern)
             return start + whole, _matching(data[:whole], start, pattern)
 
+    def matches_before(self, pattern: re.Pattern[bytes], end: int) -> tuple[int, list[int]]:
+        """The matching lines of one piece that ends with the line before the line start `end`, and where it begins."""
+        with _opened(self.path) as file:
+            if file < 0:
+                return 0, []
+            low = max(0, end - PIECE)
+            data = os.pread(file, end - low, low)
+            skip = data.find(b"\n") + 1 if low else 0
+            if low and not 0 < skip < len(data):  # one line, longer than a piece: its beginning is looked through
+                low = self._line_start(file, end - 1)
+                return low, _matching(os.pread(file, min(PIECE, end - low), low), low, pattern)
+            return low + skip, _matching(data[skip:], low + skip, pattern)
+
+    def line_start(self, at: int) -> int:
+        """Where the line starts that holds the byte at a place; at the end of the file that is where the next will."""
+        with _opened(self.path) as file:
+            return self._line_start(file, at) if file >= 0 else 0
+
     def _line_start(self, file: int, at: int) -> int:
         """Where the line starts that holds the byte at `at`."""
         high = max(0, min(at, os.fstat(file).st_size))

@@ -25,32 +25,32 @@ def line(t, kind, step=None, attempt=1, **data):
     return json.dumps({"t": t, "attempt": attempt, "kind": kind, "step": step, **data}, separators=(",", ":")) + "\n"
 
 
-def metrics_lines(count, metrics=8, seed=0):
+def metrics_lines(count, metrics=8, seed=0, start=START):
     """Training metrics, one line a step."""
     rng = random.Random(seed)
     names = ("loss", *TRAINING[: metrics - 1])
     for step in range(1, count + 1):
         values = {name: rng.random() for name in names}
         values["loss"] += 3.0
-        yield line(START + step / 10, "metrics", step, metrics=values)
+        yield line(start + step / 10, "metrics", step, metrics=values)
 
 
-def run_lines(steps, seed):
+def run_lines(steps, seed, start=START):
     """The whole life of a finished run."""
-    yield line(START, "state", state="running", devices=["cpu"])
+    yield line(start, "state", state="running", devices=["cpu"])
     for phase in ("fetching the model", "loading the data", "tokenising"):
-        yield line(START, "phase", name=phase)
-    yield line(START, "phase", name="training")
-    for step, metrics in enumerate(metrics_lines(steps, 5, seed), start=1):
+        yield line(start, "phase", name=phase)
+    yield line(start, "phase", name="training")
+    for step, metrics in enumerate(metrics_lines(steps, 5, seed, start), start=1):
         yield metrics
         if step % 3 == 0 or step == steps:
-            yield line(START + step / 10, "progress", done=step, total=steps, unit="step")
-    yield line(START + steps, "metrics", steps, metrics={"eval_loss": 3.1, "perplexity": 22.2})
-    yield line(START + steps, "checkpoint", steps, path=f"{steps:06d}", best=False, metrics={"eval_loss": 3.1})
-    yield line(START + steps, "phase", name="sampling")
+            yield line(start + step / 10, "progress", done=step, total=steps, unit="step")
+    yield line(start + steps, "metrics", steps, metrics={"eval_loss": 3.1, "perplexity": 22.2})
+    yield line(start + steps, "checkpoint", steps, path=f"{steps:06d}", best=False, metrics={"eval_loss": 3.1})
+    yield line(start + steps, "phase", name="sampling")
     for model in ("base", "final"):
-        yield line(START + steps, "sample", steps, prompt="AI research", text="is important " * 40, model=model)
-    yield line(START + steps, "state", state="finished", reason="", exit_code=0)
+        yield line(start + steps, "sample", steps, prompt="AI research", text="is important " * 40, model=model)
+    yield line(start + steps, "state", state="finished", reason="", exit_code=0)
 
 
 def make_run(folder: Path, lines, state="finished", record=None):

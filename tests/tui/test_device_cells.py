@@ -4,6 +4,7 @@ import pytest
 from hand_made import made
 from studio import session
 
+from ftstudio.process import devices
 from ftstudio.process.devices import Gauge, Tenant
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import take_slot
@@ -26,10 +27,8 @@ def test_a_cell_names_place_owner_share_and_memory(cell, full, short):
 
 
 def test_runs_are_named_by_project_and_strangers_by_user(tmp_path, monkeypatch):
-    monkeypatch.setattr(device_cells, "gauges", lambda: {f"gpu{i}": Gauge(9 * i, 0, 10**9) for i in range(3)})
-    monkeypatch.setattr(
-        device_cells, "tenants", lambda: {"gpu1": [Tenant(1, "alice", 5)], "gpu0": [Tenant(2, "me", 5)]}
-    )
+    monkeypatch.setattr(devices, "gauges", lambda: {f"gpu{i}": Gauge(9 * i, 0, 10**9) for i in range(3)})
+    monkeypatch.setattr(devices, "tenants", lambda: {"gpu1": [Tenant(1, "alice", 5)], "gpu0": [Tenant(2, "me", 5)]})
     monkeypatch.setattr(device_cells.Path, "glob", lambda self, pattern: iter(["nvidia0"]))
     slot = take_slot(RunFolder(tmp_path / "poetry" / "runs" / "0001"), "gpu0", {})
     cpu = take_slot(RunFolder(tmp_path / "letters" / "runs" / "0001"), "cpu", {})

@@ -6,6 +6,8 @@ from studio import session
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.screens import home
+from ftstudio.tui.widgets.still import Still
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -158,3 +160,56 @@ def test_readonly_says_why_nothing_is_written(tmp_path, make_project):
 
     make_project()
     assert session(tmp_path, script, readonly=True)
+
+
+def test_live_runs_keep_their_order_whoever_spoke_last(tmp_path, make_project):
+    first, second = made(make_project("aaa"), "running"), made(make_project("bbb"), "running")
+
+    async def script(driver):
+        await driver.until("bbb:0001")
+        for number, run in enumerate([second, first, second], start=3):
+            with run.events.open("a") as file:
+                file.write(
+                    f'{{"t":{number}.0,"attempt":1,"kind":"metrics","step":9,"metrics":{{"loss":1.{number}}}}}\n'
+                )
+            await driver.until(f"loss 1.{number}")
+            assert [row.key for row in driver.app.screen.query_one("#runs").rows] == [first.path, second.path]
+
+    session(tmp_path, script)
+
+
+def test_of_a_thousand_runs_only_those_in_sight_are_put_into_words(tmp_path, make_project, monkeypatch):
+    folder, asked = make_project(), []
+    for _ in range(60):
+        made(folder, "finished")
+    said = home.run_line
+    monkeypatch.setattr(home, "run_line", lambda status, **more: asked.append(status.run) or said(status, **more))
+
+    async def script(driver):
+        await driver.until("7/10")
+        return set(asked)
+
+    assert len(session(tmp_path, script)) < 30
+
+
+def test_what_says_the_same_is_not_painted_again(tmp_path, make_project):
+    made(make_project(), "finished")
+
+    async def script(driver):
+        app, screen = driver.app, driver.app.screen
+        await driver.until("7/10")
+        updates, layouts = [], []
+        screen.screen_layout_refresh_signal.subscribe(screen, layouts.append)
+        for widget in screen.query(Still):
+            paint = widget.refresh
+            widget.refresh = lambda *a, paint=paint, **k: updates.append(a) or paint(*a, **k)
+        app.found = app.watcher.look().found
+        screen.draw()
+        await driver.pilot.pause(0.2)
+        assert not updates
+        assert not layouts
+        screen.query_one("#title", Still).update("another title")
+        await driver.until("another title")
+        assert not layouts, "a line of its own has its room"
+
+    session(tmp_path, script)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from studio import session
 from test_train import made
 
+from ftstudio.tui import log_filter
+from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import LogFile
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -140,3 +142,39 @@ def test_it_follows_the_end_until_somebody_looks_back(tmp_path, make_project):
         await driver.until("word 60")
 
     session(tmp_path, script)
+
+
+def test_a_filter_begins_at_the_end_and_finds_what_a_plain_look_would(tmp_path, monkeypatch):
+    path, pattern = tmp_path / "log", re.compile(rb"needle")
+    lines = [f"line {i} {'needle' if i % 7 == 5 else 'hay' * (i % 50)}".encode() for i in range(20_000)]
+    lines[700] = b"needle at the beginning of a long line " + b"x" * 300_000
+    path.write_bytes(b"\n".join(lines) + b"\nan unfinished needle")
+    starts = [0]
+    for one in lines:
+        starts.append(starts[-1] + len(one) + 1)
+    places = [start for start, one in zip(starts, lines, strict=False) if b"needle" in one]
+    found = LogFilter(LogFile(path), pattern)
+    moved, more = found.advance(0.0)
+    assert (moved, more) == (0, True)
+    while not found.found:
+        found.advance(0.0001)
+    assert found.found[-1] == places[-1]
+    while more:
+        _, more = found.advance(0.01)
+    assert found.found == places
+    assert found.advance(1.0) == (0, False), "the unfinished line is waited for, not asked for again"
+    with path.open("ab") as file:
+        file.write(b" and its end\nhay\n")
+    assert found.advance(1.0) == (0, False)
+    assert found.found == [*places, starts[-1]]
+
+    monkeypatch.setattr(log_filter, "MOST_FOUND", 100)
+    few = LogFilter(LogFile(path), pattern)
+    while few.advance(0.01)[1]:
+        pass
+    assert few.found == found.found[-100:]
+    assert few.note == "the last 100 of them"
+    with path.open("ab") as file:
+        file.write(b"one more needle\n")
+    assert few.advance(1.0) == (-1, False)
+    assert few.found == [*found.found[-99:], path.stat().st_size - len(b"one more needle\n")]

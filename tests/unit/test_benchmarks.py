@@ -75,6 +75,26 @@ def test_every_module_with_a_benchmark_is_known():
     assert {"first_picture", "status_of_1000_runs"} <= set(known())
 
 
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [
+        ("first_frame", {"projects": 1, "runs": 1}),
+        ("key_to_paint", {"projects": 1, "runs": 1, "keys": 3}),
+        ("large_log", {"size": 100_000, "watched": 0.1}),
+        ("attached", {"projects": 1, "runs": 1, "seconds": 0.2, "settle": 0.1}),
+        ("stalled_terminal", {"seconds": 0.5}),
+    ],
+)
+def test_benchmarks_of_the_studio_run_at_their_smallest(tmp_path, name, smallest):
+    module = known()[name]
+    values = {}
+    for variant, run in module.prepare(tmp_path, **smallest).items():
+        for what, value in run().items():
+            assert value >= 0
+            values[f"{variant}: {what}"] = value
+    assert all(goal.says for goal in module.BENCHMARK.goals(values))
+
+
 def test_folders_are_made_as_the_program_reads_them(tmp_path):
     (run,) = list_runs(make_projects(tmp_path, projects=1, runs=1, steps=30) / "project-000")
     status = read_status(run)

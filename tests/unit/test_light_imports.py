@@ -55,6 +55,27 @@ def test_the_studio_loads_no_torch(tmp_path):
     assert not set(json.loads(done.stdout)) & HEAVY
 
 
+def test_the_first_screen_loads_what_it_shows_and_no_more(tmp_path):
+    code = (
+        "import sys, json; from ftstudio.__main__ import _means_studio; assert _means_studio([sys.argv[1]])\n"
+        "import ftstudio.tui.app, ftstudio.tui.memory; print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    later = {"click", "pluggy", "tomlkit", "tomli_w", "psutil", "importlib.metadata"}
+    ours = {
+        "api",
+        "cli.main",
+        "options",
+        "settings",
+        "project",
+        "plugins",
+        "process",
+        "tui.chart",
+        "tui.screens.project",
+    }
+    assert not set(json.loads(done.stdout)) & (later | {f"ftstudio.{name}" for name in ours})
+
+
 def test_describing_the_built_ins_loads_no_torch(tmp_path):
     code = (
         "import sys, json; from ftstudio.plugins import registry; from ftstudio.api import KINDS\n"

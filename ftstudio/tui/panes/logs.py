@@ -9,7 +9,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.files import size_text
@@ -20,6 +20,7 @@ from ftstudio.tui.logfile import Line, LogFile
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.log_view import ERRORS, LogView
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import short, value
 
 EVENT_ERRORS = re.compile(rb'"kind": ?"warning"|"state": ?"(?:failed|interrupted)"|"nan"|"-?inf"')
@@ -44,7 +45,7 @@ class LogsPane(Pane):
 
     def compose(self) -> ComposeResult:
         """Where one is, and the lines."""
-        yield Static("", id="where", markup=False)
+        yield Still("", id="where", markup=False)
         yield LogView(self._styled)
         yield Input(placeholder="find a line (regex)", id="search")
 
@@ -82,14 +83,14 @@ class LogsPane(Pane):
     def _draw_where(self) -> None:
         look = self.studio.look
         if self.run is None:
-            self.query_one("#where", Static).update(" No run yet. S starts one.")
+            self.query_one("#where", Still).update(" No run yet. S starts one.")
             return
         view = self.view
         path = self.run.console if self.raw else self.run.events
         words = [path.name, size_text(view.file.size if view.file else 0), "following" if view.following else "paused"]
         words += ["errors only"] if self.errors else []
         words += [view.note] if view.note else []
-        self.query_one("#where", Static).update(look.words(" " + " · ".join(words)))
+        self.query_one("#where", Still).update(look.words(" " + " · ".join(words)))
 
     # --------------------------------------------------------------------------------------- lines
 

@@ -19,7 +19,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Grid
 from textual.timer import Timer
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.files import state_dir, write_atomic
@@ -36,6 +36,7 @@ from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.scene import View
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, value, when
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
@@ -74,18 +75,18 @@ class TrainPane(Pane, Asks):
 
     def compose(self) -> ComposeResult:
         """Tiles, charts, words."""
-        yield Static("", id="tiles", markup=False)
-        yield Static("", id="observers", markup=False)
-        yield Static("", id="empty", markup=False)
+        yield Still("", id="tiles", markup=False)
+        yield Still("", id="observers", markup=False)
+        yield Still("", id="empty", markup=False)
         yield Grid(id="charts")
-        yield Static("", id="words", markup=False)
+        yield Still("", id="words", markup=False)
         yield Input(placeholder="metrics whose name this finds (regex)", id="metrics")
 
     # ----------------------------------------------------------------------------------- being shown
 
     def enter(self) -> None:
         """Read on from where it was left."""
-        self._timer = self.set_interval(0.02, self._read_on)
+        self._come_back()
         self.refocus()
 
     def leave(self) -> None:
@@ -107,14 +108,15 @@ class TrainPane(Pane, Asks):
             self._words = LastWords(run.events)
             self._view = replace(self._view, cursor=None)
             self.overlaid = [path for path in self.overlaid if path != run.path]
-            self._read_on(at_once=True)
+            if not self._read():
+                self._come_back()
         self._ask_of_observers()
         self.draw()
 
     def seen(self, seen: Seen) -> None:
-        """Files changed: read what came."""
-        if self._timer is None:
-            self._timer = self.set_interval(0.02, self._read_on)
+        """Files changed: read what came, and draw it and the tiles as one picture."""
+        if not self._read():
+            self._come_back()
         self._ask_of_observers()
         self.draw()
 
@@ -131,15 +133,25 @@ class TrainPane(Pane, Asks):
             self._histories[path].sketch()
         return self._histories[path]
 
-    def _read_on(self, at_once: bool = False) -> None:
-        """Read one slice of a run that is not read to its end; stop the timer when there is none."""
+    def _read(self) -> bool:
+        """Read one slice of each run; whether all are read to their end."""
         whole = [self._history(path).advance(SLICE_SECONDS) for path in self._shown_runs()]
-        if self._words is not None and self._words.read():
-            self._draw_words()
-        self._draw_charts()
-        if all(whole) and self._timer is not None and not at_once:
+        if self._words is not None:
+            self._words.read()
+        return all(whole)
+
+    def _come_back(self) -> None:
+        """Read the rest slice by slice."""
+        if self._timer is None:
+            self._timer = self.set_interval(0.02, self._read_on)
+
+    def _read_on(self) -> None:
+        """Read and draw one slice; stop the timer when there is no other."""
+        if self._read() and self._timer is not None:
             self._timer.stop()
             self._timer = None
+        self._draw_charts()
+        self._draw_words()
 
     def _ask_of_observers(self) -> None:
         run = self.run
@@ -150,7 +162,7 @@ class TrainPane(Pane, Asks):
 
     def _draw_troubles(self, found: list[Trouble]) -> None:
         """One line on the observers that are not well; what else there is to say of them, `status` says."""
-        line = self.query_one("#observers", Static)
+        line = self.query_one("#observers", Still)
         line.display = bool(found)
         if found:
             others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -167,8 +179,8 @@ class TrainPane(Pane, Asks):
     def draw(self) -> None:
         """Tiles, and what stands in place of charts that are not there yet."""
         status, look = self.status, self.studio.look
-        empty = self.query_one("#empty", Static)
-        self.query_one("#tiles", Static).update(self._tiles(status))
+        empty = self.query_one("#empty", Still)
+        self.query_one("#tiles", Still).update(self._tiles(status))
         has_points = bool(self._metrics())
         empty.display = not has_points
         self.query_one("#charts").display = has_points
@@ -250,7 +262,7 @@ class TrainPane(Pane, Asks):
         grid.mount(chart, before=before)
 
     def _draw_words(self) -> None:
-        words, rows = self.query_one("#words", Static), 3 if self.size.height < 30 else 6
+        words, rows = self.query_one("#words", Still), 3 if self.size.height < 30 else 6
         words.styles.height = rows
         if self._words is not None:
             words.update(self._words.text(self.studio.look, rows))

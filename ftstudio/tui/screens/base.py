@@ -38,7 +38,8 @@ class StudioScreen(Screen[None]):
         return cast("Studio", self.app)
 
     def compose(self) -> ComposeResult:
-        """The content, and below it what every screen has."""
+        """The content, and below it what every screen has; as wide as it is from its first picture on."""
+        StudioScreen.on_resize(self)
         yield from self.content()
         yield ErrorPanel()
         yield KeyLine()

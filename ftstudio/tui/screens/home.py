@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.files import plural
@@ -22,10 +23,11 @@ from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
 from ftstudio.tui.widgets.lines import Lines, Row
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import run_line, short
 
 SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
-    "live first": lambda s: (s.state not in LIVE, -(s.last_event_t or 0.0), s.project, s.run),
+    "live first": lambda s: (s.state not in LIVE, s.state not in LIVE and -(s.last_event_t or 0.0), s.project, s.run),
     "newest first": lambda s: (-(s.last_event_t or 0.0), s.project, s.run),
     "name": lambda s: (s.project, s.run),
     "loss": lambda s: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
@@ -37,7 +39,6 @@ TUTORIAL = "tutorial"
 class Home(StudioScreen):
     """What runs, what ran, and what happened meanwhile."""
 
-    CSS_PATH = "home.tcss"
     PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "home")
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "home"), *bindings("project")]
 
@@ -48,17 +49,18 @@ class Home(StudioScreen):
         self.sort = "live first"
         self.marked: set[Path] = set()
         self.away: list[Text] | None = None
+        self._drawn: tuple[object, ...] = ()
 
     def content(self) -> ComposeResult:
         """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
         with Horizontal(id="top"):
-            yield Static(id="title", markup=False)
+            yield Still(id="title", markup=False)
             yield DeviceCells()
-        yield Static(id="away", markup=False)
+        yield Still(id="away", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="left"):
                 yield Lines(id="runs")
-                yield Static(id="empty", markup=False)
+                yield Still(id="empty", markup=False)
             yield Glance()
         yield Input(placeholder="show only lines that hold ...", id="filter")
 
@@ -87,12 +89,16 @@ class Home(StudioScreen):
         self.draw()
 
     def draw(self) -> None:
-        """Draw all lines again; the list itself draws only those that changed."""
-        found, look = self.studio.found, self.studio.look
+        """Draw all lines again, unless they were drawn of the same; the list itself draws only those that changed."""
+        found, look, cells = self.studio.found, self.studio.look, self.query_one(DeviceCells)
+        of = (found, self.size, self.only, self.filter, self.sort, frozenset(self.marked), cells.cells)
+        if of == self._drawn:
+            return
+        self._drawn = of
         shown = self._shown()
-        width = min(28, max((len(f"{s.project}:{s.run}") for s in shown), default=10))
-        rows = [Row(s.path, run_line(s, look, name_width=width, marked=s.path in self.marked)) for s in shown]
-        self.query_one(Lines).set_rows(rows)
+        width = min(28, max((len(s.project) + len(s.run) + 1 for s in shown), default=10))
+        line = partial(run_line, look=look, name_width=width)
+        self.query_one(Lines).set_rows([Row(s.path, partial(line, s, marked=s.path in self.marked)) for s in shown])
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
         title = Text.assemble((" ftstudio ", "bold"), look.plain(self.studio.root), end="", no_wrap=True)
@@ -100,10 +106,10 @@ class Home(StudioScreen):
         counts += [f"{live} {'runs' if live == 1 else 'run'}"] if live else []
         counts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
         aside = look.words(" · ".join(counts + self._view_words())) + " "
-        width = self.size.width - self.query_one(DeviceCells).fit(self.size.width - len(aside) - 24)
+        width = self.size.width - cells.fit(self.size.width - len(aside) - 24)
         title.truncate(max(10, width - len(aside) - 1))
         title.pad_right(max(1, width - title.cell_len - len(aside)))
-        self.query_one("#title", Static).update(title.append(aside, "dim"))
+        self.query_one("#title", Still).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
 
@@ -127,7 +133,7 @@ class Home(StudioScreen):
 
     def _draw_empty(self) -> None:
         found, look = self.studio.found, self.studio.look
-        empty = self.query_one("#empty", Static)
+        empty = self.query_one("#empty", Still)
         lines = self.query_one(Lines)
         lines.display = bool(lines.rows)
         empty.display = not lines.rows
@@ -163,7 +169,7 @@ class Home(StudioScreen):
         self._draw_away()
 
     def _draw_away(self) -> None:
-        away = self.query_one("#away", Static)
+        away = self.query_one("#away", Still)
         away.display = bool(self.away)
         if self.away:
             more = f"  and {len(self.away) - AWAY_SHOWN} more" if len(self.away) > AWAY_SHOWN else ""

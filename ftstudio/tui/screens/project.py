@@ -12,7 +12,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import Static
 
 from ftstudio.errors import InputError
 from ftstudio.process.launch import resume
@@ -24,6 +23,7 @@ from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_line
 
 PANES = ("setup", "data", "train", "logs", "generate", "compare", "files")
@@ -49,7 +49,7 @@ class ProjectScreen(StudioScreen):
 
     def content(self) -> ComposeResult:
         """A header, and room for the panes."""
-        yield Static(id="header", markup=False)
+        yield Still(id="header", markup=False)
         yield Vertical(id="panes")
 
     async def on_mount(self) -> None:
@@ -161,7 +161,7 @@ class ProjectScreen(StudioScreen):
                 right.append(look.words("< > step, r list "), "dim")
         header.truncate(max(10, self.size.width - right.cell_len))
         header.pad_right(max(0, self.size.width - header.cell_len - right.cell_len))
-        self.query_one("#header", Static).update(header.append_text(right))
+        self.query_one("#header", Still).update(header.append_text(right))
         self.refresh_keys()
 
     def _numbered(self) -> list[tuple[str, str]]:
@@ -245,6 +245,7 @@ class ProjectScreen(StudioScreen):
         """Go on with the run."""
         assert self.run is not None
         attempt = resume(self.run)
+        self.studio.watcher.again(self.run.path)
         self.say(f"{self.run.title} goes on: attempt {attempt}.")
 
     def do_run_start(self) -> None:

@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 from textual.message import Message
-from textual.widgets import Static
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import state_dir
-from ftstudio.process.devices import Gauge, Tenant, gauges, tenants
-from ftstudio.runs.queue import holders
-from ftstudio.settings import read_settings
 from ftstudio.tui.background import Asks
+from ftstudio.tui.widgets.still import Still
 
 if TYPE_CHECKING:
+    from ftstudio.process.devices import Gauge, Tenant
     from ftstudio.tui.app import Studio
 
 EVERY = 5.0
@@ -51,6 +49,10 @@ class Cell:
 
 def read_cells(cpu_share: Callable[[], int | None]) -> list[Cell]:
     """The places where somebody computes. Raises FtstudioError, OSError."""
+    from ftstudio.process.devices import Gauge, gauges, tenants  # noqa: PLC0415 - Home paints before it is needed
+    from ftstudio.runs.queue import holders  # noqa: PLC0415
+    from ftstudio.settings import read_settings  # noqa: PLC0415
+
     has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))
     busy: Mapping[str, Gauge] = gauges() if has_gpu else {}
     others: Mapping[str, Sequence[Tenant]] = tenants() if has_gpu else {}
@@ -92,7 +94,7 @@ class CpuShare:
         return round(100 * (1 - (now[1] - before[1]) / (now[0] - before[0])))
 
 
-class DeviceCells(Static, Asks):
+class DeviceCells(Still, Asks):
     """As wide as what it says; nothing when there is nothing to say."""
 
     DEFAULT_CSS = "DeviceCells { width: auto; height: 1; background: $panel; }"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
-from textual.widgets import Static
 
 from ftstudio.files import tail_bytes
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import Status
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, short, value, when
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TAIL_BYTES = 64 << 10
 LAST_WORDS = 6
 
 
-class Glance(Static):
+class Glance(Still):
     """Reads the end of one run's events, only when that run changed."""
 
     DEFAULT_CSS = """

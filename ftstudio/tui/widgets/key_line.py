@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
-from textual.widgets import Static
+
+from ftstudio.tui.widgets.still import Still
 
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
@@ -17,7 +18,7 @@ ALWAYS = ("run.start", "run.stop", "help", "leave")
 """What stands there before anything else gets room."""
 
 
-class KeyLine(Static):
+class KeyLine(Still):
     """One line: the keys of the actions that can be taken now, as many as fit, those of the place first."""
 
     DEFAULT_CSS = "KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }"

@@ -6,8 +6,7 @@ the scroll moves by itself.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar
 
 from rich.style import Style
@@ -20,12 +19,21 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 
-@dataclass(frozen=True)
 class Row:
-    """A line of a list. `key` says which thing it stands for; a row without one cannot have the cursor."""
+    """A line of a list. `key` says which thing it stands for; a row without one cannot have the cursor.
 
-    key: Hashable
-    text: Text
+    Of a long list the text may be a function: it is called when the row is first looked at.
+    """
+
+    def __init__(self, key: Hashable, text: Text | Callable[[], Text]) -> None:
+        self.key, self._text = key, text
+
+    @property
+    def text(self) -> Text:
+        """What the line says."""
+        if not isinstance(self._text, Text):
+            self._text = self._text()
+        return self._text
 
 
 class Lines(ScrollView, can_focus=True):
@@ -81,18 +89,14 @@ class Lines(ScrollView, can_focus=True):
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show other rows. The cursor stays on its key; where that is gone, on the row that took its place."""
-        before, rows = self.index, list(rows)
-        changed = [
-            i for i, (a, b) in enumerate(zip(self.rows, rows, strict=False)) if a.text != b.text or a.key != b.key
-        ]
-        same_length = len(rows) == len(self.rows)
-        self.rows = rows
+        before, old, self.rows = self.index, self.rows, list(rows)
         if self.index < 0:
             self._put(self._nearest(max(0, before)), scroll=False)
-        if same_length:
+        if len(old) == len(self.rows):
             top = self.scroll_offset.y
-            for i in changed:
-                self.refresh(Region(0, i - top, self.size.width, 1))
+            for y, (a, b) in enumerate(zip(old[top:], self.rows[top : top + self.size.height], strict=False)):
+                if a.key != b.key or a.text != b.text:
+                    self.refresh(Region(0, y, self.size.width, 1))
         else:
             self.virtual_size = Size(self.size.width, len(rows))
             self.refresh()

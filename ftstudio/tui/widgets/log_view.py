@@ -16,12 +16,11 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import Line, LogFile
 
 ERRORS = re.compile(rb"error|exception|traceback|fail|fatal|\bnan\b|out of memory|killed", re.IGNORECASE)
 SLICE_SECONDS = 0.01
-MOST_FOUND = 10_000
-"""Lines that a filter keeps places of; beyond, the oldest are left out, and it says so."""
 
 
 class LogView(Widget, can_focus=True):
@@ -46,9 +45,8 @@ class LogView(Widget, can_focus=True):
         self.top, self.left, self.following = 0, 0, True
         self.mark: int | None = None  # the line that a search found
         self.pattern: re.Pattern[bytes] | None = None  # only lines that it matches
-        self.found: list[int] = []
-        self.note = ""
-        self._filtered_to = 0
+        self._filter: LogFilter | None = None
+        self._filtering = False
         self._searching = 0
         self._lines: list[Line] = []
         self._length = -1
@@ -61,6 +59,16 @@ class LogView(Widget, can_focus=True):
         self.top, self.left, self.following, self.mark = 0, 0, True, None
         self.only(self.pattern)
 
+    @property
+    def found(self) -> list[int]:
+        """The places of the lines that the filter leaves."""
+        return self._filter.found if self._filter else []
+
+    @property
+    def note(self) -> str:
+        """What the filter leaves out, or ""."""
+        return self._filter.note if self._filter else ""
+
     def changed(self) -> None:
         """The file may have grown: go along when the end is followed."""
         if self.file is None:
@@ -71,7 +79,7 @@ class LogView(Widget, can_focus=True):
         if size < self._length:  # its middle was cut out, or it was begun again
             self.only(self.pattern)
         self._length = size
-        if self.pattern is not None:
+        if self._filter is not None:
             self._filter_on()
         elif self.following:
             self.top = self.file.end_page(max(1, self.size.height))
@@ -192,29 +200,23 @@ class LogView(Widget, can_focus=True):
 
     def only(self, pattern: re.Pattern[bytes] | None) -> None:
         """Show only lines that match, or all again."""
-        self.pattern, self.found, self._filtered_to, self.note = pattern, [], 0, ""
+        self.pattern = pattern
+        self._filter = LogFilter(self.file, pattern) if self.file is not None and pattern is not None else None
         self.top, self.following, self._length = 0, True, -1
         self.changed()
 
     def _filter_on(self) -> None:
         """Go on with the filter where it was, for a slice; come back for the rest."""
-        assert self.file is not None
-        pattern = self.pattern
-        assert pattern is not None
-        until, size = monotonic() + SLICE_SECONDS, self.file.size
-        while self._filtered_to < size and monotonic() < until:
-            page_end, found = self.file.matches(pattern, self._filtered_to)
-            if page_end <= self._filtered_to:
-                break
-            self.found += found
-            self._filtered_to = page_end
-        if len(self.found) > MOST_FOUND:
-            del self.found[:-MOST_FOUND]
-            self.note = f"the last {MOST_FOUND:,} of them"
-        if self._filtered_to < size and pattern is self.pattern:
+        assert self._filter is not None
+        moved, more = self._filter.advance(SLICE_SECONDS)
+        if not self.following:
+            self.top = max(0, self.top + moved)
+        if more and not self._filtering:
+            self._filtering = True
             self.set_timer(0.001, self._filter_again)
 
     def _filter_again(self) -> None:
-        if self.pattern is not None and self.file is not None:
+        self._filtering = False
+        if self._filter is not None:
             self._filter_on()
             self._read()

@@ -1,0 +1,72 @@
+"""The one thread that reads run folders: what it finds, what it says changed, and how soon."""
+
+from ftstudio.files import write_toml
+from ftstudio.project import load
+from ftstudio.runs.record import create_run
+from ftstudio.tui.watch import TURNS, Watcher
+
+
+def made(folder, state="finished"):
+    run = create_run(load(folder), ["test"])
+    written(run, state)
+    run.events.write_text('{"t":1.0,"attempt":1,"kind":"metrics","step":7,"metrics":{"loss":2.5}}\n')
+    return run
+
+
+def written(run, state):
+    write_toml(run.state, {"state": state, "attempt": 1, "host": "gpu03", "boot_id": "b"})
+
+
+def whole(watcher):
+    while not (seen := watcher.look()).found.whole:
+        pass
+    return seen.found
+
+
+def test_the_first_look_reads_no_events_and_the_next_tells_what_it_changed(fakes, make_project, tmp_path):
+    run = made(make_project())
+    watcher = Watcher(tmp_path)
+    first = watcher.look(quickly=True).found
+    assert (first.statuses[run.path].state, first.statuses[run.path].metrics, first.whole) == ("finished", {}, False)
+    seen = watcher.look()
+    assert seen.found.statuses[run.path].metrics == {"loss": 2.5}
+    assert (seen.changed, seen.found.whole) == ({run.path}, True)
+    assert not watcher.look().changed
+
+
+def test_a_run_that_goes_on_is_seen_in_its_turn_and_at_once_when_it_was_resumed_here(fakes, make_project, tmp_path):
+    folder = make_project()
+    runs = [made(folder) for _ in range(2 * TURNS)]
+    watcher = Watcher(tmp_path)
+    whole(watcher)
+    for run in runs:
+        written(run, "running")
+    asked = [watcher.look().changed for _ in range(TURNS)]
+    assert [len(changed) for changed in asked] == [2] * TURNS
+    assert frozenset().union(*asked) == {run.path for run in runs}
+
+    for run in runs:
+        written(run, "stopped")
+    whole(watcher)
+    written(runs[3], "running")
+    watcher.again(runs[3].path)
+    assert watcher.look().changed == {runs[3].path}
+
+
+def test_what_is_gone_changed_too(fakes, make_project, tmp_path):
+    folder = make_project()
+    run, other = made(folder), made(folder)
+    watcher = Watcher(tmp_path)
+    assert set(whole(watcher).statuses) == {run.path, other.path}
+    run.path.rename(tmp_path / "elsewhere")
+    seen = watcher.look()
+    assert (set(seen.found.statuses), seen.changed) == ({other.path}, {run.path})
+
+
+def test_a_project_that_is_a_link_is_known_by_its_real_path(fakes, make_project, tmp_path):
+    folder, root = make_project(), tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(folder)
+    (tmp_path / "way").symlink_to(root)
+    assert Watcher(tmp_path / "way").look().found.projects == (folder.resolve(),)
+    assert Watcher(folder).look().found.projects == (folder.resolve(),)
