@@ -32,14 +32,19 @@ def leaks(raw):
     return foreign(raw) + [repr(d)[:60] for d in hostile.DANGERS if hostile.acts(d) and hostile.raw(d) in raw]
 
 
-def shows(shown, wanted, *keys, most=40):
-    """Press keys again and again until all of these beginnings were shown."""
-    for _ in range(most):
-        text = shown.shown
-        left = {word for word in wanted if word not in text}
+BACK = {"pagedown": "pageup", "pageup": "pagedown"}
+
+
+def shows(shown, wanted, key, most=40):
+    """Press a key again and again until all of these beginnings were shown; then the other way, where one was passed by."""
+    for pressed in [key] * most + [BACK.get(key, key)] * most:
+        left = {word for word in wanted if word not in shown.shown}
         if not left:
             return
-        shown.press(*keys, pause=0.1)
+        before, deadline = shown.picture, time.monotonic() + 0.5
+        shown.press(pressed, pause=0.05)
+        while shown.picture == before and time.monotonic() < deadline:
+            time.sleep(0.02)
     raise AssertionError(f"{sorted(left)} were never shown; now:\n{shown.picture}")
 
 
