@@ -141,6 +141,7 @@ class Delivery:
         self.seconds = read_settings().observer_seconds
         with self._limited():
             self.offer = offer = offer_of(self.job)
+        with self._limited():
             self.secrets = secrets_named(offer.component.secrets)
             observer = offer.build(options_of(offer, self.job.table))
         known = read_state(self.run)

@@ -37,7 +37,7 @@ class WebhookOptions:
         5.0, help="How long one try may wait for an answer.", gt=0, le=60, unit="s", advanced=True
     )
     retries: int = option(
-        3, help="Tries after the first; they wait 1 s, 2 s, 4 s ... before.", ge=0, le=6, advanced=True
+        2, help="Tries after the first; they wait 1 s, 2 s, 4 s ... before.", ge=0, le=6, advanced=True
     )
 
     def __post_init__(self) -> None:

@@ -215,17 +215,17 @@ def test_whatever_an_observer_does_to_its_process_is_said(make_project, at, beha
 @pytest.mark.alone
 @pytest.mark.parametrize("behaviour", ["hang", "hang-held"])
 def test_a_hanging_observer_is_cut_off_and_the_speed_of_the_run_is_untouched(make_project, settings_file, behaviour):
-    settings_file("observer_seconds = 1.0")
+    settings_file("observer_seconds = 2.0")
     run = started(watched(make_project, trainer={**LONG, "max_steps": 200}, at=30, behaviour=behaviour))
     assert ended(run).state == "finished"
     dead(run)
     (trouble,) = troubles(run)
-    assert "was cut off: it did not come back from a call within 1 s; see observers/fake-watch.log" in trouble.words
+    assert "was cut off: it did not come back from a call within 2 s; see observers/fake-watch.log" in trouble.words
     assert "_misbehave" in files_of(run).log.read_text()
     assert seqs(run)[-1] == 30
     steps = [event.t for event in read_events(run.events) if event.kind == "metrics"]
     pauses = [after - before for before, after in pairwise(steps)]
-    assert max(pauses) < 0.9  # it waited for nobody: the observer hung for longer
+    assert max(pauses) < 1.5  # it waited for nobody: the observer hung for longer
 
 
 def test_the_log_of_an_observer_that_prints_100_mb_is_bounded(make_project):
