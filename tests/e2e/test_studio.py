@@ -48,7 +48,8 @@ def make_poems(shown, root, data):
     shown.press("enter")
     shown.sees("What this means", "in all          21 steps")
     go_to(shown, "num_train_epochs")
-    shown.press("enter", "backspace", "200")
+    shown.press("enter", "backspace", pause=1)  # the field is open before anything is typed into it
+    shown.press("2", "0", "0")
     shown.sees("in all          1,400 steps")
     assert "num_train_epochs = 3" in (root / "poems" / "project.toml").read_text()
     shown.press("enter")

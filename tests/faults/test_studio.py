@@ -94,7 +94,8 @@ def edit_max_steps(shown):
     rows = [line[:60] for line in shown.sees("max_steps", "What this means", "steps").splitlines()[1:]]
     target = next(i for i, row in enumerate(rows) if " max_steps " in row)
     skipped = sum(" more " in row for row in rows[:target])
-    shown.press("home", *["down"] * (target - skipped), "enter", pause=0.05)
+    shown.press("home", *["down"] * (target - skipped), pause=0.05)
+    shown.press("enter", pause=1)
 
 
 # ------------------------------------------------------------------------------------------ rude plugins
