@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ QUICK = {
     "tokenizer": {"use": "bits", "max_length": 32},
     "trainer": {"use": "bits", "num_train_epochs": 2},
     "generator": {"use": "bits", "prompts": ["The river"], "max_new_tokens": 8},
+    "observers": [{"use": "bits"}],
 }
 
 
@@ -87,6 +89,15 @@ def test_a_package_of_all_kinds_runs_in_a_project(made, ftstudio, tmp_path):
     assert done.json["state"] == "finished"
     assert Path(done.json["run"], "final", "model.safetensors").is_file()
     assert set(done.json["metrics"]) >= {"loss", "surprise"}
+    diary = Path(done.json["run"], "diary.txt")
+    for _ in range(300):  # nobody waits for an observer
+        if diary.is_file() and "finished" in diary.read_text():
+            break
+        time.sleep(0.1)
+    assert [line.partition(" ")[2] for line in diary.read_text().splitlines()] == [
+        "checkpoint at step 2",
+        "finished: to the end",
+    ]
 
 
 @pytest.mark.parametrize(
