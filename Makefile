@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test faults check bench keys format clean
+.PHONY: help demo test faults check bench keys snapshots pictures format clean
 
 help:
 	@echo "make demo    install into .venv and run projects/quickstart to a sample"
@@ -12,6 +12,8 @@ help:
 	@echo "make faults  the tests of faults at full count"
 	@echo "make check   formatting, lint, types, import rules"
 	@echo "make bench   benchmarks"
+	@echo "make snapshots   the screens that tests compare with, taken anew"
+	@echo "make pictures    the README's pictures, from real runs"
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,6 +50,15 @@ bench: $(VENV)/.dev
 # docs/keys.md from the registry of actions.
 keys: $(VENV)/.dev
 	$(BIN)/python -c "from ftstudio.tui.actions import keys_page; print(keys_page(), end='')" > docs/keys.md
+
+# Every screen as text, which the tests compare with: look at what changed before you keep it.
+snapshots: $(VENV)/.dev
+	FTSTUDIO_SNAPSHOTS=update $(BIN)/python -m pytest -q -n 2 tests/tui/test_snapshots.py
+	git diff --stat tests/tui/snapshots
+
+# The README's pictures of the studio, from real runs; some minutes.
+pictures: $(VENV)/.dev
+	$(BIN)/python docs/pictures.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

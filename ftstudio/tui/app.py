@@ -19,22 +19,21 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
-from textual.filter import LineFilter
+from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
-from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.tui.actions import Action, clashes
 from ftstudio.tui.harmless import Harmless
+from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.own_terminal import own_terminal
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.watch import Found, Seen, Watcher
-from ftstudio.tui.widgets.scroll_bars import PlainBars
 
 if TYPE_CHECKING:
     from ftstudio.process.bench import Bench
@@ -52,13 +51,15 @@ class Manners:
 
 
 class Commands(Provider):
-    """The palette: every action of the screen that is shown, with the reason when it cannot be taken now."""
+    """The palette: every action of what is shown, the nearest place first, with the reason when one is off now."""
 
     def _actions(self) -> Iterable[tuple[Action, str]]:
         screen = self.screen
         if isinstance(screen, StudioScreen):
-            for action in screen.offered():
-                yield action, screen.why_off(action)
+            places = screen.places()
+            for action in sorted(screen.offered(), key=lambda a: -places.index(a.place)):
+                if action.id != "palette":
+                    yield action, screen.why_off(action)
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""
@@ -102,8 +103,8 @@ class Studio(App[None]):
         self.root = root
         self.manners = manners or Manners()
         self.look = Look(ascii=self.manners.ascii)
-        ScrollBar.renderer = PlainBars if self.manners.ascii else ScrollBarRender
-        self._harmless = Harmless()
+        self._harmless, self._ascii_only = Harmless(), AsciiOnly(self.manners.ascii)
+        self._no_color = NoColor(self.no_color)
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()
@@ -141,8 +142,12 @@ class Studio(App[None]):
         self.watch_files()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Whatever a widget draws, no control character leaves."""
-        return [*super().get_line_filters(), self._harmless]
+        """Whatever a widget draws, no control character leaves, with --ascii nothing that is not ASCII.
+
+        With NO_COLOR no colour does, where Textual would take shades of grey.
+        """
+        colours = [self._no_color] if self.no_color else [*super().get_line_filters()]
+        return [*colours, self._harmless, *([self._ascii_only] if self.manners.ascii else [])]
 
     def _read_keymap(self) -> None:
         from ftstudio.settings import read_settings  # noqa: PLC0415 - all that options are made of, 30 ms

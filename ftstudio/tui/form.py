@@ -8,14 +8,17 @@ A table whose plugin is missing, and a key that nothing reads, are entries that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Problem
-from ftstudio.errors import OptionError
+from ftstudio.errors import FtstudioError, OptionError
 from ftstudio.options import RESERVED, Field, convert, describe
 from ftstudio.plugins import Offer, registry
+from ftstudio.project import load
 from ftstudio.tables import REQUIRED, Head, Part, Project, Selection
 
 FIRST = 6
@@ -186,6 +189,14 @@ def with_problems(form: Form, key: str, problems: tuple[Problem, ...]) -> Form:
         for section in form.sections
     ]
     return Form(tuple(made), form.rest)
+
+
+def field_of(project: Path, key: str) -> Field | None:
+    """The option of a dotted key, by the components that a project names now; None when that cannot be said."""
+    with contextlib.suppress(FtstudioError):
+        entry = sections(load(project), ()).entry(key)
+        return entry.field if entry is not None and not entry.fixed else None
+    return None
 
 
 # ------------------------------------------------------------------------------------------------ changes

@@ -64,4 +64,4 @@ class LastWords:
         newest = list(self._said)[-(rows - len(lines)) :] if rows > len(lines) else []
         for t, words, style in reversed(newest):
             lines.append(Text.assemble(f" {short(t)} ", look.plain(words, style), no_wrap=True, end=""))
-        return Text("\n").join(lines)
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)

@@ -55,7 +55,10 @@ class Look:
     def lines(self, text: object, style: str = "") -> Text:
         """Text from outside, on as many lines as it has."""
         shown = safe_text(text)
-        return Text(shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown, style=style)
+        text = Text(shown.encode("ascii", "backslashreplace").decode() if self.ascii else shown)
+        if style:
+            text.stylize(style)  # as a style of the whole, a widget would take "green" for another green
+        return text
 
     def spark(self, values: list[float], width: int) -> str:
         """A line of at most `width` characters that shows how values went; empty without two finite ones."""

@@ -7,6 +7,7 @@ The first look reads folder names and state.toml only, for the first picture; la
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from pathlib import Path
 
 from textual.message import Message
 
-from ftstudio.errors import FtstudioError
+from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import list_projects
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.notes import NOTES, read_notes
 from ftstudio.runs.state import LIVE, read_state
 from ftstudio.runs.status import Status, StatusReader
 
@@ -35,6 +37,8 @@ class Found:
     projects: tuple[Path, ...] = ()
     statuses: Mapping[Path, Status] = field(default_factory=dict)
     problem: str = ""
+    pinned: frozenset[Path] = frozenset()
+    """The runs that somebody pinned."""
     whole: bool = False
     """Whether the events of every run were read."""
 
@@ -63,6 +67,7 @@ class Watcher:
         self._listed: dict[Path, tuple[int, list[RunFolder]]] = {}
         self._changed: set[Path] = set()
         self._turn = 0
+        self._pinned: dict[Path, tuple[tuple[int, int], frozenset[Path]]] = {}
 
     def look(self, *, quickly: bool = False) -> Seen:
         """What is there now. `quickly` reads no events: what state.toml says is enough for a first picture."""
@@ -81,11 +86,25 @@ class Watcher:
         live = sum(status.state in LIVE for status in self._statuses.values())
         whole = len(self._settled) + live == len(self._statuses) and not quickly
         changed, self._changed = frozenset(self._changed), set()
-        return Seen(Found(projects, dict(self._statuses), problem, whole), changed)
+        pinned = frozenset[Path]() if quickly else frozenset(path for p in projects for path in self._pins(p))
+        return Seen(Found(projects, dict(self._statuses), problem, pinned, whole), changed)
 
     def again(self, run: Path) -> None:
         """Look at a run the next time, though it had ended: it was resumed here. For any thread."""
         self._settled.pop(run, None)
+
+    def _pins(self, project: Path) -> frozenset[Path]:
+        """The pinned runs of a project; its notes are read when they changed."""
+        stamp = _stamp(project / NOTES)
+        if self._pinned.get(project, (None,))[0] != stamp:
+            pins = frozenset[Path]()
+            if stamp != (0, 0):
+                with contextlib.suppress(InputError):  # whoever opens the note is told
+                    pins = frozenset(
+                        project / "runs" / name for name, note in read_notes(project).items() if note.pinned
+                    )
+            self._pinned[project] = (stamp, pins)
+        return self._pinned[project][1]
 
     def _look_at(self, run: RunFolder, *, quickly: bool, room: bool) -> bool:
         """Read one run as far as this look allows; True when events of an ended run were read."""

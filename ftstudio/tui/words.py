@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
 
 from rich.text import Text
 
 from ftstudio.runs.status import LIVE, Status, age_text, ago
 from ftstudio.tui.look import Look
+from ftstudio.tui.watch import Found
+from ftstudio.tui.widgets.lines import Row
 
 
 def value(number: float | None, digits: int = 4) -> str:
@@ -41,25 +47,39 @@ def loss(status: Status) -> str:
     return ""
 
 
-def run_line(status: Status, look: Look, *, name_width: int, marked: bool = False) -> Text:
+def run_rows(statuses: Sequence[Status], found: Found, look: Look, marked: Collection[Path] = ()) -> list[Row]:
+    """Runs as lines of a list whose columns align; `marked` are their folders."""
+    width = min(28, max((len(f"{s.project}:{s.run}") for s in statuses), default=10))
+    line = partial(_run_line, look=look, name_width=width)
+    return [Row(s.path, partial(line, s, marked=s.path in marked, pinned=s.path in found.pinned)) for s in statuses]
+
+
+def _run_line(status: Status, look: Look, name_width: int, *, marked: bool, pinned: bool) -> Text:
     """A run as one line: glyph and word of its state, how far, its loss, its time; or why it is as it is."""
     glyph, colour = look.state(status.state)
     title = look.plain(f"{status.project}:{status.run}")
     title.truncate(name_width, overflow="ellipsis" if not look.ascii else "crop", pad=True)
     text = Text.assemble("+" if marked else " ", (glyph, colour), " ", title, "  ", end="", no_wrap=True)
-    text.append(f"{status.state:<11} ", colour)
-    if status.state in LIVE and status.state != "queued":
-        text.append(f"{progress(status):>13}  {loss(status):<11} {when(status):>8}")
-        note = getattr(status, "note", "")
-        return text.append_text(look.plain(f"  {note}", "yellow")) if note else text
-    if status.state == "finished":
-        return text.append(f"{progress(status):>13}  {loss(status):<11} {when(status):>8}")
-    return text.append_text(look.plain(status.reason.removesuffix(".")))
+    text.append(status.state, colour)
+    note = status.note if status.state in LIVE else ""
+    if status.state == "finished" or (status.state in LIVE and status.state != "queued"):
+        text.append(f"{progress(status):>{22 - len(status.state)}}  {loss(status):<11} {when(status):>11}")
+    else:
+        text.append(" " * (12 - len(status.state))).append_text(look.plain(status.reason.removesuffix(".")))
+    text.append("  pinned" if pinned else "", "bold")
+    return text.append_text(look.plain(f"  {note}", "yellow")) if note else text
+
+
+def from_home(path: Path) -> str:
+    """A path as people write it: "~/lab"."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    whole = path.absolute()
+    return f"~/{whole.relative_to(home)}" if whole.is_relative_to(home) and str(whole) != home else str(path)
 
 
 def short(t: float) -> str:
     """A time of today as hours and minutes, another day's with its date."""
     then = time.localtime(t)
-    today = time.localtime()
+    today = time.localtime(time.time())
     same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
     return time.strftime("%H:%M" if same_day else "%d %b %H:%M", then)

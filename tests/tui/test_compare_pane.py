@@ -174,6 +174,39 @@ def test_the_export_is_markdown_whose_path_is_said_and_overwrites_nothing(two):
     assert "| trainer.max_steps | 10 | 20 |" in text
 
 
+def test_y_copies_the_tables_as_markdown(two, own_folders):
+    async def script(driver):
+        await driver.press("y")
+        await driver.until("Copied, and written to")
+
+    in_compare(two, script, size=(200, 40))
+    text = (own_folders / "state" / "ftstudio" / "copied.txt").read_text()
+    assert "| trainer.max_steps | 10 | 20 |" in text
+
+
+def test_help_explains_the_setting_under_the_cursor(two):
+    async def script(driver):
+        await driver.press("tab")
+        driver.app.screen.query_one("#table").put_cursor("trainer.max_steps")
+        await driver.press("question_mark")
+        await driver.until("trainer.max_steps: Steps.")
+        await driver.until("More train longer")
+
+    in_compare(two, script)
+
+
+def test_a_pinned_run_says_so(two):
+    from ftstudio.runs.folder import RunFolder
+
+    write_note(RunFolder(two / "runs" / "0001"), pinned=True)
+
+    async def script(driver):
+        await driver.until(lambda: "pinned" in line_with(driver.text, "+✓ lab:0001"))
+        assert "pinned" not in line_with(driver.text, "+✓ lab:0002")
+
+    in_compare(two, script)
+
+
 def test_notes_stand_in_the_table(two):
     from ftstudio.runs.folder import RunFolder
 

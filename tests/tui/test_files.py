@@ -45,6 +45,17 @@ def test_each_checkpoint_is_a_line_with_size_marks_and_optimizer_state(make_proj
     assert "best" not in line_with(text, "step 20")
 
 
+def test_y_copies_the_path_of_what_is_under_the_cursor(make_project, own_folders):
+    run = made(make_project(), steps=(10,))
+
+    async def script(driver):
+        await driver.press("y")
+        await driver.until("Copied, and written to")
+
+    in_files(run, script, size=(200, 36))
+    assert (own_folders / "state" / "ftstudio" / "copied.txt").read_text() == str(run.checkpoints / "000010")
+
+
 def test_what_was_set_aside_is_shown_with_the_reason(make_project):
     run = made(make_project(), steps=(10,))
     (run.quarantine / "000005-ab").mkdir(parents=True)

@@ -4,9 +4,10 @@ import pytest
 from studio import session
 
 from ftstudio.project import load
+from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
+from ftstudio.tui import words
 from ftstudio.tui.memory import Memory
-from ftstudio.tui.screens import home
 from ftstudio.tui.widgets.still import Still
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -80,6 +81,46 @@ def test_the_cursor_stays_on_its_run_when_others_come(tmp_path, make_project):
         return True
 
     assert session(tmp_path, script)
+
+
+def test_a_pinned_run_comes_before_other_ended_ones_and_says_so(tmp_path, make_project):
+    folder = make_project()
+    kept = made(folder, "finished")
+    made(folder, "finished")
+    write_note(kept, pinned=True)
+
+    async def script(driver):
+        await driver.until("ago  pinned")
+        lines = [line for line in driver.text.splitlines() if "lab:" in line]
+        assert "lab:0001" in lines[0]
+        assert lines[0].endswith("  pinned")
+        write_note(kept, pinned=False)
+        await driver.until(lambda: "ago  pinned" not in driver.text)
+
+    session(tmp_path, script)
+
+
+def test_y_copies_the_name_of_the_run_as_commands_take_it(tmp_path, make_project, own_folders):
+    made(make_project(), "finished")
+
+    async def script(driver):
+        await driver.press("y")
+        await driver.until("Copied, and written to")
+
+    session(tmp_path, script, size=(200, 36))
+    assert (own_folders / "state" / "ftstudio" / "copied.txt").read_text() == "lab:0001"
+
+
+def test_without_runs_only_keys_that_lead_on_are_offered(tmp_path):
+    async def script(driver):
+        keys = driver.text.splitlines()[-1]
+        assert "n new" in keys
+        assert "filter" not in keys
+        assert "open" not in keys
+        await driver.press("p")
+        await driver.until("There is no project here yet")
+
+    session(tmp_path, script)
 
 
 def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make_project):
@@ -158,7 +199,7 @@ def test_readonly_says_why_nothing_is_written(tmp_path, make_project):
         assert screen.why_off(new) == ""
         return True
 
-    make_project()
+    made(make_project(), "finished")
     assert session(tmp_path, script, readonly=True)
 
 
@@ -182,8 +223,8 @@ def test_of_a_thousand_runs_only_those_in_sight_are_put_into_words(tmp_path, mak
     folder, asked = make_project(), []
     for _ in range(60):
         made(folder, "finished")
-    said = home.run_line
-    monkeypatch.setattr(home, "run_line", lambda status, **more: asked.append(status.run) or said(status, **more))
+    said = words._run_line
+    monkeypatch.setattr(words, "_run_line", lambda status, **more: asked.append(status.run) or said(status, **more))
 
     async def script(driver):
         await driver.until("7/10")

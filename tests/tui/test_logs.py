@@ -116,6 +116,27 @@ def test_a_step_is_gone_to_and_search_walks_both_ways(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_y_copies_the_line_that_was_found_else_what_is_shown(tmp_path, make_project, own_folders):
+    made(make_project(), steps=500)
+    copied = own_folders / "state" / "ftstudio" / "copied.txt"
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 500")
+        await driver.press("y")
+        await driver.until(copied.exists)
+        page = copied.read_text().splitlines()
+        assert len(page) == driver.app.screen.pane.view.size.height
+        driver.app.screen.step_at_cursor = 77
+        await driver.press("at")
+        await driver.until("step 77 ")
+        await driver.press("y")
+        await driver.until(lambda: len(copied.read_text().splitlines()) == 1)
+        assert "step 77 " in copied.read_text()
+
+    session(tmp_path, script)
+
+
 def test_it_follows_the_end_until_somebody_looks_back(tmp_path, make_project):
     run = made(make_project(), "running")
 

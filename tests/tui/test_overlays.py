@@ -299,6 +299,26 @@ def test_readonly_changes_no_setting(tmp_path):
     over(tmp_path, "settings", script, readonly=True)
 
 
+def test_y_copies_a_line_and_what_is_said_of_it(tmp_path, own_folders):
+    async def script(driver):
+        driver.app.screen.query_one("Lines").put_cursor("probe_seconds")
+        await driver.press("y")
+        await driver.until("Copied, and written to")
+
+    over(tmp_path, "settings", script)
+    text = (own_folders / "state" / "ftstudio" / "copied.txt").read_text()
+    assert text.split()[:3] == ["probe_seconds", "20.0", "default"]
+    assert "a number" in text
+
+
+def test_the_palette_begins_with_what_can_be_done_here(tmp_path):
+    async def script(driver):
+        await driver.press("colon")
+        await driver.until("Change the setting under the cursor.")
+
+    over(tmp_path, "settings", script)
+
+
 # ------------------------------------------------------------------------------------------------ doctor
 
 

@@ -462,7 +462,7 @@ def test_the_studio_opens_again_on_setup_with_what_was_written(project):
     asyncio.run(again())
 
 
-def test_a_list_that_somebody_else_changed_meanwhile_is_not_overwritten(project):
+def test_a_list_that_somebody_else_changed_meanwhile_is_neither_overwritten_nor_lost(project):
     theirs = TEXT.replace('["Hello"]', '["Theirs"]')
 
     async def script(driver):
@@ -473,11 +473,24 @@ def test_a_list_that_somebody_else_changed_meanwhile_is_not_overwritten(project)
         await driver.pilot.pause(1.3)
         await driver.press("x", "ctrl+s")
         await driver.until("Not written")
+        assert (project / "project.toml").read_text() == theirs
         await driver.press("escape")
-        await driver.until("Theirs")
+        await driver.until("Hellox")  # what was typed is still there, and can be written over theirs knowingly
+        await driver.pilot.pause(0.3)
+        await driver.press("ctrl+s")
+        await driver.until(lambda: "Hellox" in (project / "project.toml").read_text())
 
     at(project, script)
-    assert (project / "project.toml").read_text() == theirs
+
+
+def test_y_copies_an_option_as_the_command_line_takes_it(project, own_folders):
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.press("y")
+        await driver.until("Copied, and written to")
+
+    at(project, script, size=(200, 40))
+    assert (own_folders / "state" / "ftstudio" / "copied.txt").read_text().startswith("trainer.max_steps=")
 
 
 def test_a_key_in_a_form_of_its_own_is_left_to_the_editor(project):

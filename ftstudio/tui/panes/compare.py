@@ -26,15 +26,18 @@ from ftstudio.runs.compare import LOSSES, Comparison, compare
 from ftstudio.runs.compare_tables import NO_DOUBT, cut, doubt_sentences, markdown, result_rows, setting_rows
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
+from ftstudio.tui import larger
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
+from ftstudio.tui.copying import copy
 from ftstudio.tui.feed import Feed
+from ftstudio.tui.form import field_of
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView
 from ftstudio.tui.widgets.lines import Lines, Row
-from ftstudio.tui.words import run_line
+from ftstudio.tui.words import run_rows
 
 LIST_LINES = 5
 NARROWEST = 12
@@ -164,10 +167,10 @@ class ComparePane(Pane, Asks):
         self.call_after_refresh(self._draw_table)
 
     def _draw_marks(self) -> None:
-        found, look = self.studio.found, self.studio.look
+        found = self.studio.found
         others = [s for p, s in found.statuses.items() if p in self.chosen and p.parent.parent != self.project]
         shown = [*others, *found.of(self.project)]
-        rows = [Row(s.path, run_line(s, look, name_width=20, marked=s.path in self.chosen)) for s in shown]
+        rows = run_rows(shown, found, self.studio.look, self.chosen)
         lines = self.query_one("#marks", Lines)
         lines.set_rows(rows or [Row(None, Text(" There is no run yet. S starts one."))])
         lines.styles.height = min(LIST_LINES, max(1, len(rows)))
@@ -221,7 +224,11 @@ class ComparePane(Pane, Asks):
             chart.show([f.series[self._metric] for f in feeds if self._metric in f.series], self._metric)
 
     def explain(self) -> str:
-        """For help."""
+        """For help: the setting under the cursor, else what a comparison is worth."""
+        table = self.query_one("#table", Lines)
+        field = field_of(self.project, str(table.key)) if table.has_focus else None
+        if field is not None:
+            return f"{table.key}: {larger.explained(field)}"
         return (
             "A loss is a mean over tokens, so two losses say which run is better only when both are means over the "
             "same tokens; where they are not, it says why. A < marks the lowest of values that can be compared."
@@ -232,6 +239,12 @@ class ComparePane(Pane, Asks):
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
         return "There is no comparison yet: mark two runs." if id == "compare.export" and not self.comparison else ""
+
+    def do_copy(self) -> None:
+        """The tables as Markdown."""
+        if self.comparison is None:
+            raise InputError("There is no comparison yet.", "Mark two runs with space.")
+        self.studio.say(copy(self.app, markdown(self.comparison)))
 
     def do_compare_metric(self) -> None:
         """The next metric in the chart."""

@@ -33,7 +33,8 @@ def about(mode: str, order: str, only: str, first: int, shown: int, total: int |
 def figures(summary: Mapping[str, Any], width: int, look: Look) -> Text:
     """How long the rows are, what share is trained, what was cut, in `width` columns."""
     lengths, counts = summary["lengths"], summary["counts"]
-    bars = look.spark(_gathered(lengths["histogram"], 32 if width >= 100 else 12), 32)
+    wide = width >= 100
+    bars = look.spark(_gathered(lengths["histogram"], 32 if wide else 12), 32)
     text = Text(" ", no_wrap=True, end="")
     if bars:
         text.append("lengths ").append(bars, "bold").append("  ")
@@ -43,7 +44,8 @@ def figures(summary: Mapping[str, Any], width: int, look: Look) -> Text:
         text.append(f"  {100 * trained / tokens:.0f} % trained")
     cut = counts.get("truncated_rows", 0)
     if cut:
-        text.append(f"  {plural(cut, 'row')} cut ({counts.get('truncated_tokens', 0):,} tokens)", "yellow")
+        lost = f" ({counts.get('truncated_tokens', 0):,} tokens)" if wide else ""
+        text.append(f"  {plural(cut, 'row')} cut{lost}", "yellow")
     else:
         text.append("  nothing cut")
     return text

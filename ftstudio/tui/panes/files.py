@@ -26,6 +26,7 @@ from ftstudio.runs.housekeeping import Keep, Pruned, prune
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.contents import Contents, read_contents
+from ftstudio.tui.copying import copy
 from ftstudio.tui.look import Look
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
@@ -210,6 +211,13 @@ class FilesPane(Pane, Asks):
         self.draw()
         if not old:
             self.project_screen.say("Every checkpoint is the best or the last.")
+
+    def do_copy(self) -> None:
+        """The path of what is under the cursor, else of the run."""
+        path = self.key if isinstance(self.key, Path) else self._run.path if self._run else None
+        if path is None:
+            raise InputError("There is no file to copy the path of.")
+        self.studio.say(copy(self.app, str(path)))
 
     # ---------------------------------------------------------------------------------------- verify
 

@@ -329,18 +329,19 @@ class FormPane(Pane):
 
     # ----------------------------------------------------------------------------------------- writing
 
-    def write(self, changes: Mapping[str, Any], said: str = "") -> None:
-        """Write changed values into project.toml now."""
+    def write(self, changes: Mapping[str, Any], said: str = "") -> bool:
+        """Write changed values into project.toml now. False when that was refused, which is said."""
         if self.file.current is None:
-            return
+            return False
         try:
             self.file.write(changes)
         except FtstudioError as error:
             self._refused(error)
-            return
+            return False
         self._new_turn()
         if said:
             self.studio.say(said)
+        return True
 
     def _refused(self, error: FtstudioError) -> None:
         """Nothing was written: say why, with the difference, and read what is there now."""

@@ -16,6 +16,7 @@ from ftstudio.files import size_text
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.copying import copy
 from ftstudio.tui.logfile import Line, LogFile
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
@@ -113,8 +114,8 @@ class LogsPane(Pane):
             case "metrics":
                 metrics = data.get("metrics")
                 pairs = metrics.items() if isinstance(metrics, dict) else ()
-                figures = "  ".join(f"{k} {value(v) if isinstance(v, (int, float)) else v}" for k, v in pairs)
-                return Text.assemble((at, "dim"), f"step {event.step}  ", look.plain(figures), end="")
+                figures = "  ".join(f"{k} {value(v) if isinstance(v, (int, float)) else v!s:<9}" for k, v in pairs)
+                return Text.assemble((at, "dim"), f"step {event.step:<5}  ", look.plain(figures), end="")
             case "warning":
                 return Text.assemble((at, "dim"), look.plain(f"! {data.get('text', '')}", "yellow"), end="")
             case "checkpoint":
@@ -187,6 +188,13 @@ class LogsPane(Pane):
         """The other file."""
         self.raw = not self.raw
         self._open()
+
+    def do_copy(self) -> None:
+        """The line that was found, else all that is shown."""
+        lines = self.view.marked or self.view.shown
+        if not lines:
+            raise InputError("There is no line to copy.")
+        self.studio.say(copy(self.app, "\n".join(self._styled(line).plain.strip() for line in lines)))
 
     def do_logs_step(self) -> None:
         """To the event of the step under the charts' cursor."""

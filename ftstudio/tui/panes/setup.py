@@ -10,6 +10,7 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.files import toml_text
 from ftstudio.finding import FILE
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.copying import copy
 from ftstudio.tui.form import fix_of
 from ftstudio.tui.larger import explained
 from ftstudio.tui.panes.form import FormPane
@@ -114,6 +115,16 @@ class SetupPane(FormPane):
 
         text = changes_text(shown, self.studio.look)
         self.app.push_screen(Confirming(f"Take the settings of run {since.run}?", text), answered)
+
+    def do_copy(self) -> None:
+        """The option under the cursor as `--set` takes it; of a component, that it is chosen."""
+        entry, section = self.form.entry(self.lines.key), self.form.section(self.lines.key)
+        if entry is not None and entry.in_force is not None:
+            self.studio.say(copy(self.app, f"{entry.key}={toml_of(entry.in_force)}"))
+        elif section is not None and section.use:
+            self.studio.say(copy(self.app, f"{section.table}.use={toml_of(section.use)}"))
+        else:
+            self.studio.say("Nothing is set here.")
 
     # ----------------------------------------------------------------------------------------- looking
 

@@ -37,7 +37,7 @@ from ftstudio.tui.scene import View
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import progress, value, when
+from ftstudio.tui.words import progress, run_rows, value, when
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
 HIDDEN = ("epoch", "tokens")
@@ -262,7 +262,7 @@ class TrainPane(Pane, Asks):
         grid.mount(chart, before=before)
 
     def _draw_words(self) -> None:
-        words, rows = self.query_one("#words", Still), 3 if self.size.height < 30 else 6
+        words, rows = self.query_one("#words", Still), 3 if self.app.size.height < 32 else 6
         words.styles.height = rows
         if self._words is not None:
             words.update(self._words.text(self.studio.look, rows))
@@ -271,6 +271,7 @@ class TrainPane(Pane, Asks):
         """Another size holds other charts."""
         if self.is_mounted:
             self._draw_charts()
+            self._draw_words()
 
     # --------------------------------------------------------------------------------------- charts
 
@@ -330,14 +331,12 @@ class TrainPane(Pane, Asks):
     def do_train_overlay(self) -> None:
         """Lay another run over this one, or take it away."""
         from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
-        from ftstudio.tui.widgets.lines import Row  # noqa: PLC0415
-        from ftstudio.tui.words import run_line  # noqa: PLC0415
 
-        look, found = self.studio.look, self.studio.found
+        found = self.studio.found
         others = [s for s in found.of(self.project) if self.run is None or s.path != self.run.path]
         if not others:
             raise InputError("There is no other run of this project.", "S starts one.")
-        rows = [Row(s.path, run_line(s, look, name_width=20, marked=s.path in self.overlaid)) for s in others]
+        rows = run_rows(others, found, self.studio.look, self.overlaid)
         self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
 
     def _overlay(self, path: object) -> None:

@@ -15,20 +15,10 @@ from textual.widgets import Input, Static
 from ftstudio.errors import FtstudioError
 from ftstudio.tui.widgets.lines import Lines, Row
 
-CSS = """
-Asking, Picking, Confirming { align: center middle; }
-.asked { width: 72; max-width: 96%; height: auto; max-height: 90%; padding: 0 1; border: round $accent;
-         background: $surface; }
-.asked Lines { height: auto; max-height: 18; }
-.asked .hint { color: $text-muted; }
-.asked .wrong { color: $error; display: none; }
-"""
-
 
 class Asking(ModalScreen[str | None]):
     """Ask for a line of text. `check` raises an error for what is no answer; it is said, and asked again."""
 
-    DEFAULT_CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", show=False)]
 
     def __init__(
@@ -39,7 +29,7 @@ class Asking(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         """A title, the line, a hint."""
-        with Vertical(classes="asked"):
+        with Vertical(classes="dialog"):
             yield Static(Text(self._title, "bold"))
             yield Input(self._value, select_on_focus=False)
             yield Static("", classes="wrong", markup=False)
@@ -61,7 +51,6 @@ class Asking(ModalScreen[str | None]):
 class Picking(ModalScreen[Hashable]):
     """Ask for one of several; None when none was taken."""
 
-    DEFAULT_CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss(None)", show=False)]
 
     def __init__(self, title: str, rows: Sequence[Row], at: Hashable = None, hint: str = "") -> None:
@@ -70,7 +59,7 @@ class Picking(ModalScreen[Hashable]):
 
     def compose(self) -> ComposeResult:
         """A title and the rows."""
-        with Vertical(classes="asked"):
+        with Vertical(classes="dialog"):
             yield Static(Text(self._title, "bold"))
             yield Lines()
             yield Static(self._hint or "enter take, esc leave it", classes="hint", markup=False)
@@ -92,7 +81,6 @@ class Picking(ModalScreen[Hashable]):
 class Confirming(ModalScreen[bool]):
     """Ask whether to do what the text says. y is yes; everything else is no."""
 
-    DEFAULT_CSS = CSS
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "dismiss(True)", show=False),
         Binding("escape,n,q,enter", "dismiss(False)", show=False),
@@ -104,7 +92,7 @@ class Confirming(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """What would be done, and how to say yes."""
-        with Vertical(classes="asked"):
+        with Vertical(classes="dialog"):
             yield Static(Text(self._title, "bold"))
             yield Static(self._text)
             yield Static("y yes, n no", classes="hint", markup=False)

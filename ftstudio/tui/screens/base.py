@@ -130,7 +130,7 @@ class StudioScreen(Screen[None]):
         """Explain what has the focus, and list the keys."""
         from ftstudio.tui.screens.help import Help  # noqa: PLC0415 - made when it is asked for
 
-        self.app.push_screen(Help(self.explained(), self.offered()))
+        self.app.push_screen(Help(self.explained(), self.offered(), self.studio.look))
 
     def explained(self) -> str:
         """Two sentences on what is under the cursor; "" when there is nothing to explain."""

@@ -33,13 +33,6 @@ VIEW_LINES = 12
 class DeepCheck(ModalScreen[None]):
     """Runs the errand in a thread; the process that does the work ends with the screen."""
 
-    DEFAULT_CSS = """
-    DeepCheck { align: center middle; }
-    DeepCheck > Vertical { width: 100; max-width: 96%; height: auto; max-height: 92%; padding: 0 1;
-                           border: round $accent; background: $surface; }
-    DeepCheck VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
-    DeepCheck .hint { color: $text-muted; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss", show=False)]
 
     class Said(Message):
@@ -69,7 +62,7 @@ class DeepCheck(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Title, lines, hint."""
-        with Vertical():
+        with Vertical(classes="dialog broad"):
             yield Static(self.look.plain(f"Deep check of {self.project.name}", "bold"))
             with VerticalScroll():
                 yield Static("starting a process of its own ...", id="lines", markup=False)

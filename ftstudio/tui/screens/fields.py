@@ -16,7 +16,8 @@ from ftstudio.tui.screens.listing import Listing
 from ftstudio.tui.typed import lines_of, text_of, value_of_lines
 from ftstudio.tui.widgets.lines import Row
 
-Write = Callable[[Mapping[str, Any]], None]
+Write = Callable[[Mapping[str, Any]], bool]
+"""Writes changed values; False when that was refused, and said."""
 UNSET = "unset"
 
 
@@ -67,9 +68,11 @@ def ask_lines(app: App[Any], look: Look, entry: Entry, write: Write) -> None:
     f = entry.field
     hint = {"tuple": "one item a line", "dict": "key = value, one a line"}.get(f.base, "a text")
 
-    def given(text: str | None) -> None:
-        if text is not None:
-            write({entry.key: value_of_lines(f, text)})
+    def check(text: str) -> object:
+        return value_of_lines(f, text)
+
+    def keep(text: str) -> bool:
+        return write({entry.key: value_of_lines(f, text)})
 
     value = lines_of(f, entry.value, ascii_only=look.ascii)
-    app.push_screen(Listing(look.plain(entry.key, "bold"), value, hint, lambda text: value_of_lines(f, text)), given)
+    app.push_screen(Listing(look.plain(entry.key, "bold"), value, hint, check, keep))

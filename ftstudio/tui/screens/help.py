@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from ftstudio.tui.actions import PLACES, Action, key_words
+from ftstudio.tui.look import Look
+from ftstudio.tui.screens.showing import Showing
 
-if TYPE_CHECKING:
-    from ftstudio.tui.app import Studio
 
-
-class Help(ModalScreen[None]):
+class Help(Showing):
     """Made anew each time from the registry and from what has the focus."""
 
-    DEFAULT_CSS = """
-    Help { align: center middle; }
-    Help VerticalScroll { width: 76; max-width: 96%; height: auto; max-height: 90%; padding: 0 1; border: round $accent;
-                          background: $surface; }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss", show=False)]
 
-    def __init__(self, explained: str, actions: Sequence[Action]) -> None:
-        super().__init__()
-        self._explained, self._actions = explained, actions
+    def __init__(self, explained: str, actions: Sequence[Action], look: Look) -> None:
+        about = [look.lines(f"{explained}\n")] if explained else []
+        super().__init__(Text("Help", "bold"), Group(*about, *_keys(actions, look)))
 
-    def compose(self) -> ComposeResult:
-        """The explanation first."""
-        with VerticalScroll():
-            yield Static(self._text())
 
-    def _text(self) -> Text:
-        look = cast("Studio", self.app).look
-        text = Text()
-        if self._explained:
-            text.append_text(look.lines(self._explained)).append("\n\n")
-        for place, title in reversed(tuple(PLACES.items())):
-            here = [a for a in self._actions if a.place == place]
-            if not here:
-                continue
-            text.append(f"{title}\n", "bold")
+def _keys(actions: Sequence[Action], look: Look) -> Iterator[RenderableType]:
+    """The keys of each place, the nearest place first; what a key does is wrapped beside it."""
+    for place, title in reversed(tuple(PLACES.items())):
+        here = [action for action in actions if action.place == place]
+        if here:
+            table = Table.grid(padding=(0, 2, 0, 0))
+            table.add_column(width=15, no_wrap=True)
             for action in here:
-                keys = " ".join(key_words(k) for k in action.keys.split(",")) if action.keys else ":"
-                text.append(f"  {keys:<14}", "bold").append(f"{look.words(action.help)}\n")
-        text.append("esc closes this", "dim")
-        return text
+                keys = " ".join(map(key_words, action.keys.split(","))) if action.keys else ":"
+                table.add_row(Text(f"  {keys}", "bold"), Text(look.words(action.help)))
+            yield Text(title, "bold")
+            yield table

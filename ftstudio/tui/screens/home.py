@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,20 +17,28 @@ from ftstudio.files import plural
 from ftstudio.finding import FILE
 from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import run_line, short
+from ftstudio.tui.words import from_home, run_rows, short
 
-SORTS: Mapping[str, Callable[[Status], tuple[object, ...]]] = {
-    "live first": lambda s: (s.state not in LIVE, s.state not in LIVE and -(s.last_event_t or 0.0), s.project, s.run),
-    "newest first": lambda s: (-(s.last_event_t or 0.0), s.project, s.run),
-    "name": lambda s: (s.project, s.run),
-    "loss": lambda s: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
+SORTS: Mapping[str, Callable[[Status, bool], tuple[object, ...]]] = {
+    "live first": lambda s, pinned: (
+        s.state not in LIVE,
+        not pinned,
+        s.state not in LIVE and -(s.last_event_t or 0.0),
+        s.project,
+        s.run,
+    ),
+    "newest first": lambda s, _: (-(s.last_event_t or 0.0), s.project, s.run),
+    "name": lambda s, _: (s.project, s.run),
+    "loss": lambda s, _: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
 }
+"""What orders runs, of a status and whether the run is pinned."""
 AWAY_SHOWN = 3
 TUTORIAL = "tutorial"
 
@@ -50,6 +57,7 @@ class Home(StudioScreen):
         self.marked: set[Path] = set()
         self.away: list[Text] | None = None
         self._drawn: tuple[object, ...] = ()
+        self._whole = False
 
     def content(self) -> ComposeResult:
         """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
@@ -95,16 +103,13 @@ class Home(StudioScreen):
         if of == self._drawn:
             return
         self._drawn = of
-        shown = self._shown()
-        width = min(28, max((len(s.project) + len(s.run) + 1 for s in shown), default=10))
-        line = partial(run_line, look=look, name_width=width)
-        self.query_one(Lines).set_rows([Row(s.path, partial(line, s, marked=s.path in self.marked)) for s in shown])
+        self._set_rows(run_rows(self._shown(), found, look, self.marked))
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
-        title = Text.assemble((" ftstudio ", "bold"), look.plain(self.studio.root), end="", no_wrap=True)
+        title = Text.assemble((" ftstudio ", "bold"), look.plain(from_home(self.studio.root)), end="", no_wrap=True)
         counts = [plural(len(found.projects), "project")]
-        counts += [f"{live} {'runs' if live == 1 else 'run'}"] if live else []
-        counts += [f"{waiting} {'waits' if waiting == 1 else 'wait'}"] if waiting else []
+        counts += [f"{live} running"] if live else []
+        counts += [f"{waiting} waiting"] if waiting else []
         aside = look.words(" · ".join(counts + self._view_words())) + " "
         width = self.size.width - cells.fit(self.size.width - len(aside) - 24)
         title.truncate(max(10, width - len(aside) - 1))
@@ -112,6 +117,15 @@ class Home(StudioScreen):
         self.query_one("#title", Still).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
+
+    def _set_rows(self, rows: list[Row]) -> None:
+        """The order is known once all events were read: until then the first line has the cursor, if it was there."""
+        lines = self.query_one(Lines)
+        at_first = not self._whole and lines.index <= 0
+        lines.set_rows(rows)
+        if at_first:
+            lines.action_ends(0)
+        self._whole = self.studio.found.whole
 
     def on_device_cells_changed(self) -> None:
         """Somebody else computes, or is done."""
@@ -129,7 +143,7 @@ class Home(StudioScreen):
         if self.filter:
             wanted = self.filter.lower()
             statuses = [s for s in statuses if wanted in f"{s.project}:{s.run} {s.state} {s.reason}".lower()]
-        return sorted(statuses, key=SORTS[self.sort])
+        return sorted(statuses, key=lambda s: SORTS[self.sort](s, s.path in found.pinned))
 
     def _draw_empty(self) -> None:
         found, look = self.studio.found, self.studio.look
@@ -182,7 +196,8 @@ class Home(StudioScreen):
         glance = self.query_one(Glance)
         if glance.display and self.size.width >= 110:
             key = self.query_one(Lines).key
-            glance.show(self.studio.found.statuses.get(key) if isinstance(key, Path) else None)
+            found = self.studio.found
+            glance.show(found.statuses.get(key) if isinstance(key, Path) else None, pinned=key in found.pinned)
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
         """Another run under the cursor."""
@@ -284,8 +299,19 @@ class Home(StudioScreen):
 
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
+        if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
+            return "There is no run yet."
+        if id in {"home.open", "home.projects"} and not self.studio.found.projects:
+            return "There is no project here yet: n makes one."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
         return "Mark two runs or more with space first." if id == "home.compare" and few else ""
+
+    def do_copy(self) -> None:
+        """The run's name, as commands take it."""
+        run = self.under_cursor
+        if run is None:
+            raise InputError("There is no run to copy the name of.")
+        self.say(copy(self.app, f"{run.parent.parent.name}:{run.name}"))
 
     def do_home_compare(self) -> None:
         """Open Compare with the marked runs, in the project of the first."""
@@ -309,8 +335,9 @@ class Home(StudioScreen):
 
 def _first_time() -> Text:
     """What a person sees who has no project yet: the next steps."""
-    own = "a new project: from a file of yours (text, JSONL, CSV, Parquet), an example, or empty"
-    tutorial = "the tutorial: ten sentences, GPT-2, three epochs"
     return Text.assemble(
-        "\n No projects here yet.\n", ("   n", "bold"), f"   {own}\n", ("   t", "bold"), f"   {tutorial}\n"
-    )
+        "\n No projects here yet.\n\n",
+        ("   n", "bold"), "   a new project: from a file of yours (text, JSONL, CSV, Parquet),\n",
+        "       from an example, or empty\n",
+        ("   t", "bold"), "   the tutorial: ten sentences, GPT-2, three epochs\n",
+    )  # fmt: skip

@@ -25,29 +25,29 @@ class SafeArea(TextArea):
         event.text = safe_text(event.text)
 
 
-class Listing(ModalScreen[str | None]):
-    """Gives the text, or None for Esc. `check` raises an error for what is no answer, at each keystroke."""
+class Listing(ModalScreen[None]):
+    """`check` raises an error for what is no answer, at each keystroke; `keep` writes the text.
+
+    It stays open when `keep` answers False: nothing that was typed is lost because it could not be written.
+    """
 
     DEFAULT_CSS = """
-    Listing { align: center middle; }
-    Listing > Vertical { width: 100; max-width: 96%; height: 80%; padding: 0 1; border: round $accent;
-                         background: $surface; }
     Listing SafeArea, Listing SafeArea:focus { height: 1fr; border: none; padding: 0; background: $boost; }
-    Listing .hint { color: $text-muted; }
-    Listing .wrong { color: $error; display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", show=False, priority=True),
         Binding("ctrl+s", "keep", show=False, priority=True),
     ]
 
-    def __init__(self, title: Text, value: str, hint: str, check: Callable[[str], object]) -> None:
+    def __init__(
+        self, title: Text, value: str, hint: str, check: Callable[[str], object], keep: Callable[[str], bool]
+    ) -> None:
         super().__init__()
-        self._title, self._value, self._hint, self._check = title, value, hint, check
+        self._title, self._value, self._hint, self._check, self._keep = title, value, hint, check, keep
 
     def compose(self) -> ComposeResult:
         """A title, the lines, what is wrong, how to leave."""
-        with Vertical():
+        with Vertical(classes="dialog broad tall"):
             yield Static(self._title)
             yield SafeArea(self._value, soft_wrap=True, tab_behavior="focus", show_line_numbers=False)
             yield Static("", classes="wrong", markup=False)
@@ -75,6 +75,6 @@ class Listing(ModalScreen[str | None]):
         return True
 
     def action_keep(self) -> None:
-        """Give the text if it is an answer."""
-        if self._is_right():
-            self.dismiss(self.query_one(SafeArea).text)
+        """Write the text if it is an answer, and close when it is written."""
+        if self._is_right() and self._keep(self.query_one(SafeArea).text):
+            self.dismiss()

@@ -44,10 +44,6 @@ class NewProject(ModalScreen[Path | None]):
     """Gives the folder of the project that was made, or None."""
 
     DEFAULT_CSS = """
-    NewProject { align: center middle; }
-    NewProject > Vertical { width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 0 1;
-                            border: round $accent; background: $surface; }
-    NewProject .label { color: $text-muted; }
     NewProject .said { height: auto; min-height: 1; }
     NewProject FieldInput { width: 1fr; }
     """
@@ -79,7 +75,7 @@ class NewProject(ModalScreen[Path | None]):
 
     def compose(self) -> ComposeResult:
         """Three fields, each with what is said of it."""
-        with Vertical():
+        with Vertical(classes="dialog"):
             yield Static(Text("New project", "bold"))
             for name, label, example in (
                 ("name", "name", "letters, digits, '.', '_' or '-'"),

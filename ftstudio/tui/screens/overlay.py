@@ -14,7 +14,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from ftstudio.errors import InputError
 from ftstudio.tui.background import Asks
+from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.widgets.lines import Lines, Row
 
@@ -76,6 +78,13 @@ class OverlayScreen(StudioScreen, Asks):
     def key(self) -> Hashable:
         """What the line under the cursor stands for."""
         return self.query_one(Lines).key
+
+    def do_copy(self) -> None:
+        """The line under the cursor, and what is said of it."""
+        line = next((row.text.plain.strip() for row in self.query_one(Lines).rows if row.key == self.key), "")
+        if not line or self.key is None:
+            raise InputError("There is no line to copy.")
+        self.say(copy(self.app, f"{line}\n\n{self.words_on(self.key).plain}".strip()))
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
         """Another line under the cursor: other words, and maybe other keys."""

@@ -22,9 +22,8 @@ from ftstudio.tui.actions import bindings, in_place
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.watch import Seen
-from ftstudio.tui.widgets.lines import Row
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import progress, run_line
+from ftstudio.tui.words import progress, run_rows
 
 PANES = ("setup", "data", "train", "logs", "generate", "compare", "files")
 """The panes, in the order of their numbers."""
@@ -159,8 +158,8 @@ class ProjectScreen(StudioScreen):
             )
             if wide:
                 right.append(look.words("< > step, r list "), "dim")
-        header.truncate(max(10, self.size.width - right.cell_len))
-        header.pad_right(max(0, self.size.width - header.cell_len - right.cell_len))
+        header.truncate(max(10, self.size.width - right.cell_len - 1))
+        header.pad_right(max(1, self.size.width - header.cell_len - right.cell_len))
         self.query_one("#header", Still).update(header.append_text(right))
         self.refresh_keys()
 
@@ -194,8 +193,7 @@ class ProjectScreen(StudioScreen):
         """Ask for a run."""
         from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
 
-        look = self.studio.look
-        rows = [Row(s.path, run_line(s, look, name_width=20)) for s in self.studio.found.of(self.project)]
+        rows = run_rows(self.studio.found.of(self.project), self.studio.found, self.studio.look)
         self.app.push_screen(Picking("Runs", rows, self.run_path), self._chosen)
 
     def _chosen(self, run: object) -> None:

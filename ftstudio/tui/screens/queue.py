@@ -49,7 +49,7 @@ def read_queue() -> Queue:
     waiting = []
     for ticket in tickets():
         state = read_state(ticket.run)
-        waiting.append(Waiting(ticket.run, state.started, ticket.places, state.reason))
+        waiting.append(Waiting(ticket.run, state.queued or state.started, ticket.places, state.reason))
     slots = read_settings().slots
     places = dict.fromkeys([*(d.place for d in candidates()), *slots, *(p for w in waiting for p in w.places)])
     held = tuple((place, tuple(r.title for r in holders(place, slots)), slots.get(place, 1)) for place in places)

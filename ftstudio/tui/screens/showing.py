@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.console import RenderableType
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,22 +16,15 @@ from textual.widgets import Static
 class Showing(ModalScreen[None]):
     """A title and a text that scrolls. The text is safe already: it comes from `look`."""
 
-    DEFAULT_CSS = """
-    Showing { align: center middle; }
-    Showing > Vertical { width: 100; max-width: 96%; height: auto; max-height: 92%; padding: 0 1; border: round $accent;
-                         background: $surface; }
-    Showing VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
-    Showing .hint { color: $text-muted; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "dismiss", show=False)]
 
-    def __init__(self, title: Text, text: Text, hint: str = "esc closes this") -> None:
+    def __init__(self, title: Text, text: RenderableType, hint: str = "esc closes this") -> None:
         super().__init__()
         self._title, self._text, self._hint = title, text, hint
 
     def compose(self) -> ComposeResult:
         """Title, text, hint."""
-        with Vertical():
+        with Vertical(classes="dialog broad"):
             yield Static(self._title)
             with VerticalScroll():
                 yield Static(self._text)

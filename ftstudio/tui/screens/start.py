@@ -40,11 +40,7 @@ class Start(ModalScreen[Path | None], Asks):
     """Gives the folder of the first run that was started, or None."""
 
     DEFAULT_CSS = """
-    Start { align: center middle; }
-    Start > Vertical { width: 76; max-width: 96%; height: auto; max-height: 92%; padding: 0 1; border: round $accent;
-                       background: $surface; }
     Start Input { margin-bottom: 1; }
-    Start .label { color: $text-muted; }
     Start #outlook { height: auto; max-height: 12; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -68,7 +64,7 @@ class Start(ModalScreen[Path | None], Asks):
         """The fields, and what they imply."""
         look = cast("Studio", self.app).look
         title = f"Fork {self.origin.title}" if self.origin else f"Start a run of {self.project.name}"
-        with Vertical():
+        with Vertical(classes="dialog"):
             yield Static(look.plain(title, "bold"))
             for name, label, example in FIELDS:
                 if name != "step" or self.origin is not None:
@@ -76,7 +72,7 @@ class Start(ModalScreen[Path | None], Asks):
                     value = {"device": "auto", "step": "last"}.get(name, "")
                     yield Input(value, placeholder=example, id=name, select_on_focus=False)
             yield Static("", id="outlook", markup=False)
-            yield Static("", id="keys", markup=False)
+            yield Static("", id="keys", classes="hint", markup=False)
 
     def on_mount(self) -> None:
         """Say at once what would start."""

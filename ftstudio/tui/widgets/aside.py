@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.containers import VerticalScroll
@@ -16,7 +16,6 @@ from ftstudio.tui.typed import float_text
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
-    from ftstudio.tui.app import Studio
 
 CURVE_WIDTH = 42
 
@@ -33,11 +32,6 @@ class Aside(VerticalScroll):
     def compose(self) -> Any:
         """One text."""
         yield Static("", markup=False)
-
-    def on_mount(self) -> None:
-        """An ASCII terminal has no thin line."""
-        if cast("Studio", self.app).look.ascii:
-            self.styles.border_left = ("none", "black")
 
     def show(self, text: Text) -> None:
         """Show a text that is safe already."""

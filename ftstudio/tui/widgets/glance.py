@@ -24,25 +24,26 @@ class Glance(Still):
     """Reads the end of one run's events, only when that run changed."""
 
     DEFAULT_CSS = """
-    Glance { width: 46; padding: 0 1; display: none; border-left: vkey $panel; }
+    Glance { width: 46; height: 100%; padding: 0 1; display: none; border-left: vkey $panel; }
     """
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
-        self._shown: Status | None = None
+        self._shown: tuple[Status | None, bool] = (None, False)
 
-    def show(self, status: Status | None) -> None:
+    def show(self, status: Status | None, *, pinned: bool = False) -> None:
         """Show another run, or the same one as it is now."""
-        if status == self._shown:
+        if (status, pinned) == self._shown:
             return
-        self._shown = status
-        self.update("" if status is None else self._text(status))
+        self._shown = (status, pinned)
+        self.update("" if status is None else self._text(status, pinned=pinned))
 
-    def _text(self, status: Status) -> Text:
+    def _text(self, status: Status, *, pinned: bool) -> Text:
         look = cast("Studio", self.app).look
         glyph, colour = look.state(status.state)
         text = Text.assemble((f"{glyph} ", colour), look.plain(f"{status.project}:{status.run}", "bold"), "\n")
-        text.append(f"{status.state}", colour).append(f"  {progress(status)}  {when(status)}\n")
+        text.append(f"{status.state}", colour).append(f"  {progress(status)}  {when(status)}")
+        text.append("  pinned" if pinned else "", "bold").append("\n")
         if status.reason:
             text.append_text(look.lines(status.reason)).append("\n")
         losses, words = _tail(RunFolder(status.path))

@@ -178,7 +178,7 @@ class Lines(ScrollView, can_focus=True):
         at_cursor = row.key is not None and row.key == self._at
         style = self.get_component_rich_style("lines--cursor") if at_cursor else Style.null()
         text = Text.assemble(row.text)  # a text without spans is rendered without its own style
-        text.truncate(width, overflow="crop")
+        text.truncate(width, overflow="ellipsis")
         segments = text.render(self.app.console)
         strip = Strip(segments).apply_style(base)
         if at_cursor:

@@ -102,6 +102,16 @@ class LogView(Widget, can_focus=True):
         self._length = -1
         self.changed()
 
+    @property
+    def shown(self) -> list[Line]:
+        """The lines of the page."""
+        return list(self._lines)
+
+    @property
+    def marked(self) -> list[Line]:
+        """The line that a search found, where it is on the page; else none."""
+        return [line for line in self._lines if line.start == self.mark]
+
     # ------------------------------------------------------------------------------------- looking
 
     def render_line(self, y: int) -> Strip:

@@ -40,11 +40,6 @@ class RowView(VerticalScroll, can_focus=True):
         """One text."""
         yield Static("", markup=False)
 
-    def on_mount(self) -> None:
-        """A line above that any terminal has."""
-        if cast("Studio", self.app).look.ascii:
-            self.styles.border_top = ("ascii", "grey")
-
     def show_row(self, number: int, row: Mapping[str, Any], cut: Mapping[str, int]) -> None:
         """Show a source's row. `cut`: column -> the true length of a text of which only the beginning came."""
         look = cast("Studio", self.app).look
