@@ -30,6 +30,7 @@ SORTS: Mapping[str, Callable[[Status, bool], tuple[object, ...]]] = {
     "live first": lambda s, pinned: (
         s.state not in LIVE,
         not pinned,
+        s.state == "queued",
         s.state not in LIVE and -(s.last_event_t or 0.0),
         s.project,
         s.run,
