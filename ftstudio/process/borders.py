@@ -57,7 +57,7 @@ def check_encoded(encoded: Any, offer: Offer, trainer: Offer) -> Encoded:
             "Choose another trainer or dataset.",
         )
     for name, table in (("train", encoded.train), ("validation", encoded.validation)):
-        if table is not None and encoded.shape in {"text", "prompt_completion", "messages"}:
+        if table is not None and encoded.shape in SHAPES:
             _check_rows(table, name, encoded, offer)
     return encoded
 

@@ -1,0 +1,44 @@
+"""The checks between components look at rows of every shape."""
+
+import pytest
+
+from ftstudio.api import SHAPES, Component, Encoded
+from ftstudio.errors import ContractError
+from ftstudio.plugins import Offer, Record
+from ftstudio.process.borders import check_encoded
+
+
+class Rows:
+    column_names = ("input_ids", "labels", "chosen")
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+RECORD = Record(name="p", value="p", distribution="d", version="1", status="active")
+
+
+def offer(kind):
+    return Offer(kind=kind, component=Component(name="x", summary="", target="a:b", options=object), record=RECORD)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_of_every_shape_are_checked(tmp_path, shape):
+    def checked(**row):
+        rows = Rows([{"chosen": 1, **row}])
+        return check_encoded(Encoded(rows, None, tmp_path, 256, 0, shape), offer("tokenizer"), offer("trainer"))
+
+    assert checked(input_ids=[1, 2], labels=[-100, 2]).shape == shape
+    for row, sentence in (
+        ({"input_ids": [1, 2], "labels": [1]}, "has 2 input_ids and 1 labels"),
+        ({"input_ids": [1, 256], "labels": [1, 256]}, "a token id outside 0 to 255"),
+        ({"input_ids": [1], "labels": [-100]}, "every label of train is -100"),
+    ):
+        with pytest.raises(ContractError, match=sentence):
+            checked(**row)
