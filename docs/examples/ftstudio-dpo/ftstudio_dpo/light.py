@@ -60,12 +60,6 @@ def _bytes(options: DpoOptions, facts: Facts, saves: int) -> tuple[int | None, i
 
 def check(options: DpoOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
     """What would go wrong or never happen."""
-    if project.uses.get("tokenizer") not in {"pairs", "ftstudio-dpo/pairs"}:
-        yield Problem(
-            level="error", table="tokenizer", option="use",
-            message="The trainer dpo learns from pairs, which this tokenizer does not make.",
-            fix='Write use = "pairs" in [tokenizer].',
-        )  # fmt: skip
     if options.eval_steps is not None and not project.validation:
         yield Problem(
             level="error", option="eval_steps",

@@ -22,7 +22,7 @@ class PairTable:
     @classmethod
     def of(cls, table: Table, pad_token_id: int) -> PairTable:
         """Read what the tokenizer `pairs` wrote. Raises ComponentError for another tokenizer's rows."""
-        if "chosen" not in table.column_names:
+        if "chosen_tokens" not in table.column_names:
             raise ComponentError(
                 "The rows do not say where the chosen answer ends and the rejected one begins.",
                 'Write use = "pairs" in [tokenizer].',
@@ -67,5 +67,5 @@ class PairTable:
 def _chosen(table: Table) -> Iterator[int]:
     batches = getattr(table, "iter", None)  # datasets.Dataset reads a thousand rows in the time of thirty single ones
     if batches is None:
-        return (int(row["chosen"]) for row in table)
-    return (int(n) for batch in batches(batch_size=1000) for n in batch["chosen"])
+        return (int(row["chosen_tokens"]) for row in table)
+    return (int(n) for batch in batches(batch_size=1000) for n in batch["chosen_tokens"])

@@ -2,7 +2,7 @@
 
     input_ids   prompt chosen <eos> prompt rejected <eos>
     labels      ...... chosen <eos> ...... rejected <eos>      (. is -100)
-    chosen      how many tokens the first half has
+    chosen_tokens           how many the first half has
 
 One row a pair keeps the contract of every row: `input_ids` and `labels`, equally long. So the token view, the longest
 batch and the counts need to know nothing of pairs, and a pair is never torn by whoever picks rows.
@@ -19,16 +19,19 @@ import datasets
 import numpy as np
 import pyarrow as pa
 
-from ftstudio.api import MAX_CUT, ComponentError, Encoded, ModelRef, Run, Table
+from ftstudio.api import MAX_CUT, SHAPES, ComponentError, Encoded, ModelRef, Run, Table
 from ftstudio_dpo.options import PairsOptions
 from ftstudio_kit.chat import without_end
 from ftstudio_kit.loading import load_tokenizer
 from ftstudio_kit.loss import IGNORE
 from ftstudio_kit.safe import check_model_folder, context_of_config
+from ftstudio_kit.whole import is_whole
 
 UNKNOWN_CONTEXT = 1024
 BATCH = 1000
-SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32())), ("chosen", pa.int32())])
+SCHEMA = pa.schema(
+    [("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32())), ("chosen_tokens", pa.int32())]
+)
 
 
 class Pairs:
@@ -89,6 +92,9 @@ class Pairs:
         self, batch: Sequence[Any], tokenizer: Any, limit: int, counts: Counter[str], cut: dict[int, int]
     ) -> Iterator[tuple[Any, Any, int]]:
         """input_ids, labels and the length of the first half of each pair that has something to tell apart."""
+        for number, row in enumerate(batch, start=counts["documents"] + 1):
+            if not all(is_whole(row[column]) for column in SHAPES["preference"]):
+                raise ComponentError(f"Row {number:,} holds half a character, a lone surrogate.", "Write it anew.")
         prompts = _ids(tokenizer, [row["prompt"] for row in batch])
         chosen = _ids(tokenizer, [row["prompt"] + row["chosen"] for row in batch])
         rejected = _ids(tokenizer, [row["prompt"] + row["rejected"] for row in batch])
@@ -96,7 +102,7 @@ class Pairs:
         for prompt, *answers in zip(prompts, chosen, rejected, strict=True):
             counts["documents"] += 1
             halves = [np.asarray((ids + eos)[:limit], np.int32) for ids in answers]
-            if np.array_equal(halves[0], halves[1]) or min(map(len, halves)) <= len(prompt):
+            if np.array_equal(halves[0], halves[1]) or min(map(len, halves)) <= max(1, len(prompt)):
                 counts["equal_rows"] += 1
                 continue
             lost = sum(max(0, len(ids) + len(eos) - limit) for ids in answers)

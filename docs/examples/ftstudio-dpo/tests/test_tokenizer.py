@@ -16,7 +16,7 @@ def test_a_pair_is_one_row_with_both_answers_and_only_the_answers_are_trained(tm
     rows = Rows([{"prompt": "ab", "chosen": "yes", "rejected": "n"}])
     encoded, _ = encode(tmp_path, rows)
     row = encoded.train[0]
-    assert row["chosen"] == len("abyes") + 1
+    assert row["chosen_tokens"] == len("abyes") + 1
     trained = [label != -100 for label in row["labels"]]
     assert trained == [False] * 2 + [True] * 4 + [False] * 2 + [True] * 2
     assert len(row["input_ids"]) == len(row["labels"]) == 10
@@ -29,7 +29,7 @@ def test_a_pair_is_one_row_with_both_answers_and_only_the_answers_are_trained(tm
 def test_answers_are_cut_at_max_length_and_it_is_said(tmp_path):
     rows = Rows([{"prompt": "ab", "chosen": "yes indeed", "rejected": "no"}])
     encoded, run = encode(tmp_path, rows, max_length=6)
-    assert encoded.train[0]["chosen"] == 6
+    assert encoded.train[0]["chosen_tokens"] == 6
     assert encoded.cut == {0: 7}
     assert "Cut at max_length = 6: 1 pairs of train lost tokens." in run.warnings
 

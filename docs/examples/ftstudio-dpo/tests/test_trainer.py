@@ -172,7 +172,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_nothing_is_saved(tmp_path, ba
 def test_rows_of_another_tokenizer_and_rows_too_long_are_refused(tmp_path, base):
     run = FakeRun(tmp_path)
     data = encode(run, base)
-    plain = dataclasses.replace(data, train=data.train.remove_columns("chosen"))
+    plain = dataclasses.replace(data, train=data.train.remove_columns("chosen_tokens"))
     with pytest.raises(ComponentError, match="where the chosen answer ends"):
         Dpo(DpoOptions(**QUICK)).train(plain, base, run)
     short = save_model(tmp_path / "short", positions=8)

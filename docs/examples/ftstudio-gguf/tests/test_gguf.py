@@ -117,7 +117,9 @@ def test_a_family_that_nobody_reads_and_weights_that_are_missing_are_refused(run
     with pytest.raises(ComponentError, match="architecture oddity is not supported"):
         fetch(run, "odd.gguf")
     tiny.write(run.project / "less.gguf", net, leave_out="blk.0.ffn_up.weight")
-    with pytest.raises(ComponentError, match=r"lacks weights that would be random: 1, first 'model\.layers\.0\.mlp\.up_proj\.weight'"):
+    with pytest.raises(
+        ComponentError, match=r"lacks weights that would be random: 1, first 'model\.layers\.0\.mlp\.up_proj\.weight'"
+    ):
         fetch(run, "less.gguf")
     assert list((run.cache / "gguf").iterdir()) == []
 
