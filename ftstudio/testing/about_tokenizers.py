@@ -102,7 +102,7 @@ def plain_rows(encoded: Encoded) -> list[Any]:
 
 def _longest_part(row: Any) -> int:
     """Tokens of a row, or of the longer answer of a pair: a model sees them one at a time."""
-    total, first = len(row["input_ids"]), row.get("chosen_tokens", 0)
+    total, first = len(row["input_ids"]), int(row.get("chosen_tokens", 0))
     return max(total - first, first)
 
 
