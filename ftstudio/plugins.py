@@ -362,7 +362,7 @@ def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str,
     """What the probe says of an entry point's value; `path` are further folders to import from."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
     with tempfile.TemporaryFile() as spoken, tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
-        command = [sys.executable, "-m", "ftstudio.probe", value, result.name]
+        command = [sys.executable, "-P", "-m", "ftstudio.probe", value, result.name]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=spoken, stderr=spoken,

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ftstudio.api import ComponentError, ModelRef, Run
 from ftstudio_gguf.light import header, place
 from ftstudio_gguf.options import GgufOptions
-from ftstudio_kit.loading import align_special_tokens, quiet, save_model
+from ftstudio_kit.loading import align_special_tokens, embedding_rows, quiet, save_model
 from ftstudio_kit.safe import check_model_folder
 
 
@@ -46,7 +46,7 @@ class Gguf:
         folder = run.cache / "gguf" / self._key(digest)
         if not folder.is_dir():
             run.say(f"'{path.name}' is converted once, into {folder}.")
-            self._convert(path, folder)
+            self._convert(path, folder, run)
         check_model_folder(folder)
         return ModelRef(folder, weights=True, name=path.name, revision=digest[:12])
 
@@ -55,11 +55,15 @@ class Gguf:
         made_by = " ".join(f"{name} {version(name)}" for name in ("transformers", "gguf", "ftstudio-gguf"))
         return hashlib.sha256(f"{digest} {made_by}".encode()).hexdigest()[:32]
 
-    def _convert(self, path: Path, folder: Path) -> None:
+    def _convert(self, path: Path, folder: Path, run: Run) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder.parent))
         try:
             model, tokenizer = self._open(path)
+            more = len(tokenizer) - embedding_rows(model)
+            if more > 0:
+                model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+                run.warn(f"transformers gives the tokenizer {more} tokens that the file lacks: their embeddings are new.")
             align_special_tokens(model, tokenizer)
             save_model(model, staging)
             tokenizer.save_pretrained(staging)

@@ -44,7 +44,8 @@ def test_a_file_becomes_a_folder_that_gives_the_same_logits(run, net):
     tokenizer = AutoTokenizer.from_pretrained(found.path)
     assert tokenizer.tokenize("a reed") == ["a", "\u0120", "re", "e", "d"]
     assert tokenizer.decode(tokenizer("a reed")["input_ids"]) == "a reed"
-    assert tokenizer.eos_token == "<|end|>"
+    assert tokenizer.eos_token == "<|endoftext|>"
+    assert len(tokenizer) == 258
 
 
 def test_quantised_weights_become_numbers_again(run, net):
@@ -55,6 +56,14 @@ def test_quantised_weights_become_numbers_again(run, net):
         found = opened.state_dict()[name]
         assert torch.allclose(found, weight, atol=weight.abs().max().item() / 127)
     assert not torch.equal(opened.lm_head.weight, net.lm_head.weight)
+
+
+def test_tokens_that_transformers_adds_get_embeddings_and_it_is_said(run, net):
+    tiny.write(run.project / "tiny.gguf", net, end="<|end|>")
+    found = fetch(run)
+    opened, tokenizer = AutoModelForCausalLM.from_pretrained(found.path), AutoTokenizer.from_pretrained(found.path)
+    assert opened.get_input_embeddings().num_embeddings == len(tokenizer) == 259
+    assert "1 tokens that the file lacks" in run.warnings[0]
 
 
 def test_it_is_converted_once_and_again_when_the_file_changes(run, net):

@@ -20,7 +20,7 @@ def model():
     return LlamaForCausalLM(config).eval()
 
 
-def write(path, net, *, architecture="llama", leave_out="", quantised=False):
+def write(path, net, *, architecture="llama", leave_out="", quantised=False, end="<|endoftext|>"):
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
     writer.add_context_length(CONTEXT)
@@ -34,7 +34,7 @@ def write(path, net, *, architecture="llama", leave_out="", quantised=False):
     writer.add_rope_freq_base(10000.0)
     writer.add_vocab_size(258)
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*LETTERS, "re", "<|end|>"])
+    writer.add_token_list([*LETTERS, "re", end])
     writer.add_token_types([1] * 257 + [3])
     writer.add_token_merges(["r e"])
     writer.add_eos_token_id(257)
