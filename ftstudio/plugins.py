@@ -156,7 +156,7 @@ class Registry:
     """All installed plugins, and the way to their components."""
 
     records: tuple[Record, ...]
-    _loaded: dict[Record, Mapping[str, tuple[Component, ...]]] = field(default_factory=dict, compare=False, repr=False)
+    _loaded: dict[str, Mapping[str, tuple[Component, ...]]] = field(default_factory=dict, compare=False, repr=False)
 
     def names(self, kind: str) -> dict[str, list[Record]]:
         """Each name that may stand behind `use` for a kind -> the plugins that answer to it."""

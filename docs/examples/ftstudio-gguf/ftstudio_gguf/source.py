@@ -63,7 +63,9 @@ class Gguf:
             more = len(tokenizer) - embedding_rows(model)
             if more > 0:
                 model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-                run.warn(f"transformers gives the tokenizer {more} tokens that the file lacks: their embeddings are new.")
+                run.warn(
+                    f"transformers adds {more} tokens that the file lacks to its tokenizer: their embeddings are new."
+                )
             align_special_tokens(model, tokenizer)
             save_model(model, staging)
             tokenizer.save_pretrained(staging)

@@ -63,7 +63,7 @@ def test_tokens_that_transformers_adds_get_embeddings_and_it_is_said(run, net):
     found = fetch(run)
     opened, tokenizer = AutoModelForCausalLM.from_pretrained(found.path), AutoTokenizer.from_pretrained(found.path)
     assert opened.get_input_embeddings().num_embeddings == len(tokenizer) == 259
-    assert "1 tokens that the file lacks" in run.warnings[0]
+    assert "adds 1 tokens that the file lacks" in run.warnings[0]
 
 
 def test_it_is_converted_once_and_again_when_the_file_changes(run, net):
