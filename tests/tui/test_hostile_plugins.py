@@ -8,6 +8,7 @@ import importlib
 import os
 import textwrap
 import time
+from importlib import metadata
 
 import pytest
 from studio import session
@@ -32,6 +33,7 @@ class Model:
     def __init__(self, options):
         self.options = options
 """
+OURS = len(metadata.distribution("ftstudio").entry_points.select(group="ftstudio"))
 UPDATE = "Update it (pip install -U dist-"
 BAD = {
     "imports": ("import not_there_at_all", "No module named 'not_there_at_all'", "Install not_there_at_all into this"),
@@ -124,7 +126,7 @@ def test_each_is_a_row_with_its_reason_and_mend_on_the_screen_and_the_others_wor
 
     async def script(driver):
         await open_plugins(driver)
-        await driver.until(f"{len(FINE) + len(BAD) + 5} plugins, {len(FINE) + 5} active")
+        await driver.until(f"{len(FINE) + len(BAD) + OURS} plugins, {len(FINE) + OURS} active")
         lines = driver.app.screen.query_one("Lines")
         for name, (_, reason, mend) in BAD.items():
             lines.put_cursor(f"{name}\0dist-{name}")
@@ -176,7 +178,7 @@ def test_the_studio_answers_while_a_plugin_hangs(put, settings_file, make_projec
         assert registry.cache_info().currsize == 0
         ticking.cancel()
         await open_plugins(driver)
-        await driver.until("5 active")
+        await driver.until(f"{OURS} active")
         driver.app.screen.query_one("Lines").put_cursor("hangs\0dist-hangs")
         await driver.until("It did not finish describing itself within 3 s.")
 

@@ -27,7 +27,10 @@ def without(request, tmp_path, monkeypatch):
     }, "Or plugin fakes (ftstudio-fakes 1.0) is failed: see"
 
 
-def test_it_explains_and_saves_and_runs_again_while_a_run_goes_on(ftstudio, make_project, without, monkeypatch):
+def test_it_explains_and_saves_and_runs_again_while_a_run_goes_on(
+    ftstudio, make_project, without, monkeypatch, settings_file
+):
+    settings_file("[slots]\ncpu = 2")  # the second run need not wait for the first
     without, hint = without
     going = make_project("going", trainer={"step_seconds": 0.3, "max_steps": 1000})
     waiting = make_project("waiting", trainer={"max_steps": 3, "note": "kept"})
