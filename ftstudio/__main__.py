@@ -50,4 +50,8 @@ def _command(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[
+            0
+        ]  # `python -m` puts the current folder there, and what lies in a folder must not run by lying there
     main()

@@ -379,7 +379,10 @@ class Encoded:
     """Tokenised data.
 
     Rows of `train` and `validation` hold `input_ids` and `labels`, equally long lists of ints without padding;
-    a label of -100 is not trained on. `tokenizer` is a folder that `AutoTokenizer` opens. `counts` reports what
+    a label of -100 is not trained on. A pair of answers (shape "preference") is one row: the prompt with the chosen
+    answer, behind it the prompt with the rejected one, and in `chosen_tokens` how many tokens the first of them has.
+    Further columns are between a tokenizer and the trainers that know them. `tokenizer` is a folder that
+    `AutoTokenizer` opens. `counts` reports what
     happened: documents, rows, tokens, trained_tokens, truncated_rows, truncated_tokens, and what else is known.
     `cut` says of rows of `train`, by index from 0, how many tokens were left out behind their end; of the first
     `MAX_CUT` such rows, since it is there to be looked at.

@@ -218,7 +218,7 @@ def why_locks_fail_there(folder: Path) -> str:
     """Why record locks cannot be trusted in a folder, or "", asked in a process of its own."""
     code = "import sys, pathlib; from ftstudio.locks import why_locks_fail as w; print(w(pathlib.Path(sys.argv[1])))"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-P", "-c", code, str(folder)],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LOCK_SECONDS, check=False,
     )  # fmt: skip
     return done.stdout.strip() if done.returncode == 0 else f"the trial ended with exit code {done.returncode}"

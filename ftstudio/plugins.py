@@ -210,10 +210,13 @@ class Registry:
         near = nearest(name, names)
         bare = sorted(n for n in names if "/" not in n)
         hint = f"Did you mean {near}?" if near else f"Installed: {', '.join(bare) or 'none'}."
-        return UnknownNameError(
-            f"There is no {kind} {quote(name)}.",
-            f"{hint} A plugin may offer it: pip install it, then 'ftstudio plugins list'.",
-        )
+        broken = [f"{r.title} is {r.status}" for r in self.records if r.status != "active"]
+        if broken:  # what it offers nobody knows, so it may be this
+            more = f", and {len(broken) - 3} more" if len(broken) > 3 else ""
+            way = f"Or {', '.join(broken[:3])}{more}: see 'ftstudio plugins list'."
+        else:
+            way = "A plugin may offer it: pip install it, then 'ftstudio plugins list'."
+        return UnknownNameError(f"There is no {kind} {quote(name)}.", f"{hint} {way}")
 
     def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
         if record.key not in self._loaded:
@@ -358,11 +361,11 @@ def _fingerprint(entry: importlib.metadata.EntryPoint, distribution: str, versio
 def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str, Any]:
     """What the probe says of an entry point's value; `path` are further folders to import from."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
-    with tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
-        command = [sys.executable, "-m", "ftstudio.probe", value, result.name]
+    with tempfile.TemporaryFile() as spoken, tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
+        command = [sys.executable, "-P", "-m", "ftstudio.probe", value, result.name]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                command, stdin=subprocess.DEVNULL, stdout=spoken, stderr=spoken,
                 timeout=seconds, env=environment if path else None, check=False,
                 start_new_session=True,  # no way to the terminal that we draw on
             )  # fmt: skip
@@ -372,7 +375,12 @@ def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str,
             answer = json.loads(Path(result.name).read_text("utf-8"))
         except ValueError:
             return _failed(f"Its process ended with exit code {done.returncode} while it was loaded.")
-    return answer if isinstance(answer, dict) else _failed("It wrote something else than a description.")
+        garbles = spoken.seek(0, os.SEEK_END) > 0  # print() is caught where it is loaded; what is written below is not
+    if not isinstance(answer, dict):
+        return _failed("It wrote something else than a description.")
+    if garbles and not answer["reason"]:
+        return _failed("It writes to the terminal past sys.stdout while it is loaded, which would garble the screen.")
+    return answer
 
 
 def _failed(reason: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ plugins.add_command(new)
 @plugins.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
 def list_(as_json: bool) -> None:
-    """Every installed plugin: status, distribution, what it offers, the reason when it does not work."""
+    """Every installed plugin: status, distribution, what it offers; of one that does not work why, and the mend."""
     records = registry().records
     if as_json:
         output.as_json([_record_json(r) for r in records])
@@ -55,6 +55,7 @@ def _record_json(record: Record) -> dict[str, Any]:
         "version": record.version,
         "components": [{"kind": c.kind, "name": c.name, "summary": c.summary} for c in record.components],
         "reason": record.reason,
+        "mend": record.mend,
     }
 
 

@@ -171,7 +171,7 @@ class _Process:
             theirs_in, self._requests = os.pipe()
             self._answers, theirs_out = os.pipe()
             log = open_log(self.console)
-        command = [sys.executable, "-m", "ftstudio.process.workbench", str(theirs_in), str(theirs_out)]
+        command = [sys.executable, "-P", "-m", "ftstudio.process.workbench", str(theirs_in), str(theirs_out)]
         try:
             self._child = subprocess.Popen(
                 [*command, str(self.scratch), str(idle_seconds)],

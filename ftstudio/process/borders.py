@@ -57,7 +57,7 @@ def check_encoded(encoded: Any, offer: Offer, trainer: Offer) -> Encoded:
             "Choose another trainer or dataset.",
         )
     for name, table in (("train", encoded.train), ("validation", encoded.validation)):
-        if table is not None and encoded.shape in {"text", "prompt_completion", "messages"}:
+        if table is not None and encoded.shape in SHAPES:
             _check_rows(table, name, encoded, offer)
     return encoded
 
@@ -76,6 +76,10 @@ def _check_rows(table: Table, name: str, encoded: Encoded, offer: Offer) -> None
         if not 0 <= min(ids) <= max(ids) < encoded.vocab_size:
             raise ContractError(
                 f"{offer.title}: row {index} of {name} has a token id outside 0 to {encoded.vocab_size - 1}."
+            )
+        if encoded.shape == "preference" and not 0 < row.get("chosen_tokens", 0) < len(ids):
+            raise ContractError(
+                f"{offer.title}: row {index} of {name} does not say in chosen_tokens where its second answer begins."
             )
         trained = trained or any(label != -100 for label in labels)
     if not trained and not any(any(label != -100 for label in row["labels"]) for row in table):

@@ -64,7 +64,7 @@ def run_errand(
 
 
 def _follow(scratch: RunFolder, on_event: Callable[[Event], None], cancelled: Callable[[], bool]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "ftstudio.process.errand", str(scratch.path)]
+    command = [sys.executable, "-P", "-m", "ftstudio.process.errand", str(scratch.path)]
     reader = EventReader(scratch.events)
     last: Event | None = None
     with scratch.console.open("wb") as console:

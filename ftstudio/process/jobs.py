@@ -17,7 +17,7 @@ from ftstudio.api import Checkpoint, Prompt
 from ftstudio.errors import ComponentError, FtstudioError
 from ftstudio.process import borders, stages, token_view
 from ftstudio.process.data import pick
-from ftstudio.process.lengths import Longest, longest_rows
+from ftstudio.process.lengths import longest_rows
 from ftstudio.process.listing import clipped
 from ftstudio.process.warm import Warm
 from ftstudio.process.worker_run import WorkerRequests, WorkerRun
@@ -52,10 +52,7 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
     rows = batch * int(getattr(options, "gradient_accumulation_steps", 1))
     encoded = prepared.encoded
     total = len(encoded.train)
-    if encoded.shape == "preference":
-        longest = Longest(list(range(min(rows, total))), 0, total)
-    else:
-        longest = longest_rows(encoded.train, rows)
+    longest = longest_rows(encoded.train, rows)
     if longest.looked_at < total:
         run.say(f"The longest rows are those of {longest.looked_at:,} of {total:,}.")
     view = token_view.rows(prepared.encoded, range(min(batch, 4, total)))

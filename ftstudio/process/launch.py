@@ -28,7 +28,16 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     """
     candidates(device)
     reader, writer = os.pipe()
-    command = [sys.executable, "-m", "ftstudio.process.supervisor", str(run.path), str(attempt), device, str(writer)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "ftstudio.process.supervisor",
+        str(run.path),
+        str(attempt),
+        device,
+        str(writer),
+    ]
     with explained(run.console):
         console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:

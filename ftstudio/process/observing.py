@@ -36,7 +36,7 @@ def start_observer(
     more = [FROM_START] if from_start else []
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ftstudio.process.observer", str(run.path), name, which, str(attempt), *more],
+            [sys.executable, "-P", "-m", "ftstudio.process.observer", str(run.path), name, which, str(attempt), *more],
             stdin=subprocess.PIPE if index is None else subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -211,6 +211,7 @@ class Supervisor:
             return subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",
                     "-m",
                     "ftstudio.process.worker",
                     str(self.run.path),

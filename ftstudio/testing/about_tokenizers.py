@@ -87,7 +87,7 @@ def max_length_holds(subject: Subject) -> None:
     outcome = subject.with_options(max_length=MAX_LENGTH).work()
     if outcome.error is not None:
         raise CheckFailed(f"With max_length = {MAX_LENGTH} it failed: {named(outcome.error)}{place_of(outcome.error)}")
-    longest = max(len(row["input_ids"]) for row in plain_rows(outcome.result))
+    longest = max(_longest_part(row) for row in plain_rows(outcome.result))
     if longest > MAX_LENGTH:
         raise CheckFailed(f"With max_length = {MAX_LENGTH} it gave a row of {longest} tokens.")
 
@@ -98,6 +98,12 @@ def plain_rows(encoded: Encoded) -> list[Any]:
     if not {"input_ids", "labels"} <= set(encoded.train.column_names):
         raise CheckSkipped("Its rows are of another make than input_ids and labels: only its trainer can read them.")
     return rows
+
+
+def _longest_part(row: Any) -> int:
+    """Tokens of a row, or of the longer answer of a pair: a model sees them one at a time."""
+    total, first = len(row["input_ids"]), int(row.get("chosen_tokens", 0))
+    return max(total - first, first)
 
 
 @check("What it counts is what it gives", "tokenizer", required=False)

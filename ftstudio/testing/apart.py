@@ -37,7 +37,7 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> tuple[Any, tupl
             raise PluginError(
                 f"It cannot be told to another process: {error}.", "Put its classes into a module."
             ) from error
-        command = [sys.executable, "-m", "ftstudio.testing.apart", str(question), str(answer)]
+        command = [sys.executable, "-P", "-m", "ftstudio.testing.apart", str(question), str(answer)]
         try:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -174,7 +174,7 @@ def _follow(
     """Number, result and sentence of each check of one worker, and whether it ended the worker."""
     findings, output = folder / "findings", folder / "output"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, *(p for p in sys.path if p)])}
-    command = [sys.executable, "-m", "ftstudio.testing.worker", str(folder / "job.json"), str(findings)]
+    command = [sys.executable, "-P", "-m", "ftstudio.testing.worker", str(folder / "job.json"), str(findings)]
     with output.open("wb") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

@@ -167,7 +167,7 @@ class FakeSource:
 
 
 class FakeTokenizer:
-    """A tokenizer of bytes. Rows of preference become three lists of ids, those of other shapes one."""
+    """A tokenizer of bytes."""
 
     def __init__(self, options: FakeTokenizerOptions) -> None:
         self.options = options
@@ -179,8 +179,8 @@ class FakeTokenizer:
         train = encoded["train"]
         tokens = sum(len(row["input_ids"]) for row in train)
         limit = self.options.max_length or 1 << 30
-        lengths = [len(_bytes_of(row, shape)) for row in data["train"]]
-        cut = {index: length - limit for index, length in enumerate(lengths) if length > limit}
+        lost = [sum(max(0, len(part) - limit) for part in _parts_of(row, shape)) for row in data["train"]]
+        cut = {index: tokens for index, tokens in enumerate(lost) if tokens}
         counts = {"documents": len(train), "rows": len(train), "tokens": tokens,
                   "trained_tokens": 0 if self.options.masked else tokens,
                   "truncated_rows": len(cut), "truncated_tokens": sum(cut.values())}  # fmt: skip
@@ -188,22 +188,27 @@ class FakeTokenizer:
         return Encoded(train, encoded.get("validation"), folder, VOCABULARY, END, shape, counts, cut)
 
     def _table(self, table: Table, shape: str) -> FakeTable:
-        rows = []
+        rows: list[Mapping[str, Any]] = []
+        pairs = shape == "preference"
         for row in table:
-            ids = list(_bytes_of(row, shape))[: self.options.max_length]
-            if not ids:
+            parts = [list(part)[: self.options.max_length] for part in _parts_of(row, shape)]
+            if not all(parts):
                 continue
-            rows.append({"input_ids": ids, "labels": [-100] * len(ids) if self.options.masked else list(ids)})
-        return FakeTable(("input_ids", "labels"), rows)
+            ids = [token for part in parts for token in part]
+            labels = [-100] * len(ids) if self.options.masked else list(ids)
+            rows.append({"input_ids": ids, "labels": labels} | ({"chosen_tokens": len(parts[0])} if pairs else {}))
+        return FakeTable(("input_ids", "labels", "chosen_tokens") if pairs else ("input_ids", "labels"), rows)
 
 
-def _bytes_of(row: Mapping[str, Any], shape: str) -> bytes:
-    """All text of a row; a lone surrogate has no bytes of its own and becomes a question mark."""
+def _parts_of(row: Mapping[str, Any], shape: str) -> list[bytes]:
+    """The texts of a row, two of a pair; a lone surrogate has no bytes of its own and becomes a question mark."""
     if shape == "messages":
-        text = "\n".join(f"{message['role']}: {message['content']}" for message in row["messages"])
+        said = ["\n".join(f"{message['role']}: {message['content']}" for message in row["messages"])]
+    elif shape == "preference":
+        said = [f"{row['prompt']}{row[answer]}" for answer in ("chosen", "rejected")]
     else:
-        text = "".join(str(row[name]) for name in ("prompt", "completion", "chosen", "text") if name in row)
-    return text.encode("utf-8", "replace")
+        said = ["".join(str(row[name]) for name in ("prompt", "completion", "text") if name in row)]
+    return [text.encode("utf-8", "replace") for text in said]
 
 
 class FakeTrainer:

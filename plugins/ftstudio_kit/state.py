@@ -41,6 +41,7 @@ class TrainerState:
     best_metric: float | None = None
     best_step: int | None = None
     evaluations_without_gain: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # what else a trainer adds up between two logs, by name
     about: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,38 +1,24 @@
-"""What both trainers do alike: prepare the model and the batches, evaluate, sample, write and export."""
+"""What both trainers do alike: prepare the model and the batches, evaluate, sample."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from peft import PeftModel
 from transformers import PreTrainedModel
 
-from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run, TrainingError
-from ftstudio_kit import chat, lora, memory, rng
+from ftstudio.api import ComponentError, Encoded, ModelRef, Run
+from ftstudio_kit import chat, lora, rng
 from ftstudio_kit.batching import Batches, Bin, Rows, Singles, collate, pack, packing_is_exact
-from ftstudio_kit.loading import (
-    align_special_tokens,
-    context_of,
-    embedding_rows,
-    link_or_copy,
-    load_model,
-    load_tokenizer,
-    recompute_activations,
-    save_model,
-    to_device,
-)
+from ftstudio_kit.loading import context_of, recompute_activations, to_device
 from ftstudio_kit.loss import summed_loss
 from ftstudio_kit.precision import autocast
+from ftstudio_kit.training import open_for_training
 from ftstudio_trainers.options import CommonOptions
-
-MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -96,25 +82,12 @@ def _check_validation(options: CommonOptions, validation: Rows | None) -> None:
 
 def _model(options: CommonOptions, data: Encoded, source: ModelRef, run: Run) -> tuple[PreTrainedModel, Any]:
     """The model in float32 with the options laid over it, on the CPU, so that it is the same for every device."""
-    if options.lora_rank and not source.weights:
-        raise ComponentError(
-            f"{source.name} has no weights yet, and LoRA adapters train on top of weights.", "Set lora_rank = 0."
-        )
-    tokenizer = load_tokenizer(data.tokenizer)
-    model = load_model(source, seed=run.seed, dropout=options.dropout, vocab_size=data.vocab_size)
-    have = embedding_rows(model)
-    if data.vocab_size > have:
-        model.resize_token_embeddings(data.vocab_size, mean_resizing=False)
-        run.warn(
-            f"The tokenizer has {data.vocab_size} tokens and {source.name} only {have}: "
-            f"{data.vocab_size - have} embeddings were added and start at random."
-        )
-    align_special_tokens(model, tokenizer, data.pad_token_id)
+    settings = None
     if options.lora_rank:
         settings = lora.LoraSettings(
             options.lora_rank, options.lora_alpha, options.lora_dropout, options.lora_target_modules
         )
-        model = cast("PreTrainedModel", lora.attach(model, settings))
+    model, tokenizer = open_for_training(source, data, run, dropout=options.dropout, settings=settings)
     _freeze(model, options.freeze)
     if options.gradient_checkpointing:
         recompute_activations(model)
@@ -203,29 +176,6 @@ def sample(setup: Setup, options: CommonOptions, shape: str, step: int, run: Run
     model.train(training)
 
 
-def write_model(model: PreTrainedModel, folder: Path) -> None:
-    """The weights of a checkpoint: a whole model, or the adapter alone."""
-    if isinstance(model, PeftModel):
-        lora.save_adapter(model, folder)
-    else:
-        save_model(model, folder)
-
-
-def export_model(checkpoint: Checkpoint, base: ModelRef | None, folder: Path) -> None:
-    """A self-contained model in `folder`: linked where the checkpoint is one already, merged where it is an adapter."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not lora.is_adapter(checkpoint.path):
-        for name in MODEL_FILES:
-            if (checkpoint.path / name).is_file():
-                link_or_copy(checkpoint.path / name, folder / name)
-        return
-    with_base = Checkpoint(path=checkpoint.path, step=checkpoint.step, base=checkpoint.base or base)
-    merged = lora.merge(cast("PeftModel", load_model(with_base)))
-    if checkpoint.tokenizer is not None:
-        align_special_tokens(merged, load_tokenizer(checkpoint.tokenizer))
-    save_model(merged, folder)
-
-
 def decay_groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups with and without weight decay: biases and norms have none, as in transformers.Trainer."""
     norms = {name for name, layer in model.named_modules() if "norm" in type(layer).__name__.lower()}
@@ -237,32 +187,3 @@ def decay_groups(model: PreTrainedModel, weight_decay: float) -> list[dict[str, 
             (plain if "bias" in last or owner in norms else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
-
-
-@contextmanager
-def trouble_explained(
-    options: CommonOptions, device: str, at_work: Callable[[], tuple[int, int, int]]
-) -> Iterator[None]:
-    """Turn a lack of memory and a lost GPU inside into a TrainingError with `at_work`: step, rows, tokens a row.
-
-    Around the whole loop: the first step of the optimizer takes twice the model, and what went wrong on a GPU may come
-    out only where a figure is asked for.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if memory.is_out_of_memory(error):
-            sizes = options.per_device_train_batch_size, options.gradient_accumulation_steps
-            raise memory.out_of_memory(*at_work(), *sizes) from error
-        if memory.is_gpu_lost(error):
-            raise memory.gpu_lost(*at_work(), device, error) from error
-        raise
-
-
-def not_finite(step: int, good: int | None) -> TrainingError:
-    """The error of a loss or gradient that is no number any more."""
-    kept = f"The checkpoint of step {good} is the last good one." if good is not None else "No checkpoint was kept yet."
-    return TrainingError(
-        f"The loss or its gradient was not finite in step {step}. {kept}",
-        "Lower learning_rate, or give warmup_steps; nothing was saved after that step.",
-    )

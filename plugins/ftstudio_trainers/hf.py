@@ -24,7 +24,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run
-from ftstudio_kit import memory, rng, state
+from ftstudio_kit import memory, rng, state, training
 from ftstudio_kit.batching import Batches, collate
 from ftstudio_kit.schedule import Schedule
 from ftstudio_trainers import common
@@ -79,14 +79,19 @@ class Hf:
                 return record.result()
         trainer.add_callback(_Feed(trainer, record, when, data.shape, run))
         run.phase("training")
-        with common.trouble_explained(self.options, setup.device, lambda: trainer.at_work):
+        with training.trouble_explained(
+            self.options.per_device_train_batch_size,
+            self.options.gradient_accumulation_steps,
+            setup.device,
+            lambda: trainer.at_work,
+        ):
             trainer.train(resume_from_checkpoint=str(run.resume_from.path) if run.resume_from else None)
         return record.result()
 
     def export(self, checkpoint: Checkpoint, folder: Path, run: Run) -> None:
         """Write the checkpoint's model, merged if it is an adapter; `from_pretrained(folder)` opens it alone."""
         run.phase("writing the model")
-        common.export_model(checkpoint, self.base, folder)
+        training.export_model(checkpoint, self.base, folder)
 
 
 def checked_arguments(options: HfOptions) -> dict[str, Any]:
@@ -290,4 +295,4 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
         self.pending = (False, False)
 
     def _not_finite(self) -> Exception:
-        return common.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)
+        return training.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)

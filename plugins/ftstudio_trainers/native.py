@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ftstudio.api import Checkpoint, Encoded, ModelRef, Run
-from ftstudio_kit import memory, state
+from ftstudio_kit import memory, state, training
 from ftstudio_kit.batching import Batch
 from ftstudio_kit.loss import summed_loss
 from ftstudio_kit.precision import autocast
@@ -44,7 +44,12 @@ class Native:
         memory runs out or the GPU is lost.
         """
         self._begin(data, model, run)
-        with common.trouble_explained(self.options, self.setup.device, lambda: self.at_work):
+        with training.trouble_explained(
+            self.options.per_device_train_batch_size,
+            self.options.gradient_accumulation_steps,
+            self.setup.device,
+            lambda: self.at_work,
+        ):
             return self._loop(data.shape)
 
     def _loop(self, shape: str) -> Checkpoint:  # noqa: PLR0915
@@ -117,7 +122,7 @@ class Native:
     def export(self, checkpoint: Checkpoint, folder: Path, run: Run) -> None:
         """Write the checkpoint's model, merged if it is an adapter; `from_pretrained(folder)` opens it."""
         run.phase("writing the model")
-        common.export_model(checkpoint, self.base, folder)
+        training.export_model(checkpoint, self.base, folder)
 
     # ------------------------------------------------------------------------------------ before the loop
 
@@ -156,7 +161,7 @@ class Native:
         if bad_step <= at.step:
             loss = loss_sum.item() / max(1, at.loss_tokens)
             self.run.log(at.step, loss=loss, grad_norm=norm.item())
-            raise common.not_finite(bad_step, self.record.last.step if self.record.last else None)
+            raise training.not_finite(bad_step, self.record.last.step if self.record.last else None)
 
     # ------------------------------------------------------------------------------- what is recorded
 

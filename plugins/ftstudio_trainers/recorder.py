@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from peft import PeftModel
 
-from ftstudio.api import Checkpoint, ComponentError, Run
-from ftstudio_kit import lora, state
-from ftstudio_kit.loading import load_model
+from ftstudio.api import Checkpoint, Run
+from ftstudio_kit import state
 from ftstudio_kit.loss import perplexity
 from ftstudio_kit.precision import use_bf16
+from ftstudio_kit.training import load_weights, write_model
 from ftstudio_trainers import common
 from ftstudio_trainers.common import Setup
 from ftstudio_trainers.options import CommonOptions
@@ -50,7 +49,7 @@ class Recorder:
         if changed:
             self.run.warn(f"Resumed, but not to the same bits: {', '.join(changed)}.")
         self.at.about = now
-        self._load_weights(checkpoint)
+        load_weights(self.setup.model, checkpoint)
         self.metrics = dict(checkpoint.metrics)
         self.last = checkpoint
         self._find_best(checkpoint)
@@ -68,25 +67,6 @@ class Recorder:
         else:
             self.at.best_metric = self.at.best_step = None
             self.run.say(f"The best checkpoint so far, of step {step}, is not here: what counts is what comes.")
-
-    def _load_weights(self, checkpoint: Checkpoint) -> None:
-        model = self.setup.model
-        if isinstance(model, PeftModel) != lora.is_adapter(checkpoint.path):
-            what = "an adapter" if lora.is_adapter(checkpoint.path) else "a whole model"
-            raise ComponentError(
-                f"Checkpoint {checkpoint.path.name} holds {what}: lora_rank = {self.options.lora_rank} does not fit.",
-                "Set lora_rank as it was.",
-            )
-        if isinstance(model, PeftModel):
-            lora.load_adapter(model, checkpoint.path)
-            return
-        try:
-            model.load_state_dict(load_model(Checkpoint(checkpoint.path, checkpoint.step)).state_dict())
-        except RuntimeError as error:
-            raise ComponentError(
-                f"The weights of checkpoint {checkpoint.path.name} do not fit the model of this project.",
-                "Resume with the model and tokenizer that it was trained with.",
-            ) from error
 
     def evaluate(self) -> bool:
         """Log eval_loss; True when it is the lowest so far. Step 0 does not count: it has no checkpoint."""
@@ -118,7 +98,7 @@ class Recorder:
     def save(self, optimizer: torch.optim.Optimizer, *, best: bool, more: Callable[[Path], None] | None = None) -> None:
         """Commit a checkpoint of this step; `more` may write further files into it."""
         with self.run.checkpoint(self.at.step, metrics=self.metrics, best=best) as draft:
-            common.write_model(self.setup.model, draft.path)
+            write_model(self.setup.model, draft.path)
             state.save(draft.path, self.at, optimizer, self.setup.model, self.file)
             if more is not None:
                 more(draft.path)

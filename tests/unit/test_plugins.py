@@ -1,6 +1,7 @@
 """Discovery: what works is offered, what does not is a row with a reason, and nobody harms anybody."""
 
 import importlib
+import os
 import textwrap
 
 import pytest
@@ -26,7 +27,6 @@ GOOD = """
         def __init__(self, options):
             self.options = options
 """
-OPTIONS = "from dataclasses import dataclass\nfrom ftstudio.api import *\nfrom ftstudio.api import hookimpl\n"
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def install(tmp_path, monkeypatch, fresh_registry):
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
 
     def put(module, code, *, dist=None, version="1.0"):
         (site / f"{module}.py").write_text(textwrap.dedent(code))
@@ -62,35 +62,6 @@ def test_a_strangers_component_is_found_by_both_names_and_built(install):
     assert offer.title == "model mine of dist-plug-good 1.0"
     built = offer.build(offer.component.options(size=3))
     assert built.options.size == 3
-
-
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
-        ("raise OSError('no such library')", "OSError: no such library"),
-        ("raise SystemExit(3)", "It called sys.exit(3) while it was loaded."),
-        ("import os\nos._exit(7)", "Its process ended with exit code 7 while it was loaded."),
-        ("import os\nos.kill(os.getpid(), 11)", "Its process ended with exit code -11"),
-        ("x = 1", "It has no function marked @hookimpl"),
-        ("def ftstudio_models():\n    yield 1", "Its ftstudio_models is not marked. Put @hookimpl above it."),
-        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_modelz():\n    yield 1", "It implements 'ftstudio_modelz', which is no hook"),
-        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    yield 1", "ftstudio_models yielded 'int'; it must yield Component objects."),
-        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    return 1", "ftstudio_models returned 'int'"),
-        ("from ftstudio.api import hookimpl\n@hookimpl\ndef ftstudio_models():\n    yield from ()\n    raise KeyError('halfway')", "KeyError: 'halfway'"),
-        (OPTIONS + "@dataclass(frozen=True)\nclass O:\n    use: str = option('', help='x')\n@hookimpl\ndef ftstudio_models():\n    yield Component(name='a', summary='', target='a:b', options=O)", "a name that the core owns"),
-        (OPTIONS + "@dataclass(frozen=True)\nclass O:\n    x: set = option(None, help='x')\n@hookimpl\ndef ftstudio_models():\n    yield Component(name='a', summary='', target='a:b', options=O)", "a type that no form has"),
-        ("import os\nos.chdir('/')\n" + OPTIONS + "@hookimpl\ndef ftstudio_models():\n    yield from ()", "It changed the working directory"),
-        ("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + OPTIONS + "@hookimpl\ndef ftstudio_models():\n    yield from ()", "It changed the working directory or a signal handler"),
-    ],
-)  # fmt: skip
-def test_a_broken_plugin_is_a_row_with_its_reason_and_the_others_work(install, code, reason):
-    install("plug_good", GOOD.format(name="mine", module="plug_good"))
-    install("plug_bad", code)
-    record = record_of("plug_bad")
-    assert record.status == "failed"
-    assert reason in record.reason
-    assert registry().find("model", "mine")
 
 
 def test_a_plugin_that_hangs_is_given_up(install, own_folders):

@@ -1,0 +1,258 @@
+"""docs/plugins: every hook and method is there with its signature, and every example is run as it is printed."""
+
+import functools
+import hashlib
+import hmac
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ftstudio import api
+from ftstudio.options import describe, parse
+from ftstudio.plugins import registry
+from ftstudio.testing import CheckSkipped, FakeDraft, FakeRequests, FakeRun, Subject, checks_of, tiny_model
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = DOCS / "plugins"
+KIND_OF = {
+    "models.md": ("model", api.ModelSource, "shelf"),
+    "datasets.md": ("dataset", api.DatasetSource, "mail"),
+    "tokenizers.md": ("tokenizer", api.Tokenizer, "lower"),
+    "trainers.md": ("trainer", api.Trainer, "sgd"),
+    "generators.md": ("generator", api.Generator, "greedy"),
+    "observers.md": ("observer", api.Observer, "diary"),
+    "run.md": ("dataset", api.DatasetSource, "sealed"),
+}
+"""Page -> the kind that it is about, its protocol, and the component of its example."""
+OFFERED = {api.Run: FakeRun, api.Requests: FakeRequests, api.Draft: FakeDraft}
+
+
+def blocks(page, language):
+    """The code blocks of a page, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (PAGES / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def files(page):
+    """Path -> text of the blocks that begin with the path of a file."""
+    found = {}
+    for language in ("python", "text"):
+        for block in blocks(page, language):
+            first, _, rest = block.partition("\n")
+            found[first.removeprefix("# ")] = rest
+    return found
+
+
+def members(protocol):
+    """Name -> signature, as the pages print it, of what a protocol or the hooks have."""
+    found = {}
+    for name, member in vars(protocol).items():
+        if isinstance(member, property):
+            found[name] = f"{name}: {inspect.signature(member.fget).return_annotation}"
+        elif inspect.isfunction(member) and (not name.startswith("_") or name in {"__len__", "__iter__"}):
+            signature = inspect.signature(member)
+            mine = [p for p in signature.parameters.values() if p.name != "self"]
+            bare = [p.replace(annotation=_Bare(p.annotation)) for p in mine]
+            result = _Bare(signature.return_annotation)
+            found[name] = f"{name}{signature.replace(parameters=bare, return_annotation=result)}"
+    return found
+
+
+class _Bare:
+    """An annotation without the quotes that one written as a text gets."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+@pytest.mark.parametrize("protocol", [api.Hooks, *(p for _, p, _ in KIND_OF.values()), *OFFERED, api.Table])
+def test_every_hook_and_method_is_documented_with_its_signature(protocol):
+    said = "\n".join(page.read_text() for page in PAGES.glob("*.md")).replace("\\|", "|")
+    found = members(protocol)
+    assert found
+    for signature in found.values():
+        assert f"`{signature}`" in said, signature
+
+
+def test_every_page_of_a_kind_names_its_hook():
+    for kind, hook in api.KINDS.items():
+        (page,) = [p for p, (k, _, _) in KIND_OF.items() if k == kind and p != "run.md"]
+        assert f"`{members(api.Hooks)[hook]}`" in (PAGES / page).read_text()
+
+
+# ------------------------------------------------------------------------------------------ the examples
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch, fresh_registry):
+    """The packages of all pages, each with its dist-info."""
+    site = tmp_path / "site"
+    for page in [*KIND_OF, "options.md"]:
+        for path, text in files(page).items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text(text)
+            name = path.partition("/")[0]
+            info = site / f"{name}-1.0.dist-info"
+            info.mkdir(exist_ok=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            (info / "entry_points.txt").write_text(f"[ftstudio]\n{name} = {name}\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")])))
+    importlib.invalidate_caches()
+    registry.cache_clear()
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """The files that the examples read, in a folder."""
+    folder = tmp_path / "files"
+    tiny_model(folder / "shelf" / "tiny")
+    letters = [
+        f"From x\nFrom: {who}@example.org\nSubject: Letter {i}\n\nThe river {i}.\n"
+        for i, who in enumerate(["ada", "bob"])
+    ]
+    (folder / "letters.mbox").write_text("\n".join(letters))
+    (folder / "rows.txt").write_text("one\ntwo\n")
+    (folder / "rows.txt.sig").write_text(hmac.new(b"a key", b"one\ntwo\n", hashlib.sha256).hexdigest() + "\n")
+    monkeypatch.setenv("SEALED_KEY", "a key")
+    return folder
+
+
+def table_of(page, kind):
+    """What the page's block of TOML says of its component."""
+    (block,) = blocks(page, "toml")
+    table = tomllib.loads(block)["observers" if kind == "observer" else kind]
+    return table[0] if kind == "observer" else table
+
+
+def record(monkeypatch, used):
+    """Note which members of a run, its requests and its drafts the examples ask for."""
+    packages = {name for _, _, name in KIND_OF.values()}
+    for protocol, fake in OFFERED.items():
+        monkeypatch.setattr(
+            fake, "__getattribute__", _noting(members(protocol), protocol, packages, used), raising=False
+        )
+
+
+def _noting(names, protocol, packages, used):
+    def get(self, name):
+        if name in names and sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] in packages:
+            used.add((protocol.__name__, name))
+        return object.__getattribute__(self, name)
+
+    return get
+
+
+def record_methods(monkeypatch, target, names, called):
+    for name in names:
+        method = getattr(target, name)
+
+        @functools.wraps(method)
+        def noted(*arguments, _method=method, _name=name, **more):
+            called.add(_name)
+            return _method(*arguments, **more)
+
+        monkeypatch.setattr(target, name, noted)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_examples_pass_the_kit_and_use_all_that_a_run_offers(tmp_path, monkeypatch, example):
+    used = set()
+    record(monkeypatch, used)
+    for page, (kind, protocol, name) in KIND_OF.items():
+        offer = registry().find(kind, name)
+        table = table_of(page, kind)
+        assert table.pop("use") == name
+        table.pop("prompts", None)
+        called = set()
+        module, _, attribute = offer.component.target.partition(":")
+        record_methods(monkeypatch, getattr(importlib.import_module(module), attribute), members(protocol), called)
+        subject = Subject(offer, tmp_path / name, table, example)
+        for check in checks_of(kind):
+            try:
+                check.make(subject)
+            except CheckSkipped as why:
+                assert not check.required, f"{page}: {check.name}: {why}"
+        assert called == members(protocol).keys(), page
+    assert {name for protocol, name in used if protocol == "Run"} == members(api.Run).keys()
+    assert {name for protocol, name in used if protocol == "Requests"} == members(api.Requests).keys()
+    assert {name for protocol, name in used if protocol == "Draft"} == members(api.Draft).keys()
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_example_of_options_has_every_type_and_its_table_is_read():
+    component = registry().find("dataset", "every").component
+    fields = {f.name: f for f in describe(component.options)}
+    assert {f.base for f in fields.values()} == {"bool", "int", "float", "str", "path", "choice", "tuple", "dict"}
+    table = table_of("options.md", "dataset")
+    assert table.pop("use") == "every"
+    options, problems = parse(component.options, table)
+    assert not problems
+    assert (options.rows, options.share, options.drop, options.rename) == (
+        20,
+        1.0,
+        ("the", "a"),
+        {"question": "prompt"},
+    )
+    _, problems = parse(component.options, {"path": "x", "rows": 1, "order": "random"})
+    assert [(p.option, p.message, p.fix) for p in problems] == [
+        ("order", "One row has no order.", 'Set order = "file".')
+    ]
+
+
+def test_every_argument_of_option_is_explained():
+    said = (PAGES / "options.md").read_text()
+    for name in list(inspect.signature(api.option).parameters)[1:]:
+        assert f"`{name}`" in said or f"`{name}," in said or f", `{name}`" in said, name
+
+
+def test_links_lead_somewhere():
+    for page in PAGES.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).resolve().exists(), f"{page.name}: {target}"
+
+
+# ------------------------------------------------------------------------------------------ the tutorial
+
+
+def test_the_tutorial_does_what_it_says(tmp_path):
+    """Its files as printed, its commands in their order; what needs a network is left out, and pip gets none."""
+    package, site = tmp_path / "ftstudio-riddles", tmp_path / "site"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(package / "src"), str(site), os.environ.get("PYTHONPATH", "")]),
+    }
+
+    def run(*command, cwd=package):
+        return subprocess.run(
+            [sys.executable, "-m", *command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+
+    lines = [line for block in blocks("tutorial.md", "sh") for line in block.splitlines()]
+    commands = [line.split() for line in lines if line.startswith(("ftstudio", "pytest"))]
+    made = run(*commands.pop(0), cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    pip = ["pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--no-deps", "--target", str(site), "."]
+    assert (done := run(*pip)).returncode == 0, done.stderr
+    assert commands.pop(0) == ["pytest"]  # of the template as it is: tried where templates are
+    listed = run(*commands.pop(0)).stdout
+    said = "✓ active  riddles  ftstudio-riddles 0.1.0  dataset riddles"
+    assert said in (PAGES / "tutorial.md").read_text()
+    assert said.split() in [line.split() for line in listed.splitlines()]
+    for path, text in files("tutorial.md").items():
+        (package / path).parent.mkdir(exist_ok=True)
+        (package / path).write_text(text)
+    for command in commands:
+        options = ["-q", "-p", "no:cacheprovider", "-W", "error"] if command == ["pytest"] else []
+        done = run(*command, *options)
+        assert done.returncode == 0, (command, done.stdout[-3000:], done.stderr[-3000:])
