@@ -15,7 +15,6 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import App
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
@@ -33,6 +32,7 @@ from ftstudio.tui.memory import Memory
 from ftstudio.tui.own_terminal import own_terminal
 from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.screens.home import Home
+from ftstudio.tui.type_ahead import TypeAhead
 from ftstudio.tui.watch import Found, Seen, Watcher
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Commands(Provider):
         return lambda: screen.action_act(action.id)
 
 
-class Studio(App[None]):
+class Studio(TypeAhead):
     """The app. Screens are modes: Home, which is the default one, and one for each open project."""
 
     TITLE = "ftstudio"

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 from studio import opened, session
+from textual import events
 
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
@@ -532,3 +533,18 @@ def test_it_opens_at_any_size(project, size):
             assert "max_steps" in driver.text
 
     at(project, script, size=size)
+
+
+def test_keys_that_come_in_one_burst_behind_enter_go_into_the_field(project):
+    """As over a slow link: all of them are read before the field is there."""
+
+    async def script(driver):
+        go(driver, "trainer.max_steps")
+        await driver.pilot.pause()
+        for key in ("enter", "backspace", "backspace", "2", "5", "enter"):
+            driver.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await driver.until("25 steps")
+        await driver.until(lambda: not driver.pane.lines.editing)
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == TEXT.replace("max_steps = 10 #", "max_steps = 25 #")

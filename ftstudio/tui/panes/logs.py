@@ -20,6 +20,7 @@ from ftstudio.tui.copying import copy
 from ftstudio.tui.logfile import Line, LogFile
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.log_view import ERRORS, LogView
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import short, value
@@ -48,7 +49,7 @@ class LogsPane(Pane):
         """Where one is, and the lines."""
         yield Still("", id="where", markup=False)
         yield LogView(self._styled)
-        yield Input(placeholder="find a line (regex)", id="search")
+        yield LineInput(placeholder="find a line (regex)", id="search")
 
     @property
     def view(self) -> LogView:

@@ -36,6 +36,7 @@ from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.scene import View
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_rows, value, when
 
@@ -80,7 +81,7 @@ class TrainPane(Pane, Asks):
         yield Still("", id="empty", markup=False)
         yield Grid(id="charts")
         yield Still("", id="words", markup=False)
-        yield Input(placeholder="metrics whose name this finds (regex)", id="metrics")
+        yield LineInput(placeholder="metrics whose name this finds (regex)", id="metrics")
 
     # ----------------------------------------------------------------------------------- being shown
 

@@ -22,6 +22,7 @@ from ftstudio.tui.screens.base import StudioScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import from_home, run_rows, short
@@ -71,7 +72,7 @@ class Home(StudioScreen):
                 yield Lines(id="runs")
                 yield Still(id="empty", markup=False)
             yield Glance()
-        yield Input(placeholder="show only lines that hold ...", id="filter")
+        yield LineInput(placeholder="show only lines that hold ...", id="filter")
 
     def on_mount(self) -> None:
         """Draw what is known at the first look."""

@@ -22,6 +22,7 @@ from textual.widgets import Input, Static
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.background import Asks
+from ftstudio.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
@@ -70,7 +71,7 @@ class Start(ModalScreen[Path | None], Asks):
                 if name != "step" or self.origin is not None:
                     yield Static(label, classes="label", markup=False)
                     value = {"device": "auto", "step": "last"}.get(name, "")
-                    yield Input(value, placeholder=example, id=name, select_on_focus=False)
+                    yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
             yield Static("", id="outlook", markup=False)
             yield Static("", id="keys", classes="hint", markup=False)
 

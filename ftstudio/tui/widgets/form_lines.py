@@ -1,7 +1,7 @@
 """The form's list with a field that opens in the row under the cursor.
 
-Enter on a row posts `Lines.Chosen`; who hears it may open a field there with `edit()`. What is typed comes as `Typed`
-at each keystroke, Enter as `Entered`, Esc as `Left`. The list never writes anything itself.
+Enter on a row is an action of the screen around, which may open a field there with `edit()`. What is typed comes as
+`Typed` at each keystroke, Enter as `Entered`, Esc as `Left`. The list never writes anything itself.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ftstudio.files import safe_text
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 
 
-class FieldInput(Input):
+class FieldInput(LineInput):
     """One line of text. Up and down walk through what is offered; Esc leaves it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -88,7 +89,7 @@ class FormLines(Vertical):
 
     def compose(self) -> ComposeResult:
         """The list, and the field."""
-        yield Lines()
+        yield Lines(chooses=False)
         yield FieldInput()
 
     def on_mount(self) -> None:
@@ -122,7 +123,7 @@ class FormLines(Vertical):
         self.field.begin(value, placeholder, offers)
         self.field.display = True
         self._place()
-        self.field.focus()
+        self.screen.set_focus(self.field)  # at once, as focus() would not: the next keys are meant for it
 
     def close(self) -> None:
         """Close the field."""

@@ -70,8 +70,10 @@ class Lines(ScrollView, can_focus=True):
     class Chosen(Moved):
         """Enter, or a click on the line of the cursor."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, chooses: bool = True, id: str | None = None, classes: str | None = None) -> None:
+        """`chooses=False`: Enter is an action of the screen around, taken before the next key is looked at."""
         super().__init__(id=id, classes=classes)
+        self._chooses = chooses
         self.rows: list[Row] = []
         self._at: Hashable = None
 
@@ -145,7 +147,7 @@ class Lines(ScrollView, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Enter on no row is left to the screen around, which may know what it means."""
-        return action != "choose" or self._at is not None
+        return action != "choose" or (self._chooses and self._at is not None)
 
     def action_choose(self) -> None:
         """Choose what is under the cursor."""

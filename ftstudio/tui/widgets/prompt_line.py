@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
+
+from ftstudio.tui.widgets.line_input import LineInput
 
 
-class PromptLine(Input):
+class PromptLine(LineInput):
     """An input that remembers."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

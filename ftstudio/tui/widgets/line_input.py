@@ -1,0 +1,22 @@
+"""A line of text that takes its keys in the order in which they were typed."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.widgets import Input
+
+
+class LineInput(Input):
+    """Textual's Input, whose own bindings act at once.
+
+    Of Textual a letter goes in when the field gets it, but backspace only when the app has looked for its binding. Of
+    keys that come in one burst, as over a slow link, "backspace 2" then deletes the 2.
+    """
+
+    async def on_key(self, event: events.Key) -> None:
+        """A key that this field has an action for."""
+        for binding in self._bindings.key_to_bindings.get(event.key, ()):
+            if await self.app.run_action(binding.action, self):
+                event.stop()
+                event.prevent_default()
+                return
