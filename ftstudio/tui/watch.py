@@ -19,7 +19,6 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import list_projects
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.notes import NOTES, read_notes
 from ftstudio.runs.state import LIVE, read_state
 from ftstudio.runs.status import Status, StatusReader
 
@@ -95,6 +94,8 @@ class Watcher:
 
     def _pins(self, project: Path) -> frozenset[Path]:
         """The pinned runs of a project; its notes are read when they changed."""
+        from ftstudio.runs.notes import NOTES, read_notes  # noqa: PLC0415 - behind the first picture, which has no pins
+
         stamp = _stamp(project / NOTES)
         if self._pinned.get(project, (None,))[0] != stamp:
             pins = frozenset[Path]()

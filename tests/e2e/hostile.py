@@ -116,7 +116,7 @@ class Options:
 @hookimpl
 def ftstudio_tokenizers():
     for number, summary in enumerate(SAID):
-        yield Component(name=f"evil-{number:02d}", summary=summary, target="ftstudio_fakes:FakeTokenizer",
+        yield Component(name=f"evil-{number:02d}", summary=summary, target="ftstudio.testing:FakeTokenizer",
                         options=Options, takes=("text",))
 '''
 
