@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as hf_logging
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
@@ -197,8 +204,38 @@ def align_special_tokens(model: PreTrainedModel, tokenizer: Any, pad_token_id: i
                 setattr(config, name, value)
 
 
+def mend_generation_config(model: PreTrainedModel) -> tuple[str, ...]:
+    """Leave out of the generation config what transformers refuses to save, and return the names of that.
+
+    Published chat models ship a temperature without do_sample: it is read with a shrug, does nothing, and is refused
+    at the first save. What contradicts nothing stays as it is.
+    """
+    given = model.generation_config
+    if given is None or _is_valid(given):
+        return ()
+    mended, lost = GenerationConfig(), []
+    decide_first = ("do_sample", "num_beams")  # what they say decides whether the others may be there
+    for name in sorted(given.to_diff_dict(), key=lambda name: name not in decide_first):
+        before = getattr(mended, name, None)
+        setattr(mended, name, getattr(given, name, None))
+        if not _is_valid(mended):
+            setattr(mended, name, before)
+            lost.append(name)
+    model.generation_config = mended
+    return tuple(lost)
+
+
+def _is_valid(config: GenerationConfig) -> bool:
+    try:
+        config.validate(strict=True)
+    except (ValueError, TypeError, AttributeError):  # a text where it compares numbers
+        return False
+    return True
+
+
 def save_model(model: PreTrainedModel, folder: Path) -> None:
     """config.json, generation_config.json and one model.safetensors (tied weights once)."""
+    mend_generation_config(model)
     model.save_pretrained(folder, max_shard_size="1TB")
 
 

@@ -25,6 +25,7 @@ from ftstudio_kit.loading import (
     link_or_copy,
     load_model,
     load_tokenizer,
+    mend_generation_config,
     save_model,
 )
 
@@ -53,6 +54,12 @@ def open_for_training(
             f"{data.vocab_size - have} embeddings were added and start at random."
         )
     align_special_tokens(model, tokenizer, data.pad_token_id)
+    lost = mend_generation_config(model)
+    if lost:
+        run.warn(
+            f"The generation_config.json of {source.name} contradicts itself, so it goes on without "
+            f"{', '.join(lost)[:200]}."
+        )
     return (model if settings is None else cast("PreTrainedModel", lora.attach(model, settings))), tokenizer
 
 

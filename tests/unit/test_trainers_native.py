@@ -346,6 +346,34 @@ def test_embeddings_are_never_added_silently(tmp_path: Path, gpt2: ModelRef) -> 
     ]
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize(
+    ("given", "lost", "kept"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, "temperature, top_p", {}),
+        ({"temperature": -5}, "temperature", {}),
+        (
+            {"temperature": 0.9, "do_sample": True, "length_penalty": 2.0},
+            "length_penalty",
+            {"temperature": 0.9, "do_sample": True},
+        ),
+    ],
+)
+def test_a_generation_config_that_contradicts_itself_is_mended_before_the_first_step(
+    tmp_path: Path, gpt2: ModelRef, given: dict[str, Any], lost: str, kept: dict[str, Any], rank: int
+) -> None:
+    file = gpt2.path / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | given))
+    trainer, run = Native(NativeOptions(**(QUICK | {"max_steps": 1}), lora_rank=rank)), FakeRun(tmp_path / "r")
+    trainer.export(trainer.train(toy_data(tmp_path), gpt2, run), tmp_path / "final", run)
+    assert run.warnings == [
+        f"The generation_config.json of tiny-gpt2 contradicts itself, so it goes on without {lost}."
+    ]
+    saved = json.loads((tmp_path / "final" / "generation_config.json").read_text())
+    assert {name: saved[name] for name in given if name in saved} == kept
+    assert saved["eos_token_id"] == 256
+
+
 def test_a_float16_model_is_trained_in_float32(tmp_path: Path) -> None:
     model = save_model(tmp_path / "half", dtype=torch.float16)
     result = train(FakeRun(tmp_path / "r"), model, toy_data(tmp_path))
