@@ -35,14 +35,18 @@ class CommonOptions:
 
     renamed: ClassVar[Mapping[str, str]] = RENAMED
 
-    num_train_epochs: float = option(3.0, help="Passes over the training rows; may be a fraction.", gt=0)
+    num_train_epochs: float = option(3.0, help="Passes over the training rows; may be a fraction.", gt=0, unit="epochs")
     per_device_train_batch_size: int = option(8, help="Rows in a batch.", ge=1, unit="rows")
-    gradient_accumulation_steps: int = option(1, help="Batches to add up for one optimizer step.", ge=1)
+    gradient_accumulation_steps: int = option(1, help="Batches to add up for one optimizer step.", ge=1, unit="batches")
     learning_rate: float = option(5e-5, help="Peak learning rate of AdamW.", gt=0, suggestions=(5e-5, 2e-4, 1e-3))
-    warmup_steps: float = option(0, help="Steps to reach the peak in; below 1 a share of all steps.", ge=0)
+    warmup_steps: float = option(
+        0, help="Steps to reach the peak in; below 1 a share of all steps.", ge=0, unit="steps or share"
+    )
     lora_rank: int = option(0, help="Rank of LoRA adapters; 0 trains all weights.", ge=0, suggestions=(0, 8, 16, 64))
 
-    max_steps: int = option(-1, help="Optimizer steps in all, instead of num_train_epochs; -1 is off.", ge=-1)
+    max_steps: int = option(
+        -1, help="Optimizer steps in all, instead of num_train_epochs; -1 is off.", ge=-1, unit="steps"
+    )
     lr_scheduler_type: SchedulerType = option("linear", help="How the learning rate goes down after the warm-up.")
     lr_scheduler_kwargs: dict[str, float] = option(
         {}, help="Parameters of the schedule: num_cycles, min_lr_rate, lr_end, power, timescale.", advanced=True
@@ -92,19 +96,26 @@ class CommonOptions:
     eval_steps: int | None = option(None, help="Evaluate every so many steps; not set: each epoch.", ge=1, unit="steps")
     load_best_model_at_end: bool = option(False, help="The result is the checkpoint with the lowest eval_loss.")
     early_stopping_patience: int = option(
-        0, help="Stop after so many evaluations without a lower eval_loss; 0 is off.", ge=0, advanced=True
+        0,
+        help="Stop after so many evaluations without a lower eval_loss; 0 is off.",
+        ge=0,
+        unit="evaluations",
+        advanced=True,
     )
     save_strategy: Literal["no", "steps", "epoch"] = option(
         "steps", help="When to commit a checkpoint; one is always committed at the end.", advanced=True
     )
     save_steps: int = option(500, help="Commit a checkpoint every so many steps.", ge=1, unit="steps")
-    save_total_limit: int = option(2, help="Checkpoints to keep; the best is kept besides.", ge=1, advanced=True)
+    save_total_limit: int = option(
+        2, help="Checkpoints to keep; the best is kept besides.", ge=1, unit="checkpoints", advanced=True
+    )
 
     sample_prompts: tuple[str, ...] = option((), help="Prompts to continue while training, to watch it learn.")
     sample_steps: int | None = option(
         None,
         help="Continue sample_prompts every so many steps; not set: at evaluations and the end.",
         ge=1,
+        unit="steps",
         advanced=True,
     )
     sample_max_new_tokens: int = option(40, help="Length of these continuations.", ge=1, unit="tokens", advanced=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -152,6 +153,19 @@ def test_a_revision_chooses_among_the_snapshots(tiny: Path, run: FakeRun) -> Non
     assert fetch(run, "org/name", "v2").revision == fetch(run, "org/name", OTHER).revision == OTHER
     assert "not in the cache" in refused(run, "org/name", "v3").message
     assert hub_facts(HubOptions(name="org/name", revision="v3"), run.project) == Facts()
+
+
+OTHERWISE = {"name": "org/other", "revision": "v2"}
+
+
+@pytest.mark.parametrize("option", [f.name for f in dataclasses.fields(HubOptions)])
+def test_every_option_chooses_another_model(tiny: Path, run: FakeRun, option: str) -> None:
+    lay_out(tiny, "org/name")
+    lay_out(tiny, "org/name", OTHER, ref="v2")
+    lay_out(tiny, "org/other")
+    usual = HubOptions(name="org/name")
+    changed = dataclasses.replace(usual, **{option: OTHERWISE[option]})
+    assert Hub(changed).fetch(run).path != Hub(usual).fetch(run).path
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"])

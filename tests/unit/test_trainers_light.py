@@ -18,7 +18,7 @@ from ftstudio.testing import FakeRun
 from ftstudio_trainers import ftstudio_trainers
 from ftstudio_trainers.light import check, plan
 from ftstudio_trainers.native import Native
-from ftstudio_trainers.options import HfOptions, NativeOptions
+from ftstudio_trainers.options import CommonOptions, HfOptions, NativeOptions
 
 
 def project(*, validation: bool = False) -> ProjectInfo:
@@ -153,3 +153,11 @@ def test_light_modules_load_no_torch() -> None:
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("options", [NativeOptions, HfOptions])
+def test_every_option_that_counts_something_says_what(options: type[CommonOptions]) -> None:
+    without = {f.name for f in describe(options) if f.base == "int" and not f.unit}
+    assert without == {"lora_rank"}
+    words = {f.name: f.unit for f in describe(options)}
+    assert (words["num_train_epochs"], words["warmup_steps"]) == ("epochs", "steps or share")
