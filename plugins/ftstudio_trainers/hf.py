@@ -247,6 +247,7 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
             over = self.when.evaluates(step) and record.patience_is_over()
             self.ended = stop or over or step == self.when.total
             if self.when.samples(step) or (self.ended and not stop):
+                self._check_weights()  # no token can be drawn from what is no number
                 common.sample(self.trainer.setup, record.options, self.shape, step, run)
         control.should_training_stop = control.should_training_stop or self.ended
         control.should_log = self.ended or self.when.logs(step)
@@ -283,16 +284,20 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
                 self._save()
 
     def _save(self) -> None:
-        """Commit, unless a weight is no number: Trainer reports a gradient's norm only where it logs."""
+        """Commit, unless a weight is no number."""
         self.record.at.tokens = int(self.trainer.tokens.item())
-        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
-            raise self._not_finite()
+        self._check_weights()
 
         def trainers_own(folder: Path) -> None:
             self.trainer.state.save_to_json(str(folder / state.STATE))
 
         self.record.save(self.trainer.plain_optimizer(), best=self.pending[1], more=trainers_own)
         self.pending = (False, False)
+
+    def _check_weights(self) -> None:
+        """Of weights, because Trainer reports a gradient's norm only where it logs."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
+            raise self._not_finite()
 
     def _not_finite(self) -> Exception:
         return training.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)

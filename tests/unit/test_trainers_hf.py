@@ -111,6 +111,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, gpt2: ModelRef) 
         assert all(torch.isfinite(p).all() for p in good.parameters())
 
 
+def test_a_model_that_is_no_number_any_more_is_not_sampled_from(tmp_path: Path, gpt2: ModelRef) -> None:
+    with pytest.raises(TrainingError, match=r"not finite in step \d+"):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), learning_rate=1e299, max_steps=2, sample_prompts=("ab",))
+
+
 def test_memory_that_runs_out_is_explained(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.")
