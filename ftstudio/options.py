@@ -339,7 +339,7 @@ def _check_range(f: Field, value: float, name: str) -> None:
         (f.lt, f.lt is not None and value >= f.lt, "below"),
     )
     for bound, broken, words in bounds:
-        if broken:
+        if bound is not None and broken:
             unit = f" {f.unit}" if f.unit else ""
             raise OptionError(f.name, f"{name} must be {words} {_figure(bound)}{unit}, not {_figure(value)}.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tiny_models import save_model, toy_data
 from transformers import AutoModelForCausalLM
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, TrainingError
+from ftstudio.process.manners import left_as_found
 from ftstudio.testing import FakeRun
 from ftstudio_trainers import hf
 from ftstudio_trainers.hf import Hf, checked_arguments
@@ -153,6 +155,52 @@ def test_a_training_argument_reaches_trainer(tmp_path: Path, gpt2: ModelRef) -> 
     assert hf._arguments(options, FakeRun(tmp_path), False, checked_arguments(options)).dataloader_num_workers == 1
     with pytest.raises(ComponentError, match="TrainingArguments refuses these settings"):
         train(FakeRun(tmp_path / "c"), gpt2, data, training_arguments={"bf16_full_eval": True, "fp16_full_eval": True})
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"optim": "adamw_bnb_8bit"}, "Trainer refuses these settings (optim = 'adamw_bnb_8bit'): You need to install"),
+        ({"optim": "lion_8bit"}, "Trainer refuses these settings (optim = 'lion_8bit'): You need to install"),
+        ({"optim": "galore_adamw"}, "Trainer refuses these settings (optim = 'galore_adamw'): "),
+        ({"optim": "schedule_free_adamw"}, "Trainer refuses these settings (optim = 'schedule_free_adamw'): "),
+        ({"optim": "nonsense"}, "TrainingArguments refuses these settings: nonsense is not a valid OptimizerNames"),
+        ({"training_arguments": {"use_liger_kernel": True}}, "training_arguments.use_liger_kernel): No module named"),
+        (
+            {"training_arguments": {"torch_compile_backend": "nope"}},
+            "training_arguments.torch_compile_backend): 'NOPE'",
+        ),
+        (
+            {"training_arguments": {"dataloader_num_workers": -1}},
+            "training_arguments.dataloader_num_workers): num_work",
+        ),
+        ({"training_arguments": {"dataloader_num_workers": "many"}}, "must be a whole number, not 'many'."),
+        ({"training_arguments": {"dataloader_num_workers": True}}, "must be a whole number, not 'True'."),
+        ({"training_arguments": {"include_num_input_tokens_seen": 3}}, "must be a text or true or false, not '3'."),
+        ({"training_arguments": {"liger_kernel_config": "x"}}, "must be something that no table holds, not 'x'."),
+    ],
+)
+def test_settings_that_trainer_refuses_are_an_error_of_the_input(
+    tmp_path: Path, gpt2: ModelRef, options: dict[str, Any], sentence: str
+) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(ComponentError) as caught:
+        train(run, gpt2, toy_data(tmp_path), **options)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "training" not in run.phases
+
+
+def test_a_data_loader_with_processes_leaves_the_handlers_as_they_were(tmp_path: Path, gpt2: ModelRef) -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    warned: list[str] = []
+    with left_as_found("hf", warned.append):
+        result = train(
+            FakeRun(tmp_path), gpt2, toy_data(tmp_path), max_steps=1, training_arguments={"dataloader_num_workers": 1}
+        )
+    assert result.step == 1
+    assert warned == []
+    assert signal.getsignal(signal.SIGCHLD) is before
 
 
 # ------------------------------------------------------------------------------------ each option is read
