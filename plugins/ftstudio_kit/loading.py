@@ -57,7 +57,7 @@ def load_model(
         return to_device(lora.open_adapter(base, source.path), device)
     with_weights = source.weights if isinstance(source, ModelRef) else True
     check_model_folder(source.path, weights=with_weights)
-    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, local_files_only=True)
+    config = open_config(source.path)
     if dropout is not None:
         set_dropout(config, dropout)
     if with_weights:
@@ -67,6 +67,23 @@ def load_model(
             config.vocab_size = vocab_size
         model = _fresh(config, dtype, seed)
     return to_device(model, device).eval()
+
+
+def open_config(folder: Path) -> PretrainedConfig:
+    """The config of a folder, as its architecture reads it. Raises ComponentError when that refuses it."""
+    try:
+        found = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # each architecture checks in its own way
+        raise ComponentError(
+            f"'{folder / 'config.json'}' makes no model: {_words(error)}.", "Get the file again."
+        ) from error
+    return cast("PretrainedConfig", found)
+
+
+def _words(error: Exception) -> str:
+    """What a library says, on one line; a KeyError says only what is missing."""
+    text = " ".join(str(error).split())[:200].rstrip(".")
+    return f"it knows no {text}" if isinstance(error, KeyError) else text or type(error).__name__
 
 
 def to_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
@@ -103,9 +120,10 @@ def _read(path: Path, arguments: Mapping[str, Any]) -> tuple[PreTrainedModel, Ma
     """The model, and what transformers says of keys that were missing."""
     try:
         found = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
-    except ValueError as error:
-        if "attention" not in str(error):  # an architecture without SDPA runs in its own way
-            raise ComponentError(f"The model in {path.name} could not be opened: {str(error)[:200]}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        if not isinstance(error, ValueError) or "attention" not in str(error):
+            raise ComponentError(f"The model in '{path}' could not be opened: {_words(error)}.", _TOGETHER) from error
+        # an architecture without SDPA runs in its own way
         found = AutoModelForCausalLM.from_pretrained(path, **arguments)
     return cast("tuple[PreTrainedModel, Mapping[str, Any]]", found)
 
@@ -138,9 +156,9 @@ def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTraine
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, trust_remote_code=False, attn_implementation="sdpa"
         )
-    except ValueError as error:
-        if "attention" not in str(error):
-            raise ComponentError(f"No model can be made from this config: {str(error)[:200]}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(error, ValueError) or "attention" not in str(error):
+            raise ComponentError(f"No model can be made from this config: {_words(error)}.") from error
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     return cast("PreTrainedModel", model)
 
