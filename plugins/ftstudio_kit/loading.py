@@ -190,6 +190,22 @@ def context_of(model: PreTrainedModel) -> int | None:
     return int(value) if isinstance(value, int) and value > 0 else None
 
 
+@torch.no_grad()
+def looks_ahead(model: PreTrainedModel, tolerance: float = 1e-4) -> bool:
+    """Whether a token's logits depend on the tokens behind it, as BERT's do; costs two tiny forward passes.
+
+    No config says so: `is_decoder` is false of GPT-NeoX too.
+    """
+    length = min(8, context_of(model) or 8)
+    ids = torch.arange(length, device=next(model.parameters()).device).remainder(embedding_rows(model))[None, :]
+    other = torch.cat([ids[:, :-1], ids[:, :1]], dim=1)  # (1, T), another token at the end
+    training = model.training
+    model.eval()
+    one, two = (cast("Any", model)(input_ids=x, use_cache=False).logits[:, : length - 1] for x in (ids, other))
+    model.train(training)
+    return bool((one - two).abs().max() > tolerance * one.abs().max())
+
+
 def embedding_rows(model: PreTrainedModel) -> int:
     """Token ids that the model has embeddings for."""
     return int(cast("Any", model.get_input_embeddings()).num_embeddings)

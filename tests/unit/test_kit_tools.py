@@ -23,6 +23,7 @@ from ftstudio_kit.loading import (
     embedding_rows,
     load_model,
     load_tokenizer,
+    looks_ahead,
     set_dropout,
 )
 from ftstudio_kit.loss import perplexity, shift_labels, summed_loss
@@ -126,6 +127,18 @@ def test_special_tokens_become_the_tokenizers_and_a_list_that_holds_them_stays(t
     align_special_tokens(model, tokenizer)
     assert (model.config.eos_token_id, model.config.pad_token_id) == (256, 256)
     assert model.generation_config.eos_token_id == [7, 256]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_a_causal_model_does_not_look_ahead(tmp_path: Path, family: str) -> None:
+    model = load_model(save_model(tmp_path, family))
+    assert not looks_ahead(model.train())
+    assert model.training
+
+
+def test_a_model_of_two_positions_is_looked_at_too() -> None:
+    small = GPT2Config(n_positions=2, n_embd=8, n_layer=1, n_head=1, vocab_size=3)
+    assert not looks_ahead(AutoModelForCausalLM.from_config(small))
 
 
 # ------------------------------------------------------------------------------------------------- lora

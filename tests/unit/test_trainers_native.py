@@ -13,7 +13,7 @@ import pytest
 import torch
 from option_effects import assert_it_is_read, assert_that_without_a_change_all_looks_the_same, weights_hash
 from tiny_models import CONTEXT, VOCAB, ListTable, save_model, toy_data, toy_rows
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BertConfig
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
 from ftstudio.testing import FakeRun
@@ -436,6 +436,22 @@ def test_inputs_that_cannot_be_trained_on_are_refused(tmp_path: Path, gpt2: Mode
         refused(tmp_path, f"{next(iter(option))} needs validation rows", gpt2, data, **option)
     untrained = dataclasses.replace(data, validation=toy_rows(3, longest=5, masked=5))
     refused(tmp_path, "No token of the validation rows is trained on", gpt2, untrained)
+
+
+@pytest.mark.parametrize("is_decoder", [False, True])
+def test_a_model_that_sees_what_it_should_foretell_is_refused(tmp_path: Path, is_decoder: bool) -> None:
+    small = BertConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=CONTEXT, is_decoder=is_decoder,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(small).save_pretrained(tmp_path / "bert")
+    model = ModelRef(tmp_path / "bert", weights=True, name="tiny-bert")
+    if is_decoder:
+        assert train(FakeRun(tmp_path), model, toy_data(tmp_path), max_steps=1).step == 1
+    else:
+        refused(
+            tmp_path, "BertLMHeadModel of tiny-bert sees the tokens that it should foretell", model, toy_data(tmp_path)
+        )
 
 
 def test_a_leaking_model_is_not_packed(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
