@@ -115,16 +115,35 @@ def _facts(known: Facts, counted: Counted) -> Facts:
 
 def _counted(options: FileOptions, files: Sequence[DataFile], choice: Choice | None, option: str = "path") -> Counted:
     """Count all rows of a little data, or a sample's. Raises DataError for what a load would refuse, as far as seen."""
-    if isinstance(options, TableOptions) and choice and format_of(files[0], options) == "parquet":
-        return _parquet(options, files, choice, option)
+    packed = [f for f in files if isinstance(options, TableOptions) and format_of(f, options) == "parquet"]
+    plain = [f for f in files if f not in packed]
+    parts = [_parquet(options, packed, choice)] if packed and isinstance(options, TableOptions) and choice else []
+    if plain:
+        parts.append(_plain(options, plain, choice))
+    counted = _together(parts)
+    if not counted.rows and not counted.sampled:
+        raise nothing_in(files, "record" if choice else "line", option)
+    return counted
+
+
+def _together(parts: Sequence[Counted]) -> Counted:
+    """Of files of several formats: the longest row is known when it is of each."""
+    return Counted(
+        sum(part.rows for part in parts),
+        sum(part.characters for part in parts),
+        max(part.longest for part in parts) if all(part.longest or not part.rows for part in parts) else 0,
+        any(part.sampled for part in parts),
+        next((part.texts for part in parts if part.texts), ()),
+    )
+
+
+def _plain(options: FileOptions, files: Sequence[DataFile], choice: Choice | None) -> Counted:
     total = sum(file.size for file in files)
     sampled = total > READ_WHOLE
     if sampled and isinstance(options, TextOptions) and options.split_by == "document":
         return _documents(options, files)
     tally = Tally(limit=SAMPLE if sampled else None)
     counted = _count(_rows(options, _first(files) if sampled else files, choice, tally))
-    if not counted.rows and not sampled:
-        raise nothing_in(files, "record" if choice else "line", option)
     scale = total / max(1, tally.done) if sampled else 1.0
     return Counted(
         round(counted.rows * scale), round(counted.characters * scale), counted.longest, sampled, counted.texts
@@ -165,7 +184,7 @@ def _documents(options: TextOptions, files: Sequence[DataFile]) -> Counted:
     return Counted(rows, sum(file.size for file in files), longest, sampled=True, texts=texts)
 
 
-def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, option: str) -> Counted:
+def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice) -> Counted:
     """Rows are in the footer, and so are the bytes of each column before compression."""
     rows = size = 0
     for file in files:
@@ -181,7 +200,4 @@ def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, o
             )
     if size > READ_WHOLE:
         return Counted(rows, size, 0, sampled=True)
-    counted = _count(table_rows(files, options, choice, Tally()))
-    if not counted.rows:
-        raise nothing_in(files, "record", option)
-    return counted
+    return _count(table_rows(files, options, choice, Tally()))

@@ -123,6 +123,18 @@ def test_parquet_rows_are_exact_and_its_characters_estimated(folder: Path, monke
     assert facts(options, folder).estimated == {"rows", "characters"}
 
 
+@pytest.mark.parametrize("order", [("a.parquet", "b.jsonl", "c.csv"), ("b.jsonl", "c.csv", "a.parquet")])
+def test_files_of_several_formats_are_counted_in_any_order(folder: Path, order: tuple[str, ...]) -> None:
+    parquet.write_table(pa.Table.from_pylist([{"text": "one"}, {"text": "fifteen letters"}]), folder / "a.parquet")
+    put(folder, "b.jsonl", '{"text": "three"}\n')
+    put(folder, "c.csv", "text\nfour\n")
+    options = TableOptions(path=order)
+    assert problems(options, folder) == []
+    found = facts(options, folder)
+    assert (found.rows, found.longest_characters, found.estimated) == (4, 15, frozenset())
+    assert found.characters == len("onefifteen lettersthreefour")
+
+
 def test_a_changed_file_is_looked_at_again(folder: Path) -> None:
     options = TextOptions(path=(put(folder, "a.txt", "one\n"),))
     assert facts(options, folder).rows == 1
