@@ -41,7 +41,7 @@ SAMPLE = 2**19
 class Counted:
     """Rows and characters of some files; `sampled`: extrapolated from their beginning. `rows` 0 when none was met.
 
-    `texts` are the first ones, where any was read.
+    `texts` are the first ones, where any was read; `foreign` the files that seem to be in another encoding.
     """
 
     rows: int = 0
@@ -49,16 +49,22 @@ class Counted:
     longest: int = 0
     sampled: bool = False
     texts: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look has found: facts, what is wrong, the reading of the columns, and files used for both purposes."""
+    """What a look has found: facts, what is wrong, the reading of the columns, and files used for both purposes.
+
+    `foreign` are files that seem to be in another encoding; `idle` an option that no file reads.
+    """
 
     facts: Facts
     error: DataError | None = None
     choice: Choice | None = None
     shared: str = ""
+    foreign: tuple[str, ...] = ()
+    idle: str = ""
 
 
 def look(options: FileOptions, folder: Path) -> Look:
@@ -80,21 +86,31 @@ def _look(options: FileOptions, train: tuple[DataFile, ...], validation: tuple[D
     facts, choice = Facts(), None
     both = {file.path.resolve() for file in train} & {file.path.resolve() for file in validation}
     shared = next((file.name for file in train if file.path.resolve() in both), "")
+    foreign: tuple[str, ...] = ()
     try:
+        idle = _idle(options, train)
         if isinstance(options, TableOptions):
             columns = columns_of(train[0], options)
             facts = Facts(columns=tuple(columns) or None)
             choice = table_choice(train, options)
         facts = Facts(shape=choice.shape if choice else "text", columns=facts.columns or ("text",))
         counted = _counted(options, train, choice)
-        facts = _facts(facts, counted)
+        facts, foreign = _facts(facts, counted), counted.foreign
         if validation:
             apart = _counted(options, validation, choice, OPTION_OF["validation"])
             guess = frozenset({"validation_rows"}) if apart.sampled else frozenset[str]()
             facts = Facts(validation_rows=apart.rows or None, estimated=guess).over(facts)
+            foreign += apart.foreign
     except DataError as error:
         return Look(facts, error, choice, shared)
-    return Look(facts, None, choice, shared)
+    return Look(facts, None, choice, shared, foreign, idle)
+
+
+def _idle(options: FileOptions, files: Sequence[DataFile]) -> str:
+    """The option `delimiter` where it is set and no file has any."""
+    if not isinstance(options, TableOptions) or options.delimiter is None:
+        return ""
+    return "" if {"csv", "tsv"} & {format_of(file, options) for file in files} else "delimiter"
 
 
 def _facts(known: Facts, counted: Counted) -> Facts:
@@ -134,6 +150,7 @@ def _together(parts: Sequence[Counted]) -> Counted:
         max(part.longest for part in parts) if all(part.longest or not part.rows for part in parts) else 0,
         any(part.sampled for part in parts),
         next((part.texts for part in parts if part.texts), ()),
+        tuple(name for part in parts for name in part.foreign),
     )
 
 
@@ -145,8 +162,12 @@ def _plain(options: FileOptions, files: Sequence[DataFile], choice: Choice | Non
     tally = Tally(limit=SAMPLE if sampled else None)
     counted = _count(_rows(options, _first(files) if sampled else files, choice, tally))
     scale = total / max(1, tally.done) if sampled else 1.0
-    return Counted(
-        round(counted.rows * scale), round(counted.characters * scale), counted.longest, sampled, counted.texts
+    return replace(
+        counted,
+        rows=round(counted.rows * scale),
+        characters=round(counted.characters * scale),
+        sampled=sampled,
+        foreign=tuple(tally.foreign),
     )
 
 
