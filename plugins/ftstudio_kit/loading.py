@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -21,6 +20,7 @@ from transformers.utils import logging as hf_logging
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
 from ftstudio_kit import lora, memory
+from ftstudio_kit.config import open_config, words_of
 from ftstudio_kit.safe import check_model_folder
 
 
@@ -69,23 +69,6 @@ def load_model(
     return to_device(model, device).eval()
 
 
-def open_config(folder: Path) -> PretrainedConfig:
-    """The config of a folder, as its architecture reads it. Raises ComponentError when that refuses it."""
-    try:
-        found = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # each architecture checks in its own way
-        raise ComponentError(
-            f"'{folder / 'config.json'}' makes no model: {_words(error)}.", "Get the file again."
-        ) from error
-    return cast("PretrainedConfig", found)
-
-
-def _words(error: Exception) -> str:
-    """What a library says, on one line; a KeyError says only what is missing."""
-    text = " ".join(str(error).split())[:200].rstrip(".")
-    return f"it knows no {text}" if isinstance(error, KeyError) else text or type(error).__name__
-
-
 def to_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
     """The model on a device. Raises ComponentError where there is no such device."""
     try:
@@ -122,7 +105,7 @@ def _read(path: Path, arguments: Mapping[str, Any]) -> tuple[PreTrainedModel, Ma
         found = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         if not isinstance(error, ValueError) or "attention" not in str(error):
-            raise ComponentError(f"The model in '{path}' could not be opened: {_words(error)}.", _TOGETHER) from error
+            raise ComponentError(f"The model in '{path}' could not be opened: {words_of(error)}.", _TOGETHER) from error
         # an architecture without SDPA runs in its own way
         found = AutoModelForCausalLM.from_pretrained(path, **arguments)
     return cast("tuple[PreTrainedModel, Mapping[str, Any]]", found)
@@ -158,7 +141,7 @@ def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTraine
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if not isinstance(error, ValueError) or "attention" not in str(error):
-            raise ComponentError(f"No model can be made from this config: {_words(error)}.") from error
+            raise ComponentError(f"No model can be made from this config: {words_of(error)}.") from error
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     return cast("PreTrainedModel", model)
 

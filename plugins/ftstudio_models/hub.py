@@ -47,7 +47,7 @@ class Hub:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # noqa: PLC0415
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: PLC0415
 
-        from ftstudio_kit.loading import open_config  # noqa: PLC0415
+        from ftstudio_kit.config import open_config  # noqa: PLC0415
 
         if kind not in CONFIG_MAPPING_NAMES:
             raise ComponentError(
