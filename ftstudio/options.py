@@ -88,7 +88,7 @@ class Field:
     def about(self) -> str:
         """Type, bounds and unit for people: "a number, above 0, in s"."""
         bounds = [
-            f"{word} {bound:g}"
+            f"{word} {_figure(bound)}"
             for word, bound in (("at least", self.ge), ("at most", self.le), ("above", self.gt), ("below", self.lt))
             if bound is not None
         ]
@@ -254,6 +254,10 @@ def _dict(f: Field, value: Any) -> dict[str, Any]:
 
 def _scalar(f: Field, base: Base, value: Any, name: str) -> Any:
     converted = _CONVERTERS[base](value)
+    if converted is None and base in {"int", "float"} and _is_too_large(base, value):
+        _check_range(f, value, name)
+        bound = f"between -{_figure(_MAX_INT)} and {_figure(_MAX_INT)}" if base == "int" else "between -1e300 and 1e300"
+        raise OptionError(f.name, f"{name} must be {bound}, not {_figure(value)}.")
     if converted is None:
         raise OptionError(f.name, f"{name} must be {_words(f, base)}, not {_shown(value)}.")
     if f.choices and converted not in f.choices:
@@ -270,11 +274,27 @@ def _words(f: Field, base: Base) -> str:
     return f.type_words if f.choices else _WORDS[base]
 
 
+def _figure(value: float) -> str:
+    """A number in a sentence: 1,000,000 and 0.25, and 1e+299 rather than 300 digits."""
+    if isinstance(value, int) and abs(value) > _MAX_INT:
+        return f"a number of {len(str(abs(value)))} digits"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.0f}" if abs(value) < 1e15 and value == int(value) else f"{value:g}"
+
+
+def _is_too_large(base: Base, value: Any) -> bool:
+    """Whether it would be of the right type if it were smaller."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return isinstance(value, int) or (base == "float" and math.isfinite(value))
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
-        return str(value)[:40]
+        return str(value)
     if isinstance(value, Mapping):
         return "a table"
     return "a list" if isinstance(value, (list, tuple)) else quote(value)
@@ -319,9 +339,9 @@ def _check_range(f: Field, value: float, name: str) -> None:
         (f.lt, f.lt is not None and value >= f.lt, "below"),
     )
     for bound, broken, words in bounds:
-        if broken:
+        if bound is not None and broken:
             unit = f" {f.unit}" if f.unit else ""
-            raise OptionError(f.name, f"{name} must be {words} {bound:g}{unit}, not {value:g}.")
+            raise OptionError(f.name, f"{name} must be {words} {_figure(bound)}{unit}, not {_figure(value)}.")
 
 
 # --------------------------------------------------------------------------------------------------- dump

@@ -172,9 +172,10 @@ def _no_text(value: Any, present: bool, where: str, column: str, role: str) -> D
     if value is None:
         return DataError(f"{where}: {quote(column)} is null.", "Write a text there, or take the record out.", option)
     kind = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    kind |= {bytes: "bytes"}
     return DataError(
         f"{where}: {quote(column)} is {kind.get(type(value), type(value).__name__)}, not a text.",
-        "Put it in quotes, or choose another column.",
+        "Make it a text, or choose another column.",
         option,
     )
 

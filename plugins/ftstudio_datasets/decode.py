@@ -41,6 +41,7 @@ class Tally:
     blank: int = 0  # rows left out because there is nothing in them to learn
     continued: int = 0  # rows that only continue an overlong one
     replaced: int = 0  # lone surrogates
+    foreign: list[str] = field(default_factory=list)  # files that are UTF-8 and were read as something else
     said: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:
@@ -49,14 +50,43 @@ class Tally:
         if self.continued:
             size = f"{LONGEST_ROW:,} characters"
             found.append(f"Rows longer than {size} go on in a next row: {plural(self.continued, 'row')} came of that.")
+        found += [f"{foreign(name)[0]} {foreign(name)[1]}" for name in dict.fromkeys(self.foreign)]
         if self.replaced:
             found.append(f"{plural(self.replaced, 'lone surrogate')} became U+FFFD: no tokenizer can read them.")
         return found
 
 
+def foreign(name: str) -> tuple[str, str]:
+    """The sentence on a file that is UTF-8 but is read in another encoding, and what to do."""
+    return (
+        f"{name} looks like UTF-8, but is read in the encoding that was set: its letters beyond ASCII will be wrong.",
+        "Turn the files into one encoding (iconv), or take encoding out.",
+    )
+
+
+class _Utf8:
+    """Whether what goes by is UTF-8 with more than ASCII in it, which no text in an older encoding is by chance."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._fits, self._beyond = True, False
+
+    def see(self, data: bytes, final: bool) -> None:
+        self._beyond = self._beyond or not data.isascii()
+        try:
+            self._decoder.decode(data, final)
+        except UnicodeDecodeError:
+            self._fits = False
+
+    @property
+    def found(self) -> bool:
+        return self._fits and self._beyond
+
+
 def chunks(file: DataFile, encoding: str, tally: Tally) -> Iterator[str]:
     """Decoded text of about a MiB each. Raises DataError for what is not text in `encoding`."""
     named = codecs.lookup(encoding).name
+    utf8 = None if named.startswith("utf") else _Utf8()
     plain = codecs.getincrementaldecoder("utf-8-sig" if named == "utf-8" else named)()
     decoder = io.IncrementalNewlineDecoder(plain, translate=True)
     end = file.size if tally.limit is None else min(file.size, tally.limit)
@@ -68,6 +98,8 @@ def chunks(file: DataFile, encoding: str, tally: Tally) -> Iterator[str]:
                 _refuse_known(file, data, named)
             offset += len(data)
             tally.done += len(data)
+            if utf8 is not None:
+                utf8.see(data, final=not data or offset >= file.size)
             try:
                 text = decoder.decode(data, final=not data or offset >= file.size)
             except UnicodeDecodeError as error:
@@ -78,6 +110,8 @@ def chunks(file: DataFile, encoding: str, tally: Tally) -> Iterator[str]:
                 yield text
             if not data:  # the file became shorter
                 break
+    if utf8 is not None and utf8.found:
+        tally.foreign.append(file.name)
 
 
 def lines(file: DataFile, encoding: str, tally: Tally, *, whole: bool) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftstudio.api import Facts, Problem, ProjectInfo
 from ftstudio_datasets.columns import choose
+from ftstudio_datasets.decode import foreign
 from ftstudio_datasets.hub_cache import Cached, cached, folder_of
 from ftstudio_datasets.look import look
 from ftstudio_datasets.options import FileOptions, HubOptions, InlineOptions
@@ -59,6 +60,16 @@ def file_check(options: FileOptions, project: ProjectInfo, facts: Facts) -> Iter
     elif found.choice is not None and found.choice.guessed:
         first = next(iter(found.choice.columns))
         yield Problem(level="note", option=f"{first}_column", message=f"C{found.choice.says()[1:]}.")
+    for name in found.foreign:
+        sentence, mend = foreign(name)
+        yield Problem(level="warning", option="encoding", message=sentence, fix=mend)
+    if found.idle:
+        yield Problem(
+            level="warning",
+            option=found.idle,
+            message=f"{found.idle} does nothing: none of the files is a CSV.",
+            fix="Take it out.",
+        )
     if found.shared:
         yield Problem(
             level="warning",

@@ -41,7 +41,7 @@ SAMPLE = 2**19
 class Counted:
     """Rows and characters of some files; `sampled`: extrapolated from their beginning. `rows` 0 when none was met.
 
-    `texts` are the first ones, where any was read.
+    `texts` are the first ones, where any was read; `foreign` the files that seem to be in another encoding.
     """
 
     rows: int = 0
@@ -49,16 +49,22 @@ class Counted:
     longest: int = 0
     sampled: bool = False
     texts: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a look has found: facts, what is wrong, the reading of the columns, and files used for both purposes."""
+    """What a look has found: facts, what is wrong, the reading of the columns, and files used for both purposes.
+
+    `foreign` are files that seem to be in another encoding; `idle` an option that no file reads.
+    """
 
     facts: Facts
     error: DataError | None = None
     choice: Choice | None = None
     shared: str = ""
+    foreign: tuple[str, ...] = ()
+    idle: str = ""
 
 
 def look(options: FileOptions, folder: Path) -> Look:
@@ -80,21 +86,31 @@ def _look(options: FileOptions, train: tuple[DataFile, ...], validation: tuple[D
     facts, choice = Facts(), None
     both = {file.path.resolve() for file in train} & {file.path.resolve() for file in validation}
     shared = next((file.name for file in train if file.path.resolve() in both), "")
+    foreign: tuple[str, ...] = ()
     try:
+        idle = _idle(options, train)
         if isinstance(options, TableOptions):
             columns = columns_of(train[0], options)
             facts = Facts(columns=tuple(columns) or None)
             choice = table_choice(train, options)
         facts = Facts(shape=choice.shape if choice else "text", columns=facts.columns or ("text",))
         counted = _counted(options, train, choice)
-        facts = _facts(facts, counted)
+        facts, foreign = _facts(facts, counted), counted.foreign
         if validation:
             apart = _counted(options, validation, choice, OPTION_OF["validation"])
             guess = frozenset({"validation_rows"}) if apart.sampled else frozenset[str]()
             facts = Facts(validation_rows=apart.rows or None, estimated=guess).over(facts)
+            foreign += apart.foreign
     except DataError as error:
         return Look(facts, error, choice, shared)
-    return Look(facts, None, choice, shared)
+    return Look(facts, None, choice, shared, foreign, idle)
+
+
+def _idle(options: FileOptions, files: Sequence[DataFile]) -> str:
+    """The option `delimiter` where it is set and no file has any."""
+    if not isinstance(options, TableOptions) or options.delimiter is None:
+        return ""
+    return "" if {"csv", "tsv"} & {format_of(file, options) for file in files} else "delimiter"
 
 
 def _facts(known: Facts, counted: Counted) -> Facts:
@@ -115,19 +131,43 @@ def _facts(known: Facts, counted: Counted) -> Facts:
 
 def _counted(options: FileOptions, files: Sequence[DataFile], choice: Choice | None, option: str = "path") -> Counted:
     """Count all rows of a little data, or a sample's. Raises DataError for what a load would refuse, as far as seen."""
-    if isinstance(options, TableOptions) and choice and format_of(files[0], options) == "parquet":
-        return _parquet(options, files, choice, option)
+    packed = [f for f in files if isinstance(options, TableOptions) and format_of(f, options) == "parquet"]
+    plain = [f for f in files if f not in packed]
+    parts = [_parquet(options, packed, choice)] if packed and isinstance(options, TableOptions) and choice else []
+    if plain:
+        parts.append(_plain(options, plain, choice))
+    counted = _together(parts)
+    if not counted.rows and not counted.sampled:
+        raise nothing_in(files, "record" if choice else "line", option)
+    return counted
+
+
+def _together(parts: Sequence[Counted]) -> Counted:
+    """Of files of several formats: the longest row is known when it is of each."""
+    return Counted(
+        sum(part.rows for part in parts),
+        sum(part.characters for part in parts),
+        max(part.longest for part in parts) if all(part.longest or not part.rows for part in parts) else 0,
+        any(part.sampled for part in parts),
+        next((part.texts for part in parts if part.texts), ()),
+        tuple(name for part in parts for name in part.foreign),
+    )
+
+
+def _plain(options: FileOptions, files: Sequence[DataFile], choice: Choice | None) -> Counted:
     total = sum(file.size for file in files)
     sampled = total > READ_WHOLE
     if sampled and isinstance(options, TextOptions) and options.split_by == "document":
         return _documents(options, files)
     tally = Tally(limit=SAMPLE if sampled else None)
     counted = _count(_rows(options, _first(files) if sampled else files, choice, tally))
-    if not counted.rows and not sampled:
-        raise nothing_in(files, "record" if choice else "line", option)
     scale = total / max(1, tally.done) if sampled else 1.0
-    return Counted(
-        round(counted.rows * scale), round(counted.characters * scale), counted.longest, sampled, counted.texts
+    return replace(
+        counted,
+        rows=round(counted.rows * scale),
+        characters=round(counted.characters * scale),
+        sampled=sampled,
+        foreign=tuple(tally.foreign),
     )
 
 
@@ -165,7 +205,7 @@ def _documents(options: TextOptions, files: Sequence[DataFile]) -> Counted:
     return Counted(rows, sum(file.size for file in files), longest, sampled=True, texts=texts)
 
 
-def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, option: str) -> Counted:
+def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice) -> Counted:
     """Rows are in the footer, and so are the bytes of each column before compression."""
     rows = size = 0
     for file in files:
@@ -181,7 +221,4 @@ def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice, o
             )
     if size > READ_WHOLE:
         return Counted(rows, size, 0, sampled=True)
-    counted = _count(table_rows(files, options, choice, Tally()))
-    if not counted.rows:
-        raise nothing_in(files, "record", option)
-    return counted
+    return _count(table_rows(files, options, choice, Tally()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ftstudio.api import OptionError, option
+from ftstudio_kit.hub_cache import check_name
 from ftstudio_kit.whole import is_whole
 
 
@@ -126,6 +127,7 @@ class HubName:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise OptionError("name", "name is empty.", "Give it a dataset's name, such as org/name.")
+        check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,7 +170,7 @@ def _csv(file: DataFile, options: TableOptions, tally: Tally) -> Iterator[Record
             return
         if not header and cells:
             header = [cell.strip() for cell in cells]
-            _check_header(file, header)
+            check_header(file, header)
         elif cells:
             if len(cells) != len(header):
                 raise _ragged(file, first, cells, header, delimiter)
@@ -195,7 +195,8 @@ def delimiter_of(file: DataFile, options: TableOptions) -> str:
     return max(",;\t|", key=columns)
 
 
-def _check_header(file: DataFile, header: list[str]) -> None:
+def check_header(file: DataFile, header: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name: which is meant nobody could say."""
     twice = [name for i, name in enumerate(header) if name and name in header[:i]]
     if twice:
         raise DataError(f"{file.name} has two columns named {quote(twice[0])}.", "Rename one of them.")

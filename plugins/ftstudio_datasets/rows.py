@@ -13,7 +13,7 @@ from ftstudio_datasets.columns import Choice, choose
 from ftstudio_datasets.decode import LONGEST_ROW, Tally, chunks, cut, lines
 from ftstudio_datasets.files import OPTION_OF, DataFile
 from ftstudio_datasets.options import TableOptions, TextOptions
-from ftstudio_datasets.records import format_of, open_parquet, records
+from ftstudio_datasets.records import check_header, format_of, open_parquet, records
 from ftstudio_datasets.words import DataError
 
 Row = dict[str, Any]
@@ -122,6 +122,7 @@ def columns_of(file: DataFile, options: TableOptions) -> list[str]:
     """The header's columns; of JSON the keys of the first records, in order; none when there is no record."""
     if format_of(file, options) == "parquet":
         with open_parquet(file) as table:
+            check_header(file, list(table.schema_arrow.names))
             return [str(name) for name in table.schema_arrow.names] if table.metadata.num_rows else []
     looked = islice(records(file, options, Tally()), _LOOKED_AT)
     return [str(name) for name in dict.fromkeys(chain.from_iterable(record for _, record in looked))]

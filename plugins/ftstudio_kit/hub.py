@@ -133,8 +133,9 @@ class HubFolder:
         return self._away(f"it answered {status}" if status else _short(error))
 
     def _away(self, why: str) -> ComponentError:
+        which = f"'{self.name}'" if self.revision is None else f"'{self.name}' at revision '{self.revision}'"
         return ComponentError(
-            f"The {self.what} '{self.name}' is not in the cache, and the Hub cannot be asked: {why}.", self.ways_out
+            f"The {self.what} {which} is not in the cache, and the Hub cannot be asked: {why}.", self.ways_out
         )
 
 

@@ -11,8 +11,11 @@ import os
 import re
 from pathlib import Path
 
+from ftstudio.api import OptionError, Problem
+
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?\Z", re.ASCII)
+_ADDRESS = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/(datasets/)?(?P<id>[^?#\s]+?)/?([?#].*)?\Z")
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model", "vocab.model")
 """A tokenizer has at least one of these."""
 
@@ -20,6 +23,32 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model
 def is_hub_id(name: str) -> bool:
     """Whether a name has the form "name" or "organisation/name"."""
     return _ID.match(name) is not None and "--" not in name and ".." not in name and not name.endswith((".", "-"))
+
+
+def check_name(name: str) -> None:
+    """Raise OptionError for the address of a page in place of the id that stands in it, and give the id."""
+    found = _ADDRESS.match(name.strip())
+    if found is not None:
+        known = "/".join(found["id"].split("/")[:2])
+        raise OptionError("name", f"'{name[:80]}' is an address, not a name.", f'Write name = "{known}".')
+
+
+def not_cached(name: str, revision: str | None, ways_out: str) -> Problem:
+    """What a check says of a name that is not in the cache: an error where the network is shut off, else a note."""
+    option, which = ("name", f"'{name}'") if revision is None else ("revision", f"Revision '{revision}' of '{name}'")
+    if is_offline():
+        return Problem(
+            level="error",
+            option=option,
+            message=f"{which} is not in the Hub's cache, and HF_HUB_OFFLINE is set.",
+            fix=f"Unset it, or {ways_out}.",
+        )
+    return Problem(
+        level="note",
+        option=option,
+        message=f"{which} is not in the Hub's cache: it will be downloaded.",
+        fix="That needs a network when the run starts.",
+    )
 
 
 def is_offline() -> bool:

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as hf_logging
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
 from ftstudio_kit import lora, memory
+from ftstudio_kit.config import open_config, words_of
 from ftstudio_kit.safe import check_model_folder
 
 
@@ -50,7 +57,7 @@ def load_model(
         return to_device(lora.open_adapter(base, source.path), device)
     with_weights = source.weights if isinstance(source, ModelRef) else True
     check_model_folder(source.path, weights=with_weights)
-    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False, local_files_only=True)
+    config = open_config(source.path)
     if dropout is not None:
         set_dropout(config, dropout)
     if with_weights:
@@ -96,9 +103,10 @@ def _read(path: Path, arguments: Mapping[str, Any]) -> tuple[PreTrainedModel, Ma
     """The model, and what transformers says of keys that were missing."""
     try:
         found = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", **arguments)
-    except ValueError as error:
-        if "attention" not in str(error):  # an architecture without SDPA runs in its own way
-            raise ComponentError(f"The model in {path.name} could not be opened: {str(error)[:200]}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        if not isinstance(error, ValueError) or "attention" not in str(error):
+            raise ComponentError(f"The model in '{path}' could not be opened: {words_of(error)}.", _TOGETHER) from error
+        # an architecture without SDPA runs in its own way
         found = AutoModelForCausalLM.from_pretrained(path, **arguments)
     return cast("tuple[PreTrainedModel, Mapping[str, Any]]", found)
 
@@ -131,9 +139,9 @@ def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTraine
         model = AutoModelForCausalLM.from_config(
             config, dtype=dtype, trust_remote_code=False, attn_implementation="sdpa"
         )
-    except ValueError as error:
-        if "attention" not in str(error):
-            raise ComponentError(f"No model can be made from this config: {str(error)[:200]}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(error, ValueError) or "attention" not in str(error):
+            raise ComponentError(f"No model can be made from this config: {words_of(error)}.") from error
         model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
     return cast("PreTrainedModel", model)
 
@@ -163,6 +171,22 @@ def context_of(model: PreTrainedModel) -> int | None:
     config = getattr(model, "config", None)
     value = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     return int(value) if isinstance(value, int) and value > 0 else None
+
+
+@torch.no_grad()
+def looks_ahead(model: PreTrainedModel, tolerance: float = 1e-4) -> bool:
+    """Whether a token's logits depend on the tokens behind it, as BERT's do; costs two tiny forward passes.
+
+    No config says so: `is_decoder` is false of GPT-NeoX too.
+    """
+    length = min(8, context_of(model) or 8)
+    ids = torch.arange(length, device=next(model.parameters()).device).remainder(embedding_rows(model))[None, :]
+    other = torch.cat([ids[:, :-1], ids[:, :1]], dim=1)  # (1, T), another token at the end
+    training = model.training
+    model.eval()
+    one, two = (cast("Any", model)(input_ids=x, use_cache=False).logits[:, : length - 1] for x in (ids, other))
+    model.train(training)
+    return bool((one - two).abs().max() > tolerance * one.abs().max())
 
 
 def embedding_rows(model: PreTrainedModel) -> int:
@@ -197,8 +221,38 @@ def align_special_tokens(model: PreTrainedModel, tokenizer: Any, pad_token_id: i
                 setattr(config, name, value)
 
 
+def mend_generation_config(model: PreTrainedModel) -> tuple[str, ...]:
+    """Leave out of the generation config what transformers refuses to save, and return the names of that.
+
+    Published chat models ship a temperature without do_sample: it is read with a shrug, does nothing, and is refused
+    at the first save. What contradicts nothing stays as it is.
+    """
+    given = model.generation_config
+    if given is None or _is_valid(given):
+        return ()
+    mended, lost = GenerationConfig(), []
+    decide_first = ("do_sample", "num_beams")  # what they say decides whether the others may be there
+    for name in sorted(given.to_diff_dict(), key=lambda name: name not in decide_first):
+        before = getattr(mended, name, None)
+        setattr(mended, name, getattr(given, name, None))
+        if not _is_valid(mended):
+            setattr(mended, name, before)
+            lost.append(name)
+    model.generation_config = mended
+    return tuple(lost)
+
+
+def _is_valid(config: GenerationConfig) -> bool:
+    try:
+        config.validate(strict=True)
+    except (ValueError, TypeError, AttributeError):  # a text where it compares numbers
+        return False
+    return True
+
+
 def save_model(model: PreTrainedModel, folder: Path) -> None:
     """config.json, generation_config.json and one model.safetensors (tied weights once)."""
+    mend_generation_config(model)
     model.save_pretrained(folder, max_shard_size="1TB")
 
 

@@ -20,6 +20,9 @@ from ftstudio.api import ComponentError
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+STATE_SPACE = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+"""Models that read the weights of these two past their layers: there an adapter learns nothing, or peft refuses it."""
+READ_PAST = ("dt_proj", "out_proj")
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,13 @@ def is_adapter(folder: Path) -> bool:
 
 
 def linear_modules(model: PreTrainedModel) -> list[str]:
-    """Full names of all linear layers inside the model's blocks: attention and MLP, not the output head."""
+    """Full names of all linear layers in the model's blocks that may have an adapter, so not the output head."""
     head = model.get_output_embeddings()
     layers = model.named_modules()
-    return [name for name, layer in layers if isinstance(layer, (nn.Linear, Conv1D)) and layer is not head]
+    found = [name for name, layer in layers if isinstance(layer, (nn.Linear, Conv1D)) and layer is not head]
+    if getattr(model.config, "model_type", None) in STATE_SPACE:
+        return [name for name in found if not name.endswith(READ_PAST)]
+    return found
 
 
 def find_targets(model: PreTrainedModel, wanted: Sequence[str] = ()) -> list[str]:
@@ -56,7 +62,7 @@ def find_targets(model: PreTrainedModel, wanted: Sequence[str] = ()) -> list[str
     for name in wanted:
         if not any(one == name or one.endswith(f".{name}") for one in full):
             raise ComponentError(
-                f"lora_target_modules names {name[:60]!r}, but {type(model).__name__} has no such linear layer.",
+                f"lora_target_modules names {name[:60]!r}, but {type(model).__name__} has no such layer to adapt.",
                 f"It has {', '.join(there)}; leave the option empty to adapt all of them.",
             )
     return list(wanted)

@@ -21,6 +21,8 @@ PICKLES = ("pytorch_model*.bin", "model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl
 MAX_HEADER = 100_000_000
 """The safetensors library's own limit, in bytes."""
 MAX_CONFIG = 16_000_000
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "n_embd", "n_layer", "n_head", "n_positions")
+"""Entries of config.json that are a positive number in every architecture that has them."""
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
 BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
 HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
@@ -49,8 +51,26 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
             "No code from a model's folder is ever run here: choose an architecture that transformers has itself.",
         )
     if weights:
+        _check_values(folder / "config.json", config)
         safetensors_parameters(folder)
     return config
+
+
+def _check_values(path: Path, config: Mapping[str, Any]) -> None:
+    """What no model that can be trained has: weights in a packed form, a size that is no number of things."""
+    packed = config.get("quantization_config")
+    if packed:
+        method = packed.get("quant_method") if isinstance(packed, dict) else packed
+        raise ComponentError(
+            f"The model in '{path.parent}' is quantised ({str(method)[:40]}), and packed weights cannot be trained.",
+            "Choose the model that it was made from.",
+        )
+    for name in SIZES:
+        value = config.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ComponentError(
+                f"'{path}' says {name} = {json.dumps(value)[:40]}, which no model can have.", "Get the file again."
+            )
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from ftstudio_kit.loading import (
     link_or_copy,
     load_model,
     load_tokenizer,
+    looks_ahead,
+    mend_generation_config,
     save_model,
 )
 
@@ -37,7 +39,7 @@ def open_for_training(
     """The model in float32 and its tokenizer, on the CPU, so that it is the same for every device.
 
     Embeddings that the tokenizer needs beyond the model's are added, with a warning; `settings` lays adapters over the
-    model. Raises ComponentError for a model that cannot be opened, and for adapters over no weights.
+    model. Raises ComponentError for a model that cannot be opened or is not causal, and for adapters over no weights.
     """
     if settings is not None and not source.weights:
         raise ComponentError(
@@ -45,6 +47,11 @@ def open_for_training(
         )
     tokenizer = load_tokenizer(data.tokenizer)
     model = load_model(source, seed=run.seed, dropout=dropout, vocab_size=data.vocab_size)
+    if looks_ahead(model):
+        raise ComponentError(
+            f"{type(model).__name__} of {source.name} sees the tokens that it should foretell: it would learn to copy.",
+            "Choose a causal language model, for example gpt2.",
+        )
     have = embedding_rows(model)
     if data.vocab_size > have:
         model.resize_token_embeddings(data.vocab_size, mean_resizing=False)
@@ -53,6 +60,12 @@ def open_for_training(
             f"{data.vocab_size - have} embeddings were added and start at random."
         )
     align_special_tokens(model, tokenizer, data.pad_token_id)
+    lost = mend_generation_config(model)
+    if lost:
+        run.warn(
+            f"The generation_config.json of {source.name} contradicts itself, so it goes on without "
+            f"{', '.join(lost)[:200]}."
+        )
     return (model if settings is None else cast("PreTrainedModel", lora.attach(model, settings))), tokenizer
 
 

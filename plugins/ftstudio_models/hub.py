@@ -47,6 +47,8 @@ class Hub:
         from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # noqa: PLC0415
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: PLC0415
 
+        from ftstudio_kit.config import open_config  # noqa: PLC0415
+
         if kind not in CONFIG_MAPPING_NAMES:
             raise ComponentError(
                 f"The model '{self.options.name}' is of the type '{str(kind)[:60]}', which this transformers lacks.",
@@ -57,6 +59,7 @@ class Hub:
                 f"The model '{self.options.name}' is of the type '{kind}', which does not write text token by token.",
                 "Choose a causal language model, for example gpt2.",
             )
+        open_config(folder)
 
     def _has_safetensors(self, files: Sequence[str]) -> None:
         """Refuse before the download what would be refused after it."""

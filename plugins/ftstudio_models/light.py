@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftstudio.api import ComponentError, Facts, Problem, ProjectInfo
-from ftstudio_kit.hub_cache import cached_snapshot, is_offline, local_folder
+from ftstudio_kit.hub_cache import cached_snapshot, is_offline, local_folder, not_cached
 from ftstudio_kit.safe import check_model_folder, context_of_config, safetensors_parameters, vocabulary_of_config
 from ftstudio_models.options import HubOptions, ScratchOptions, StarterOptions
 
@@ -78,20 +78,9 @@ def hub_check(options: HubOptions, project: ProjectInfo, facts: Facts) -> Iterat
 
 def _cache_check(options: HubOptions) -> Iterator[Problem]:
     snapshot = cached_snapshot(options.name, options.revision)
-    if snapshot is None and is_offline():
-        yield Problem(
-            level="error",
-            option="name",
-            message=f"'{options.name}' is not in the Hub's cache, and HF_HUB_OFFLINE is set.",
-            fix='Unset it, or name a folder that holds the model, or write use = "starter".',
-        )
-    elif snapshot is None:
-        yield Problem(
-            level="note",
-            option="name",
-            message=f"'{options.name}' is not in the Hub's cache: it will be downloaded.",
-            fix="That needs a network when the run starts.",
-        )
+    if snapshot is None:
+        ways_out = 'name a folder that holds the model, or write use = "starter"'
+        yield not_cached(options.name, options.revision, ways_out)
     elif is_offline():
         yield from _opens(snapshot)
 

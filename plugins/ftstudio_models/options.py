@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftstudio.api import OptionError, option
+from ftstudio_kit.hub_cache import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class HubOptions:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise OptionError("name", "name is empty.", "Write a Hub id, for example gpt2, or a folder.")
+        check_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,12 +115,18 @@ def _encode_table(
     for sentence in _warnings(name, counts, encoder.limit):
         run.warn(sentence)
     if not counts.get("rows"):
-        raise ComponentError(
-            f"No row of {name} is left that has a token to train on.",
-            "Give a larger max_length." if counts.get("untrained_rows") else "Look at the data: its texts are empty.",
-        )
+        raise ComponentError(f"No row of {name} is left that has a token to train on.", _way_out(counts))
     cut = dict(json.loads((folder / "cut.json").read_text("utf-8")))
     return datasets.Dataset.from_file(str(folder / "rows.arrow")), counts, cut
+
+
+def _way_out(counts: Mapping[str, int]) -> str:
+    """What to do when no row is left, by why they went."""
+    if counts.get("untrained_rows"):
+        return "Give a larger max_length."
+    if counts.get("unanswered_rows"):
+        return "Give conversations in which the assistant speaks, or set assistant_only_loss = false."
+    return "Look at the data: its texts are empty."
 
 
 def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
@@ -173,6 +179,9 @@ def _warnings(name: str, counts: Mapping[str, int], limit: int) -> Iterator[str]
             f"Left out: {rows('untrained_rows')} without a token to train on. "
             f"A prompt that fills max_length = {limit:,} leaves none."
         )
+    if counts.get("unanswered_rows"):
+        which = "in which no token belongs to an answer, and answers alone are trained"
+        yield f"Left out: {rows('unanswered_rows')} {which}."
     if counts.get("split_prompts"):
         yield (
             f"In {rows('split_prompts')} a token spans the end of the prompt and the start of the completion. "

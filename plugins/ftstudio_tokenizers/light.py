@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ftstudio.api import Facts, Problem, ProjectInfo
-from ftstudio_kit.hub_cache import cached_snapshot, has_tokenizer, local_folder
+from ftstudio_kit.hub_cache import cached_snapshot, has_tokenizer, local_folder, not_cached
 from ftstudio_tokenizers.options import BytesOptions, CommonOptions, PretrainedOptions
 
 BYTES_VOCABULARY = 257
@@ -67,6 +67,8 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
                 message=f"'{folder}' holds no tokenizer.",
                 fix="Name a folder with a tokenizer.json, or take name out.",
             )
+        elif folder is None and cached_snapshot(options.name, None) is None:
+            yield not_cached(options.name, None, "name a folder that holds a tokenizer, or take name out")
     elif project.uses.get("model") == "scratch":
         yield Problem(
             level="error",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftstudio.api import OptionError, option
+from ftstudio_kit.hub_cache import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class PretrainedOptions(CommonOptions):
             value = getattr(self, field)
             if value is not None and not value.strip():
                 raise OptionError(field, f"{field} is empty.", "Take it out, or give it a value.")
+        check_name(self.name or "")
 
 
 @dataclass(frozen=True, kw_only=True)

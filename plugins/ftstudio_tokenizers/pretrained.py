@@ -82,7 +82,9 @@ def open_tokenizer(folder: Path, model: ModelRef, name: str | None = None) -> An
                 f"The tokenizer in '{folder}' asks to run code of its own.",
                 "No code from a model's folder is ever run here: name another tokenizer.",
             ) from error
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        words = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, KeyError):
+            words = f"it lacks {words}"
         raise ComponentError(
             f"The tokenizer in '{folder}' cannot be opened: {words[:160].rstrip('.')}.", "Get its files again."
         ) from error

@@ -30,8 +30,9 @@ class RowEncoder:
 
     `counts` holds documents, rows, tokens, trained_tokens (labels that are not -100), longest, truncated_rows,
     truncated_tokens, empty_rows (no token: left out), untrained_rows (cut before their first trained token: left
-    out), split_prompts (the prompt's ids are not the first ids of prompt and completion). `cut` holds of the first
-    `MAX_CUT` rows that lost their end how many tokens they lost, by the row's index.
+    out), unanswered_rows (no token is an answer's: left out), split_prompts (the prompt's
+    ids are not the first ids of prompt and completion). `cut` holds of the first `MAX_CUT` rows that lost their end
+    how many tokens they lost, by the row's index.
     """
 
     def __init__(self, tokenizer: Any, options: CommonOptions, limit: int, shape: str) -> None:
@@ -168,7 +169,7 @@ class RowEncoder:
             self.counts["truncated_tokens"] += over
         row, kept = np.asarray(ids[: self.limit], np.int32), trained[: self.limit]
         if not kept.any():
-            self.counts["untrained_rows"] += 1
+            self.counts["untrained_rows" if trained.any() else "unanswered_rows"] += 1
             return
         yield row, np.where(kept, row, np.int32(IGNORE))
         self._note_cut(over)

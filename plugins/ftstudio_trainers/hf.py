@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
 import math
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -72,19 +76,15 @@ class Hf:
         record = Recorder("hf", self.options, setup, when, run, RUN_STATE)
         rates = schedule(self.options, when.total)
         arguments = _arguments(self.options, run, record.bf16, extra)
-        trainer = _Trainer(arguments, setup, rates, self.options)
+        trainer = _built(arguments, setup, rates, self.options)
         if run.resume_from is not None:
             record.resume(run.resume_from)
             if record.at.step >= when.total or record.patience_is_over():
                 return record.result()
         trainer.add_callback(_Feed(trainer, record, when, data.shape, run))
         run.phase("training")
-        with training.trouble_explained(
-            self.options.per_device_train_batch_size,
-            self.options.gradient_accumulation_steps,
-            setup.device,
-            lambda: trainer.at_work,
-        ):
+        sizes = self.options.per_device_train_batch_size, self.options.gradient_accumulation_steps
+        with _one_handler(), training.trouble_explained(*sizes, setup.device, lambda: trainer.at_work):
             trainer.train(resume_from_checkpoint=str(run.resume_from.path) if run.resume_from else None)
         return record.result()
 
@@ -110,7 +110,20 @@ def checked_arguments(options: HfOptions) -> dict[str, Any]:
             raise ComponentError(
                 f"TrainingArguments has no field {name[:60]!r}.", f"The nearest is {near[0]}." if near else ""
             )
+        _check_type(name, options.training_arguments[name])
     return dict(options.training_arguments)
+
+
+def _check_type(name: str, value: object) -> None:
+    """TrainingArguments compares and counts with what it gets, and says no name when that fails."""
+    hint = get_type_hints(TrainingArguments)[name]
+    takes = [arm for arm in get_args(hint) or (hint,) if arm in _WORDS]
+    if type(value) not in takes and not (float in takes and type(value) is int):
+        words = " or ".join(_WORDS[arm] for arm in takes) or "something that no table holds"
+        raise ComponentError(f"training_arguments.{name} must be {words}, not {str(value)[:60]!r}.", "Mend it.")
+
+
+_WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def _arguments(options: HfOptions, run: Run, bf16: bool, extra: Mapping[str, Any]) -> TrainingArguments:
@@ -142,6 +155,36 @@ def _arguments(options: HfOptions, run: Run, bf16: bool, extra: Mapping[str, Any
         raise ComponentError(f"TrainingArguments refuses these settings: {str(error)[:200]}") from error
     arguments._n_gpu = min(1, arguments.n_gpu)  # one run, one device: no DataParallel over the others
     return arguments
+
+
+def _built(arguments: TrainingArguments, setup: common.Setup, rates: Schedule, options: HfOptions) -> _Trainer:
+    """Trainer with its optimizer. Raises ComponentError for settings that it, or a library that it lacks, refuses."""
+    blamed = f"optim = {options.optim!r}", *(f"training_arguments.{name}" for name in options.training_arguments)
+    try:
+        if arguments.use_liger_kernel:
+            importlib.import_module("liger_kernel")
+        trainer = _Trainer(arguments, setup, rates, options)
+        trainer.create_optimizer()
+        trainer.get_train_dataloader()
+    except (ImportError, ValueError, TypeError) as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        missing = isinstance(error, ImportError)
+        raise ComponentError(
+            f"Trainer refuses these settings ({', '.join(blamed)[:200]}): {words[:200].rstrip('.')}.",
+            "Install what it needs, or choose another setting." if missing else "Mend that setting, or leave it out.",
+        ) from error
+    return trainer
+
+
+@contextmanager
+def _one_handler() -> Iterator[None]:
+    """Give SIGCHLD back: a data loader with processes of its own takes it to hear of their deaths, and keeps it."""
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGCHLD) is not before and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
 
 
 class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
@@ -247,6 +290,7 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
             over = self.when.evaluates(step) and record.patience_is_over()
             self.ended = stop or over or step == self.when.total
             if self.when.samples(step) or (self.ended and not stop):
+                self._check_weights()  # no token can be drawn from what is no number
                 common.sample(self.trainer.setup, record.options, self.shape, step, run)
         control.should_training_stop = control.should_training_stop or self.ended
         control.should_log = self.ended or self.when.logs(step)
@@ -283,16 +327,20 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
                 self._save()
 
     def _save(self) -> None:
-        """Commit, unless a weight is no number: Trainer reports a gradient's norm only where it logs."""
+        """Commit, unless a weight is no number."""
         self.record.at.tokens = int(self.trainer.tokens.item())
-        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
-            raise self._not_finite()
+        self._check_weights()
 
         def trainers_own(folder: Path) -> None:
             self.trainer.state.save_to_json(str(folder / state.STATE))
 
         self.record.save(self.trainer.plain_optimizer(), best=self.pending[1], more=trainers_own)
         self.pending = (False, False)
+
+    def _check_weights(self) -> None:
+        """Of weights, because Trainer reports a gradient's norm only where it logs."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
+            raise self._not_finite()
 
     def _not_finite(self) -> Exception:
         return training.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)

@@ -27,6 +27,8 @@ RENAMED: Mapping[str, str] = {
     "warmup_ratio": "warmup_steps (a share of the run when below 1)",
 }  # fmt: skip
 """Old names of options -> what they are called now."""
+MOST_STEPS = 1_000_000_000
+"""Beyond it nothing that counts steps was tried, and no machine comes to their end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +37,22 @@ class CommonOptions:
 
     renamed: ClassVar[Mapping[str, str]] = RENAMED
 
-    num_train_epochs: float = option(3.0, help="Passes over the training rows; may be a fraction.", gt=0)
+    num_train_epochs: float = option(
+        3.0, help="Passes over the training rows; may be a fraction.", gt=0, le=1_000_000, unit="epochs"
+    )
     per_device_train_batch_size: int = option(8, help="Rows in a batch.", ge=1, unit="rows")
-    gradient_accumulation_steps: int = option(1, help="Batches to add up for one optimizer step.", ge=1)
+    gradient_accumulation_steps: int = option(1, help="Batches to add up for one optimizer step.", ge=1, unit="batches")
     learning_rate: float = option(5e-5, help="Peak learning rate of AdamW.", gt=0, suggestions=(5e-5, 2e-4, 1e-3))
-    warmup_steps: float = option(0, help="Steps to reach the peak in; below 1 a share of all steps.", ge=0)
-    lora_rank: int = option(0, help="Rank of LoRA adapters; 0 trains all weights.", ge=0, suggestions=(0, 8, 16, 64))
+    warmup_steps: float = option(
+        0, help="Steps to reach the peak in; below 1 a share of all steps.", ge=0, le=MOST_STEPS, unit="steps or share"
+    )
+    lora_rank: int = option(
+        0, help="Rank of LoRA adapters; 0 trains all weights.", ge=0, le=65_536, suggestions=(0, 8, 16, 64)
+    )
 
-    max_steps: int = option(-1, help="Optimizer steps in all, instead of num_train_epochs; -1 is off.", ge=-1)
+    max_steps: int = option(
+        -1, help="Optimizer steps in all, instead of num_train_epochs; -1 is off.", ge=-1, le=MOST_STEPS, unit="steps"
+    )
     lr_scheduler_type: SchedulerType = option("linear", help="How the learning rate goes down after the warm-up.")
     lr_scheduler_kwargs: dict[str, float] = option(
         {}, help="Parameters of the schedule: num_cycles, min_lr_rate, lr_end, power, timescale.", advanced=True
@@ -92,19 +102,26 @@ class CommonOptions:
     eval_steps: int | None = option(None, help="Evaluate every so many steps; not set: each epoch.", ge=1, unit="steps")
     load_best_model_at_end: bool = option(False, help="The result is the checkpoint with the lowest eval_loss.")
     early_stopping_patience: int = option(
-        0, help="Stop after so many evaluations without a lower eval_loss; 0 is off.", ge=0, advanced=True
+        0,
+        help="Stop after so many evaluations without a lower eval_loss; 0 is off.",
+        ge=0,
+        unit="evaluations",
+        advanced=True,
     )
     save_strategy: Literal["no", "steps", "epoch"] = option(
         "steps", help="When to commit a checkpoint; one is always committed at the end.", advanced=True
     )
     save_steps: int = option(500, help="Commit a checkpoint every so many steps.", ge=1, unit="steps")
-    save_total_limit: int = option(2, help="Checkpoints to keep; the best is kept besides.", ge=1, advanced=True)
+    save_total_limit: int = option(
+        2, help="Checkpoints to keep; the best is kept besides.", ge=1, unit="checkpoints", advanced=True
+    )
 
     sample_prompts: tuple[str, ...] = option((), help="Prompts to continue while training, to watch it learn.")
     sample_steps: int | None = option(
         None,
         help="Continue sample_prompts every so many steps; not set: at evaluations and the end.",
         ge=1,
+        unit="steps",
         advanced=True,
     )
     sample_max_new_tokens: int = option(40, help="Length of these continuations.", ge=1, unit="tokens", advanced=True)
@@ -140,7 +157,7 @@ class HfOptions(CommonOptions):
     optim: str = option("adamw_torch_fused", help="Optimizer, by TrainingArguments' name.", advanced=True)
     label_smoothing_factor: float = option(0.0, help="Label smoothing.", ge=0, lt=1, advanced=True)
     neftune_noise_alpha: float | None = option(
-        None, help="Noise on the embeddings while training (arXiv:2310.05914).", gt=0, advanced=True
+        None, help="Noise on the embeddings while training (arXiv:2310.05914).", gt=0, le=1_000_000, advanced=True
     )
     training_arguments: dict[str, bool | int | float | str] = option(
         {}, help="Further fields of TrainingArguments, passed on as they are.", advanced=True

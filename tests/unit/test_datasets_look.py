@@ -123,6 +123,65 @@ def test_parquet_rows_are_exact_and_its_characters_estimated(folder: Path, monke
     assert facts(options, folder).estimated == {"rows", "characters"}
 
 
+@pytest.mark.parametrize("order", [("a.parquet", "b.jsonl", "c.csv"), ("b.jsonl", "c.csv", "a.parquet")])
+def test_files_of_several_formats_are_counted_in_any_order(folder: Path, order: tuple[str, ...]) -> None:
+    parquet.write_table(pa.Table.from_pylist([{"text": "one"}, {"text": "fifteen letters"}]), folder / "a.parquet")
+    put(folder, "b.jsonl", '{"text": "three"}\n')
+    put(folder, "c.csv", "text\nfour\n")
+    options = TableOptions(path=order)
+    assert problems(options, folder) == []
+    found = facts(options, folder)
+    assert (found.rows, found.longest_characters, found.estimated) == (4, 15, frozenset())
+    assert found.characters == len("onefifteen lettersthreefour")
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_an_encoding_that_spoils_another_file_is_a_warning(folder: Path, size: int) -> None:
+    put(folder, "m1.txt", "café\n" * size)
+    put(folder, "m2.txt", "caf\xe9\n".encode("latin-1"))
+    options = TextOptions(path=("m1.txt", "m2.txt"), encoding="cp1252")
+    (problem,) = problems(options, folder)
+    assert (problem.level, problem.option) == ("warning", "encoding")
+    assert problem.message.startswith("'m1.txt' looks like UTF-8, but is read in the encoding that was set")
+    run = FakeRun(folder / "run")
+    Text(dataclasses.replace(options, path=tuple(str(folder / name) for name in options.path))).load(run)
+    assert len(run.warnings) == 1
+    assert "m1.txt' looks like UTF-8" in run.warnings[0]
+    assert problems(TextOptions(path=("m2.txt",), encoding="cp1252"), folder) == []
+
+
+def test_a_delimiter_that_nothing_reads_is_a_warning(folder: Path) -> None:
+    put(folder, "a.jsonl", '{"text": "a"}\n')
+    put(folder, "b.csv", "text\nb\n")
+    (problem,) = problems(TableOptions(path=("a.jsonl",), delimiter=";"), folder)
+    assert (problem.level, problem.option) == ("warning", "delimiter")
+    assert problem.message == "delimiter does nothing: none of the files is a CSV."
+    assert problems(TableOptions(path=("a.jsonl", "b.csv"), delimiter=";"), folder) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"),
+    [
+        (pa.array([b"a", b"b"]), "'text' is bytes, not a text."),
+        (pa.array([["a"], ["b"]]), "'text' is a list, not a text."),
+        (pa.array([1, 2]), "'text' is a number, not a text."),
+    ],
+)
+def test_a_parquet_column_that_is_no_text(folder: Path, column: pa.Array, sentence: str) -> None:
+    parquet.write_table(pa.table({"text": column}), folder / "a.parquet")
+    (problem,) = problems(TableOptions(path=("a.parquet",)), folder)
+    assert problem.message.endswith(sentence)
+    assert problem.fix == "Make it a text, or choose another column."
+
+
+def test_two_parquet_columns_of_one_name_are_refused_as_in_csv(folder: Path) -> None:
+    parquet.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), folder / "a.parquet"
+    )
+    (problem,) = problems(TableOptions(path=("a.parquet",)), folder)
+    assert (problem.message, problem.fix) == ("'a.parquet' has two columns named 'text'.", "Rename one of them.")
+
+
 def test_a_changed_file_is_looked_at_again(folder: Path) -> None:
     options = TextOptions(path=(put(folder, "a.txt", "one\n"),))
     assert facts(options, folder).rows == 1

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import VOCAB, config_of, save_model, save_tokenizer
 from torch import nn
-from transformers import AutoModelForCausalLM, GPT2Config
+from transformers import AutoModelForCausalLM, GPT2Config, Mamba2Config, MambaConfig
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
 from ftstudio_kit import lora, memory, precision, rng, state
@@ -23,6 +23,7 @@ from ftstudio_kit.loading import (
     embedding_rows,
     load_model,
     load_tokenizer,
+    looks_ahead,
     set_dropout,
 )
 from ftstudio_kit.loss import perplexity, shift_labels, summed_loss
@@ -128,6 +129,18 @@ def test_special_tokens_become_the_tokenizers_and_a_list_that_holds_them_stays(t
     assert model.generation_config.eos_token_id == [7, 256]
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
+def test_a_causal_model_does_not_look_ahead(tmp_path: Path, family: str) -> None:
+    model = load_model(save_model(tmp_path, family))
+    assert not looks_ahead(model.train())
+    assert model.training
+
+
+def test_a_model_of_two_positions_is_looked_at_too() -> None:
+    small = GPT2Config(n_positions=2, n_embd=8, n_layer=1, n_head=1, vocab_size=3)
+    assert not looks_ahead(AutoModelForCausalLM.from_config(small))
+
+
 # ------------------------------------------------------------------------------------------------- lora
 
 
@@ -147,6 +160,23 @@ def test_all_linear_layers_but_the_head_are_found(tmp_path: Path, family: str, t
     trainable = [name for name, p in adapted.named_parameters() if p.requires_grad]
     assert all("lora_" in name for name in trainable)
     assert not any("lm_head" in name for name in trainable)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("config", [MambaConfig, Mamba2Config])
+def test_a_state_space_model_gets_adapters_where_they_are_read(config: type[MambaConfig | Mamba2Config]) -> None:
+    more = {"num_heads": 4, "head_dim": 16, "n_groups": 1} if config is Mamba2Config else {}
+    small = config(hidden_size=32, num_hidden_layers=1, state_size=4, vocab_size=VOCAB, expand=2, **more)
+    model = AutoModelForCausalLM.from_config(small)
+    adapted = lora.attach(model, lora.LoraSettings(2))
+    ids = torch.arange(12)[None]
+    adapted(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    reached = [bool(p.grad is not None and p.grad.any()) for n, p in adapted.named_parameters() if "lora_B" in n]
+    assert reached
+    assert all(reached)
+    with pytest.raises(ComponentError, match="has no such layer to adapt") as caught:
+        lora.find_targets(AutoModelForCausalLM.from_config(small), ["out_proj"])
+    assert "It has " in caught.value.hint
 
 
 def test_a_merged_adapter_computes_what_it_did_apart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,12 +17,14 @@ import pytest
 from huggingface_hub import constants
 from tiny_models import save_model, save_tokenizer
 
-from ftstudio.api import ComponentError, Facts, ModelRef, Problem, ProjectInfo
+from ftstudio.api import ComponentError, Facts, ModelRef, OptionError, Problem, ProjectInfo
 from ftstudio.testing import FakeRun
+from ftstudio_datasets.options import HubOptions as DatasetOptions
 from ftstudio_kit import hub as kit_hub
 from ftstudio_models.hub import Hub
 from ftstudio_models.light import hub_check, hub_facts
 from ftstudio_models.options import HubOptions
+from ftstudio_tokenizers.options import PretrainedOptions
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "f" * 40
@@ -152,6 +155,55 @@ def test_a_revision_chooses_among_the_snapshots(tiny: Path, run: FakeRun) -> Non
     assert fetch(run, "org/name", "v2").revision == fetch(run, "org/name", OTHER).revision == OTHER
     assert "not in the cache" in refused(run, "org/name", "v3").message
     assert hub_facts(HubOptions(name="org/name", revision="v3"), run.project) == Facts()
+
+
+def test_a_revision_that_is_not_here_is_named_itself(tiny: Path, run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tiny)
+    (problem,) = check(run, "gpt2", "v99")
+    assert (problem.level, problem.option) == ("error", "revision")
+    assert problem.message == "Revision 'v99' of 'gpt2' is not in the Hub's cache, and HF_HUB_OFFLINE is set."
+    assert "The model 'gpt2' at revision 'v99' is not in the cache" in refused(run, "gpt2", "v99").message
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    (note,) = check(run, "gpt2", "v99")
+    assert (note.level, note.message) == (
+        "note", "Revision 'v99' of 'gpt2' is not in the Hub's cache: it will be downloaded.",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://huggingface.co/gpt2", "gpt2"),
+        ("https://huggingface.co/org/name/tree/main", "org/name"),
+        ("huggingface.co/org/name/", "org/name"),
+        ("https://huggingface.co/org/name?library=transformers", "org/name"),
+        ("https://huggingface.co/datasets/org/name", "org/name"),
+        ("https://hf.co/org/name", "org/name"),
+    ],
+)
+@pytest.mark.parametrize("options", [HubOptions, PretrainedOptions, DatasetOptions])
+def test_an_address_gives_the_name_that_stands_in_it(options: Any, address: str, name: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        options(name=address)
+    assert (caught.value.field, caught.value.hint) == ("name", f'Write name = "{name}".')
+
+
+def test_a_name_that_is_no_address_stays_as_it_is() -> None:
+    for name in ("gpt2", "org/huggingface.co", "./huggingface.co/x", "https://example.org/gpt2"):
+        assert HubOptions(name=name).name == name
+
+
+OTHERWISE = {"name": "org/other", "revision": "v2"}
+
+
+@pytest.mark.parametrize("option", [f.name for f in dataclasses.fields(HubOptions)])
+def test_every_option_chooses_another_model(tiny: Path, run: FakeRun, option: str) -> None:
+    lay_out(tiny, "org/name")
+    lay_out(tiny, "org/name", OTHER, ref="v2")
+    lay_out(tiny, "org/other")
+    usual = HubOptions(name="org/name")
+    changed = dataclasses.replace(usual, **{option: OTHERWISE[option]})
+    assert Hub(changed).fetch(run).path != Hub(usual).fetch(run).path
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"])

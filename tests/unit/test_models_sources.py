@@ -94,6 +94,55 @@ def test_a_hub_that_is_away_names_three_ways_out(run: FakeRun) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+            "is quantised (bitsandbytes)",
+        ),
+        ({"num_hidden_layers": -1}, "config.json' says num_hidden_layers = -1, which no model can have."),
+        ({"hidden_size": "32"}, 'config.json\' says hidden_size = "32", which no model can have.'),
+        ({"vocab_size": None}, "config.json' says vocab_size = null, which no model can have."),
+    ],
+)
+def test_a_config_with_values_that_no_model_has_is_refused_by_the_check_and_the_run(
+    run: FakeRun, values: dict[str, Any], sentence: str
+) -> None:
+    folder = save_model(run.project / "mine", "llama").path
+    change(folder / "config.json", **values)
+    refused = refusal(run, name="mine")
+    assert sentence in refused.message
+    (problem,) = light.hub_check(HubOptions(name="mine"), info(run.project), Facts())
+    assert (problem.level, problem.message, problem.fix) == ("error", refused.message, refused.hint)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"num_attention_heads": 5}, "is not a multiple of the number of attention heads (5)"),
+        ({"dtype": "float99"}, "float99"),
+    ],
+)
+def test_a_config_that_its_architecture_refuses_is_blamed_itself(
+    run: FakeRun, values: dict[str, Any], sentence: str
+) -> None:
+    folder = save_model(run.project / "mine", "llama").path
+    change(folder / "config.json", **values)
+    refused = refusal(run, name="mine")
+    assert refused.message.startswith(f"'{folder / 'config.json'}' makes no model: ")
+    assert sentence in refused.message
+    assert "\n" not in refused.message
+
+
+def test_a_config_that_no_layers_can_be_built_from_is_a_sentence(run: FakeRun) -> None:
+    model = save_model(run.project / "mine", "llama")
+    change(model.path / "config.json", rope_parameters={"rope_type": "nonsuch"})
+    for source in (model, replace(model, weights=False)):
+        with pytest.raises(ComponentError, match="it knows no 'nonsuch'"):
+            load_model(source)
+
+
+@pytest.mark.parametrize(
     ("kind", "sentence"),
     [
         ("no-such-type", "is of the type 'no-such-type', which this transformers lacks."),

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 import ftstudio_tokenizers
-from ftstudio.api import Component, ComponentError, Encoded, ModelRef
+from ftstudio.api import Component, ComponentError, Encoded, Facts, ModelRef, ProjectInfo
 from ftstudio.options import check_reserved, describe
 from ftstudio.testing import FakeRun
 from ftstudio_kit.chat import encode_prompt
@@ -358,6 +358,17 @@ def test_a_damaged_tokenizer_and_one_with_code_are_refused(model: ModelRef, run:
     path.unlink()
     with pytest.raises(ComponentError, match="brings no tokenizer along"):
         encode(model, run, {"text": "a"})
+
+
+def test_a_check_says_that_a_tokenizer_is_not_in_the_cache(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = PretrainedOptions(name="org/name")
+    project = ProjectInfo(folder=run.project, name="x", seed=1, uses={}, options={})
+    (problem,) = light.check(options, project, Facts())
+    assert (problem.level, problem.option) == ("error", "name")
+    assert problem.message == "'org/name' is not in the Hub's cache, and HF_HUB_OFFLINE is set."
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    (note,) = light.check(options, project, Facts())
+    assert note.level == "note"
 
 
 def test_a_tokenizer_that_is_not_in_the_cache_is_said_offline(model: ModelRef, run: FakeRun) -> None:

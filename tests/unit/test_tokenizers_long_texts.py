@@ -195,7 +195,12 @@ def test_nothing_that_can_be_trained_is_left(model: ModelRef, run: FakeRun) -> N
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [("{", "cannot be opened"), ("[]", "cannot be opened"), ('{"version": "9"}', "cannot be opened")],
+    [
+        ("{", "cannot be opened"),
+        ("{}", "cannot be opened: it lacks 'added_tokens'."),
+        ("[]", "cannot be opened"),
+        ('{"version": "9"}', "cannot be opened"),
+    ],
 )
 def test_a_damaged_tokenizer(model: ModelRef, run: FakeRun, content: str, sentence: str) -> None:
     (model.path / "tokenizer.json").write_text(content)

@@ -140,6 +140,21 @@ def test_of_a_conversation_all_is_trained_or_what_the_assistant_says(model, run)
     assert trained == [*ids("Yo"), EOS]
 
 
+def test_conversations_in_which_the_assistant_says_nothing_are_not_blamed_on_their_length(model, run):
+    asked = {"messages": TALK[:1]}
+    encoded = encode(model, run, asked, {"messages": TALK}, assistant_only_loss=True)
+    assert (len(encoded.train), encoded.counts["unanswered_rows"]) == (1, 1)
+    assert run.warnings == [
+        "Left out: 1 row of train in which no token belongs to an answer, and answers alone are trained."
+    ]
+    with pytest.raises(ComponentError) as caught:
+        encode(model, run, asked, assistant_only_loss=True)
+    assert caught.value.hint == (
+        "Give conversations in which the assistant speaks, or set assistant_only_loss = false."
+    )
+    assert len(encode(model, run, asked).train) == 1
+
+
 def test_a_template_of_ones_own_is_used_and_saved(model, run):
     template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
     encoded = encode(model, run, {"messages": TALK}, chat_template=template)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_trainers_native import QUICK, PromptedRun, last, seen, steady, weights_hash
-from test_trainers_native import SEEN as SEEN_BY_NATIVE
+from option_effects import assert_it_is_read, assert_that_without_a_change_all_looks_the_same, weights_hash
+from test_trainers_native import QUICK, PromptedRun, last, steady
 from tiny_models import save_model, toy_data
 from transformers import AutoModelForCausalLM
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, TrainingError
+from ftstudio.process.manners import left_as_found
 from ftstudio.testing import FakeRun
 from ftstudio_trainers import hf
 from ftstudio_trainers.hf import Hf, checked_arguments
 from ftstudio_trainers.native import Native
-from ftstudio_trainers.options import CommonOptions, HfOptions, NativeOptions
+from ftstudio_trainers.options import HfOptions, NativeOptions
 
 
 @pytest.fixture
@@ -111,6 +113,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, gpt2: ModelRef) 
         assert all(torch.isfinite(p).all() for p in good.parameters())
 
 
+def test_a_model_that_is_no_number_any_more_is_not_sampled_from(tmp_path: Path, gpt2: ModelRef) -> None:
+    with pytest.raises(TrainingError, match=r"not finite in step \d+"):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), learning_rate=1e299, max_steps=2, sample_prompts=("ab",))
+
+
 def test_memory_that_runs_out_is_explained(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -150,42 +157,59 @@ def test_a_training_argument_reaches_trainer(tmp_path: Path, gpt2: ModelRef) -> 
         train(FakeRun(tmp_path / "c"), gpt2, data, training_arguments={"bf16_full_eval": True, "fp16_full_eval": True})
 
 
-# ------------------------------------------------------------------------------------ each option is read
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"optim": "adamw_bnb_8bit"}, "Trainer refuses these settings (optim = 'adamw_bnb_8bit'): You need to install"),
+        ({"optim": "lion_8bit"}, "Trainer refuses these settings (optim = 'lion_8bit'): You need to install"),
+        ({"optim": "galore_adamw"}, "Trainer refuses these settings (optim = 'galore_adamw'): "),
+        ({"optim": "schedule_free_adamw"}, "Trainer refuses these settings (optim = 'schedule_free_adamw'): "),
+        ({"optim": "nonsense"}, "TrainingArguments refuses these settings: nonsense is not a valid OptimizerNames"),
+        ({"training_arguments": {"use_liger_kernel": True}}, "training_arguments.use_liger_kernel): No module named"),
+        (
+            {"training_arguments": {"torch_compile_backend": "nope"}},
+            "training_arguments.torch_compile_backend): 'NOPE'",
+        ),
+        (
+            {"training_arguments": {"dataloader_num_workers": -1}},
+            "training_arguments.dataloader_num_workers): num_work",
+        ),
+        ({"training_arguments": {"dataloader_num_workers": "many"}}, "must be a whole number, not 'many'."),
+        ({"training_arguments": {"dataloader_num_workers": True}}, "must be a whole number, not 'True'."),
+        ({"training_arguments": {"include_num_input_tokens_seen": 3}}, "must be a text or true or false, not '3'."),
+        ({"training_arguments": {"liger_kernel_config": "x"}}, "must be something that no table holds, not 'x'."),
+    ],
+)
+def test_settings_that_trainer_refuses_are_an_error_of_the_input(
+    tmp_path: Path, gpt2: ModelRef, options: dict[str, Any], sentence: str
+) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(ComponentError) as caught:
+        train(run, gpt2, toy_data(tmp_path), **options)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "training" not in run.phases
 
-TRAINED = {
-    "warmup_steps", "lora_rank", "max_steps", "lr_scheduler_type", "packing", "eval_steps", "save_steps",
-}  # fmt: skip
-ARGUMENTS: dict[str, Any] = {
-    "num_train_epochs": 1.5, "per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "bf16": True,
-    "learning_rate": 1e-4, "weight_decay": 0.5, "adam_beta1": 0.5, "adam_beta2": 0.5, "adam_epsilon": 1e-2,
-    "max_grad_norm": 0.01, "torch_compile": True, "train_sampling_strategy": "group_by_length",
-    "label_smoothing_factor": 0.3, "neftune_noise_alpha": 5.0, "optim": "adafactor",
-    "per_device_eval_batch_size": 3,
-}  # fmt: skip
-SHARED_CODE = {  # read by common.py, recorder.py and timing.py, which test_trainers_native.py tries option by option
-    "dropout", "freeze", "packing_length", "lora_alpha", "lora_dropout", "lora_target_modules", "sample_prompts",
-    "sample_steps", "sample_max_new_tokens", "eval_strategy", "gradient_checkpointing", "save_strategy",
-    "save_total_limit", "lr_scheduler_kwargs", "early_stopping_patience", "load_best_model_at_end", "logging_steps",
-    "logging_first_step",
-}  # fmt: skip
+
+def test_a_data_loader_with_processes_leaves_the_handlers_as_they_were(tmp_path: Path, gpt2: ModelRef) -> None:
+    before = signal.getsignal(signal.SIGCHLD)
+    warned: list[str] = []
+    with left_as_found("hf", warned.append):
+        result = train(
+            FakeRun(tmp_path), gpt2, toy_data(tmp_path), max_steps=1, training_arguments={"dataloader_num_workers": 1}
+        )
+    assert result.step == 1
+    assert warned == []
+    assert signal.getsignal(signal.SIGCHLD) is before
+
+
+# ------------------------------------------------------------------------------------ each option is read
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(HfOptions)])
-def test_every_option_is_read(field: str, tmp_path: Path, gpt2: ModelRef) -> None:
-    if field in SHARED_CODE:
-        assert field in {f.name for f in dataclasses.fields(CommonOptions)}
-        assert field in {f.name for f in dataclasses.fields(NativeOptions)}
-    elif field in ARGUMENTS:
-        options = HfOptions(**{field: ARGUMENTS[field]})
-        arguments = hf._arguments(options, FakeRun(tmp_path), bool(options.bf16), {})
-        assert getattr(arguments, field) == ARGUMENTS[field]
-    elif field == "training_arguments":
-        test_a_training_argument_reaches_trainer(tmp_path, gpt2)
-    else:
-        assert field in TRAINED
-        wanted = dict(SEEN_BY_NATIVE[field])
-        value, data = wanted.pop("set"), toy_data(tmp_path, 12, validation=4)
-        runs = FakeRun(tmp_path / "without"), FakeRun(tmp_path / "with")
-        one = train(runs[0], gpt2, data, **wanted)
-        other = train(runs[1], gpt2, data, **(wanted | {field: value}))
-        assert seen(runs[0], one) != seen(runs[1], other)
+def test_every_option_is_read(field: str, tmp_path: Path) -> None:
+    assert_it_is_read(Hf, HfOptions, field, tmp_path)
+
+
+def test_two_runs_of_the_same_settings_look_the_same(tmp_path: Path) -> None:
+    assert_that_without_a_change_all_looks_the_same(Hf, HfOptions, tmp_path)

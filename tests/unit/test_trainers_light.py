@@ -18,7 +18,7 @@ from ftstudio.testing import FakeRun
 from ftstudio_trainers import ftstudio_trainers
 from ftstudio_trainers.light import check, plan
 from ftstudio_trainers.native import Native
-from ftstudio_trainers.options import HfOptions, NativeOptions
+from ftstudio_trainers.options import CommonOptions, HfOptions, NativeOptions
 
 
 def project(*, validation: bool = False) -> ProjectInfo:
@@ -153,3 +153,37 @@ def test_light_modules_load_no_torch() -> None:
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("options", [NativeOptions, HfOptions])
+def test_every_option_that_counts_something_says_what(options: type[CommonOptions]) -> None:
+    without = {f.name for f in describe(options) if f.base == "int" and not f.unit}
+    assert without == {"lora_rank"}
+    words = {f.name: f.unit for f in describe(options)}
+    assert (words["num_train_epochs"], words["warmup_steps"]) == ("epochs", "steps or share")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max_steps", 2**63 - 1, "must be at most 1,000,000,000 steps, not 9,223,372,036,854,775,807."),
+        ("max_steps", 10**22, "must be at most 1,000,000,000 steps, not a number of 23 digits."),
+        ("num_train_epochs", 1e299, "must be at most 1,000,000 epochs, not 1e+299."),
+        ("warmup_steps", 1e299, "must be at most 1,000,000,000 steps or share, not 1e+299."),
+        ("lora_rank", 2**63 - 1, "must be at most 65,536, not 9,223,372,036,854,775,807."),
+    ],
+)
+@pytest.mark.parametrize("options", [NativeOptions, HfOptions])
+def test_what_no_run_can_be_is_refused_in_few_digits(
+    options: type[CommonOptions], name: str, value: float, sentence: str
+) -> None:
+    assert [p.message for p in parse(options, {name: value})[1]] == [f"{name} {sentence}"]
+
+
+@pytest.mark.parametrize("options", [NativeOptions, HfOptions])
+def test_the_largest_settings_are_planned_at_once(options: type[CommonOptions]) -> None:
+    largest = {f.name: f.le for f in describe(options) if f.le is not None}
+    started = time.monotonic()
+    planned = plan(parse(options, largest | {"save_steps": 1})[0], Facts(examples=10**9, parameters=10**12))
+    assert planned.total_steps == largest["max_steps"]
+    assert time.monotonic() - started < 5

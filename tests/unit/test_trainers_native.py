@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from option_effects import assert_it_is_read, assert_that_without_a_change_all_looks_the_same, weights_hash
 from tiny_models import CONTEXT, VOCAB, ListTable, save_model, toy_data, toy_rows
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, BertConfig
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
 from ftstudio.testing import FakeRun
@@ -48,12 +48,6 @@ def gpt2(tmp_path: Path) -> ModelRef:
 
 def train(run: FakeRun, model: ModelRef, data: Encoded, **options: Any) -> Checkpoint:
     return Native(NativeOptions(**(QUICK | options))).train(data, model, run)
-
-
-def weights_hash(checkpoint: Checkpoint) -> str:
-    files = sorted(checkpoint.path.glob("*model.safetensors"))
-    assert files
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 
 def steady(run: FakeRun, without_step: int | None = None) -> list[tuple[int, dict[str, float]]]:
@@ -346,6 +340,34 @@ def test_embeddings_are_never_added_silently(tmp_path: Path, gpt2: ModelRef) -> 
     ]
 
 
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize(
+    ("given", "lost", "kept"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, "temperature, top_p", {}),
+        ({"temperature": -5}, "temperature", {}),
+        (
+            {"temperature": 0.9, "do_sample": True, "length_penalty": 2.0},
+            "length_penalty",
+            {"temperature": 0.9, "do_sample": True},
+        ),
+    ],
+)
+def test_a_generation_config_that_contradicts_itself_is_mended_before_the_first_step(
+    tmp_path: Path, gpt2: ModelRef, given: dict[str, Any], lost: str, kept: dict[str, Any], rank: int
+) -> None:
+    file = gpt2.path / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | given))
+    trainer, run = Native(NativeOptions(**(QUICK | {"max_steps": 1}), lora_rank=rank)), FakeRun(tmp_path / "r")
+    trainer.export(trainer.train(toy_data(tmp_path), gpt2, run), tmp_path / "final", run)
+    assert run.warnings == [
+        f"The generation_config.json of tiny-gpt2 contradicts itself, so it goes on without {lost}."
+    ]
+    saved = json.loads((tmp_path / "final" / "generation_config.json").read_text())
+    assert {name: saved[name] for name in given if name in saved} == kept
+    assert saved["eos_token_id"] == 256
+
+
 def test_a_float16_model_is_trained_in_float32(tmp_path: Path) -> None:
     model = save_model(tmp_path / "half", dtype=torch.float16)
     result = train(FakeRun(tmp_path / "r"), model, toy_data(tmp_path))
@@ -416,6 +438,22 @@ def test_inputs_that_cannot_be_trained_on_are_refused(tmp_path: Path, gpt2: Mode
     refused(tmp_path, "No token of the validation rows is trained on", gpt2, untrained)
 
 
+@pytest.mark.parametrize("is_decoder", [False, True])
+def test_a_model_that_sees_what_it_should_foretell_is_refused(tmp_path: Path, is_decoder: bool) -> None:
+    small = BertConfig(
+        vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=CONTEXT, is_decoder=is_decoder,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(small).save_pretrained(tmp_path / "bert")
+    model = ModelRef(tmp_path / "bert", weights=True, name="tiny-bert")
+    if is_decoder:
+        assert train(FakeRun(tmp_path), model, toy_data(tmp_path), max_steps=1).step == 1
+    else:
+        refused(
+            tmp_path, "BertLMHeadModel of tiny-bert sees the tokens that it should foretell", model, toy_data(tmp_path)
+        )
+
+
 def test_a_leaking_model_is_not_packed(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
     from ftstudio_trainers import common
 
@@ -440,90 +478,18 @@ def test_options_that_contradict_themselves_are_refused(options: dict[str, Any],
 
 # ------------------------------------------------------------------------------- each option is read
 
-SEEN: dict[str, dict[str, Any]] = {
-    # option: other settings that it needs, and under "set" a value that makes a difference
-    "num_train_epochs": {"max_steps": -1, "set": 1.0},
-    "per_device_train_batch_size": {"set": 3},
-    "gradient_accumulation_steps": {"set": 2},
-    "learning_rate": {"set": 1e-4},
-    "warmup_steps": {"set": 3.0},
-    "lora_rank": {"set": 4},
-    "max_steps": {"set": 4},
-    "lr_scheduler_type": {"set": "cosine"},
-    "lr_scheduler_kwargs": {"lr_scheduler_type": "polynomial", "set": {"power": 2.0}},
-    "weight_decay": {"set": 0.5},
-    "adam_beta1": {"set": 0.5},
-    "adam_beta2": {"set": 0.5},
-    "adam_epsilon": {"set": 1e-2},
-    "max_grad_norm": {"set": 0.01, "adam_epsilon": 1e-2},
-    "bf16": {"set": True},
-    "packing": {"set": True},
-    "packing_length": {"packing": True, "set": 60},
-    "train_sampling_strategy": {"set": "sequential"},
-    "dropout": {"set": 0.0},
-    "freeze": {"set": ("*wte*",)},
-    "lora_alpha": {"lora_rank": 4, "set": 64.0},
-    "lora_dropout": {"lora_rank": 4, "set": 0.5},
-    "lora_target_modules": {"lora_rank": 4, "set": ("c_attn",)},
-    "logging_steps": {"set": 3},
-    "logging_first_step": {"set": False},
-    "per_device_eval_batch_size": {"set": 1},
-    "eval_strategy": {"set": "no"},
-    "eval_steps": {"set": 1},
-    "load_best_model_at_end": {"eval_steps": 1, "set": True},
-    "early_stopping_patience": {"eval_steps": 1, "set": 1},
-    "save_strategy": {"set": "epoch"},
-    "save_steps": {"set": 2},
-    "sample_prompts": {"set": ("ab",)},
-    "sample_steps": {"sample_prompts": ("ab",), "set": 1},
-    "sample_max_new_tokens": {"sample_prompts": ("ab",), "set": 3},
-}
-ELSEWHERE = {
-    "gradient_checkpointing": "test_gradient_checkpointing_recomputes_activations",
-    "torch_compile": "test_torch_compile_compiles_the_model",
-    "save_total_limit": "test_trainers_light.py: the kept bytes of a plan; rotation is the core's",
-}
-
-
-def seen(run: FakeRun, result: Checkpoint) -> object:
-    steps = [(c.step, c == run.best) for c in run.checkpoints]
-    return steady(run), steps, weights_hash(result), run.samples
-
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(NativeOptions)])
-def test_every_option_is_read(field: str, tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
-    if field in ELSEWHERE:
-        return
-    wanted = dict(SEEN[field])
-    value, data = wanted.pop("set"), toy_data(tmp_path, 12, validation=4)
-    without, with_it = FakeRun(tmp_path / "without"), FakeRun(tmp_path / "with")
-    sizes: list[int] = []
-    if field == "per_device_eval_batch_size":
-        from ftstudio_trainers import common
-
-        real = common.collate
-        monkeypatch.setattr(common, "collate", lambda rows, bins, pad: sizes.append(len(bins)) or real(rows, bins, pad))
-        train(without, gpt2, data, **wanted, **{field: value})
-        assert set(sizes) == {value}
-        return
-    one = train(without, gpt2, data, **(wanted))
-    other = train(with_it, gpt2, data, **(wanted | {field: value}))
-    if field == "early_stopping_patience":  # here it never comes to an end, but keeps each best
-        assert [c.step for c in with_it.checkpoints] != [c.step for c in without.checkpoints]
-    assert seen(without, one) != seen(with_it, other)
+def test_every_option_is_read(field: str, tmp_path: Path) -> None:
+    assert_it_is_read(Native, NativeOptions, field, tmp_path)
 
 
-def test_gradient_checkpointing_recomputes_activations(tmp_path: Path, gpt2: ModelRef) -> None:
-    trainer = Native(NativeOptions(**QUICK, gradient_checkpointing=True))
-    trainer.train(toy_data(tmp_path), gpt2, FakeRun(tmp_path / "a"))
-    assert any(getattr(layer, "gradient_checkpointing", False) for layer in trainer.setup.model.modules())
-    plain = train(FakeRun(tmp_path / "b"), gpt2, toy_data(tmp_path))
-    assert trainer.record.last is not None
-    assert weights_hash(trainer.record.last) == weights_hash(plain)
+def test_two_runs_of_the_same_settings_look_the_same(tmp_path: Path) -> None:
+    assert_that_without_a_change_all_looks_the_same(Native, NativeOptions, tmp_path)
 
 
-def test_torch_compile_compiles_the_model(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[Any] = []
-    monkeypatch.setattr(torch, "compile", lambda model: compiled.append(model) or model)
-    train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), torch_compile=True)
-    assert len(compiled) == 1
+def test_recomputed_activations_change_no_weight(tmp_path: Path, gpt2: ModelRef) -> None:
+    plain, recomputed = (
+        train(FakeRun(tmp_path / str(on)), gpt2, toy_data(tmp_path), gradient_checkpointing=on) for on in (False, True)
+    )
+    assert weights_hash(recomputed) == weights_hash(plain)
