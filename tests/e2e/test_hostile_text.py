@@ -79,9 +79,9 @@ def project(shown):
     turn(shown, "esc", "v", "v", "s", sees=["as they were frozen"])
     turn(shown, "esc", "2", sees=["2 Dat", "longest"])
     shows(shown, hostile.words("D"), "pagedown")
-    turn(shown, "t", sees=["tokens   rows", "D 4 7"])
+    turn(shown, "t", sees=["tokens   rows", "D47"])
     shown.press("home")
-    shows(shown, {" ".join(word) for word in hostile.words("D")}, "pagedown")  # each character is a token
+    shows(shown, hostile.words("D"), "pagedown")
     turn(shown, "4", sees=["following", "U02"])
     shows(shown, hostile.words("M"), "pageup")
     turn(shown, "t", sees=["console.log", "C46"])
