@@ -174,17 +174,33 @@ def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: W
             run.sample(checkpoint.step, prompt, text, model=name)
 
 
+class Texts:
+    """What a generator writes, piece by piece: for each prompt a text by sequence."""
+
+    def __init__(self, prompts: int, limit: int | None = None) -> None:
+        self.limit = limit
+        self.sequences: list[dict[int, str]] = [{} for _ in range(prompts)]
+
+    def add(self, chunk: Chunk) -> None:
+        """One more piece; what goes beyond `limit` characters of a sequence is left out."""
+        of_prompt = self.sequences[chunk.index]
+        of_prompt[chunk.sequence] = (of_prompt.get(chunk.sequence, "") + chunk.text)[: self.limit]
+
+    def joined(self) -> list[str]:
+        """One text for each prompt; several sequences of one prompt with blank lines between."""
+        return ["\n\n".join(text for _, text in sorted(of_prompt.items())) for of_prompt in self.sequences]
+
+
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
     generator = project.build("generator")
-    texts: list[dict[int, str]] = [{} for _ in prompts]
+    texts = Texts(len(prompts), MAX_SAMPLE_CHARACTERS)
     try:
         for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
-            sequences = texts[chunk.index]
-            sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
+            texts.add(chunk)
     finally:
         generator.close()
-    return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
+    return texts.joined()
 
 
 def chunks(

@@ -202,3 +202,25 @@ def test_sampling_a_run_and_its_base(ftstudio, make_project):
     assert ftstudio("sample", folder, "--checkpoint", "8", "--json").json["texts"] == [" step 8"]
     assert "It has: 8, 10." in ftstudio("sample", folder, "--checkpoint", "7").err
     assert ftstudio("sample", folder, "--base").code == 0
+
+
+def test_several_sequences_of_a_prompt_are_texts_of_their_own(ftstudio, make_project):
+    folder = make_project(generator={"sequences": 2, "words": 2})
+    ran = ftstudio("run", folder, "--json").json
+    words = ("sample", folder, "--checkpoint", "10", "--prompt", "Hi", "--prompt", "Ho")
+    report = ftstudio(*words, "--json").json
+    texts = [" step 10a 0a 1a", " step 10b 0b 1b"]
+    assert report["sequences"] == [texts, texts]
+    assert report["texts"] == ["\n\n".join(texts)] * 2
+    assert ran["samples"][1]["text"] == report["texts"][0]
+    shown = ftstudio(*words)
+    assert shown.out.split("\n\n") == [f"Hi{texts[0]}", f"Hi{texts[1]}", f"Ho{texts[0]}", f"Ho{texts[1]}\n"], shown.err
+
+
+def test_the_text_of_a_generator_that_fails_half_way_is_shown_before_the_error(ftstudio, make_project):
+    folder = make_project(generator={"sequences": 2, "words": 2, "ending": "raise"})
+    assert ftstudio("run", folder, "--set", "generator.ending=good").code == 0
+    shown = ftstudio("sample", folder, "--checkpoint", "10", "--prompt", "Hi")
+    assert shown.code == 1
+    assert shown.out == "Hi step 10a 0a 1a\n\nHi step 10b 0b 1b\n"
+    assert "a bug in the generator" in shown.err
