@@ -234,6 +234,19 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def settle_file(descriptor: int, folder: Path) -> None:
+    """Make an open file of a folder durable, and readable for whoever may read the folder. Raises OSError.
+
+    Some libraries write for the owner alone, whatever the umask says; the folder's own mode followed it.
+    """
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    wanted = mode | (folder.stat().st_mode & 0o666)
+    if mode != wanted:
+        with contextlib.suppress(PermissionError):  # a link to a file that is somebody else's
+            os.fchmod(descriptor, wanted)
+    os.fsync(descriptor)
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace a file by new content, durably: readers see the old file or the new one, never a part.
 
