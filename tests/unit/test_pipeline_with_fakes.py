@@ -224,3 +224,28 @@ def test_the_text_of_a_generator_that_fails_half_way_is_shown_before_the_error(f
     assert shown.code == 1
     assert shown.out == "Hi step 10a 0a 1a\n\nHi step 10b 0b 1b\n"
     assert "a bug in the generator" in shown.err
+
+
+@pytest.mark.parametrize("how", [(), ("--inline",)])
+@pytest.mark.parametrize(("variable", "what"), [("XDG_CACHE_HOME", "cache folder"), ("XDG_STATE_HOME", "state folder")])
+def test_a_folder_of_ours_that_cannot_be_written_is_named_before_a_run_is_made(
+    ftstudio, make_project, tmp_path, how, variable, what
+):
+    folder = make_project()
+    (tmp_path / "file").touch()
+    done = ftstudio("run", folder, *how, env={variable: str(tmp_path / "file")})
+    assert done.code == 2
+    assert f"✗ The {what} cannot be used. '{tmp_path}/file/ftstudio' is not inside a folder" in done.err
+    assert f"Set {variable} to a folder that you can write." in done.err
+    assert "▸" not in done.err
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("how", [(), ("--inline",)])
+def test_a_place_in_the_queue_that_cannot_be_taken_is_named(ftstudio, make_project, own_folders, how):
+    state = own_folders / "state" / "ftstudio"
+    state.mkdir(parents=True)
+    (state / "queue").touch()
+    done = ftstudio("run", make_project(), *how)
+    assert done.code == 2
+    assert f"'{state}/queue' exists already and is no folder" in done.err
