@@ -24,6 +24,7 @@ from ftstudio.files import is_disk_full, read_toml, write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
+from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import WorkerRun
@@ -68,7 +69,8 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
     prepared = prepare(project, run)
     result = train(project, prepared, run)
     if run.requests.stop:
-        raise InterruptedRunError(f"Stopped at step {result.step}: {run.requests.reason}.")
+        reached = max(result.step, newest_step(run.folder))  # the result may be an earlier step's, which was the best
+        raise InterruptedRunError(f"Stopped at step {reached}: {run.requests.reason}.")
     run.phase("writing the final model")
     write_final(project, prepared, result, run, time.time() - started)
     sample_both(project, prepared, result, run)

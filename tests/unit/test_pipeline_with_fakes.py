@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
-from ftstudio.process.stages import prepare
+from ftstudio.errors import InterruptedRunError
+from ftstudio.process.stages import prepare, run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
 from ftstudio.runs.events import read_events
@@ -106,6 +108,33 @@ def test_a_worker_knows_from_the_plan_what_its_first_checkpoint_takes(make_proje
     prepare(load(folder), at_work)
     at_work.close()
     assert at_work.checkpoint_bytes == 500
+
+
+def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpoint(make_project, monkeypatch):
+    import ftstudio_fakes
+
+    class KeepsTheFirst(ftstudio_fakes.FakeTrainer):
+        def train(self, data, model, run):
+            self.committed = []
+            super().train(data, model, run)
+            return self.committed[0]
+
+        def commit(self, run, step, position):
+            self.committed.append(super().commit(run, step, position))
+            return self.committed[-1]
+
+        def hears(self, run):
+            if run.logged["loss"] == 10.0 / 7:
+                run.requests.notice("asked")
+            return super().hears(run)
+
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", KeepsTheFirst)
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
+    with closing(at_work), pytest.raises(InterruptedRunError, match=r"Stopped at step 7: asked\."):
+        run_all(load(folder), at_work)
 
 
 def test_at_a_breakpoint_the_terminal_is_the_debuggers(make_project):
