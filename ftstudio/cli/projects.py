@@ -36,9 +36,17 @@ from ftstudio.runs.record import changes_since, frozen_project
 @click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
-def new(name: str, data: Path | None, model: str | None, example: str | None, root: Path | None) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting to write into it.")
+def new(
+    name: str,
+    data: Path | None,
+    model: str | None,
+    example: str | None,
+    root: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Make a project."""
-    made = new_project(root or default_root(), name, data=data, model=model, example=example)
+    made = new_project(root or default_root(), name, data=data, model=model, example=example, overrides=overrides)
     if data is not None:
         output.say(f"{data.name}: {made.says}")
     output.data(str(made.folder))
