@@ -13,6 +13,7 @@ from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.summary import OTHER_ROWS
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -33,8 +34,11 @@ def test_a_run_goes_from_project_to_final_model_and_samples(ftstudio, make_proje
 
 
 def test_stdout_is_data_and_stderr_is_narration(ftstudio, make_project):
-    done = ftstudio("run", make_project())
+    folder = make_project()
+    done = ftstudio("run", folder)
     assert done.code == 0, done.err
+    assert f"loss: 10 at step 1, 1 at step 10, {OTHER_ROWS}\n" in done.out
+    assert f"| loss | 10 at step 1, 1 at step 10, {OTHER_ROWS} |" in (folder / "runs/0001/final/README.md").read_text()
     assert "training" in done.err
     assert "model:  " in done.out
     assert "before (base model" in done.out
