@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 
 import pytest
 
@@ -191,3 +192,31 @@ def test_what_is_said_to_be_typed_can_be_typed_into_a_shell(ftstudio, make_proje
         follow, shell=True, capture_output=True, text=True, env={**os.environ, **env}, check=False
     )
     assert attached.returncode == 0, attached.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("slots = 1".encode("utf-16"), "is not UTF-8. Save it as UTF-8, or delete it."),
+        (b"slots = ", "is not TOML: "),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named(ftstudio, own_folders, make_project, content, sentence):
+    settings = own_folders / "config" / "ftstudio" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_bytes(content)
+    for command in (["check", make_project()], ["run", make_project()]):
+        done = ftstudio(*command)
+        assert done.code == 2
+        assert f"'{settings}' {sentence}" in done.err
+        assert "codec" not in done.err
+
+
+@pytest.mark.parametrize("command", ["show {}", "check {}", "show {} 2>&1", "show /nowhere 2>&1"])
+def test_a_reader_who_leaves_ends_a_command_without_a_word(make_project, command):
+    ours = f"{shlex.quote(sys.executable)} -m ftstudio {command.format(make_project())}"
+    done = subprocess.run(
+        ["bash", "-c", f"{ours} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "141\n"  # what a shell gives for SIGPIPE
+    assert "BrokenPipe" not in done.stderr
