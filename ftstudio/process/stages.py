@@ -27,7 +27,7 @@ from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
 from ftstudio.process.manners import left_as_found
-from ftstudio.process.worker_run import WorkerRun
+from ftstudio.process.worker_run import STARTING, WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured, staging
 from ftstudio.runs.checkpoints import versions
@@ -153,7 +153,7 @@ def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
     """Train, and check the checkpoint that it ended with."""
     offer = project.offer("trainer")
     trainer = project.build("trainer")
-    run.phase("training")
+    run.phase(STARTING)
     run.training = True
     try:
         result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)

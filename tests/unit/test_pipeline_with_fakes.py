@@ -141,6 +141,33 @@ def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpo
         run_all(load(folder), at_work)
 
 
+@pytest.mark.parametrize(
+    ("own", "phases"),
+    [
+        ((), ["starting the trainer", "training"]),
+        (("loading the model", "training"), ["starting the trainer", "loading the model", "training"]),
+    ],
+)
+def test_training_is_said_once_and_when_it_begins(make_project, monkeypatch, own, phases):
+    import ftstudio_fakes
+
+    class NamesPhases(ftstudio_fakes.FakeTrainer):
+        def train(self, data, model, run):
+            for name in own:
+                run.phase(name)
+            return super().train(data, model, run)
+
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", NamesPhases)
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    with closing(WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})) as at_work:
+        run_all(load(folder), at_work)
+    said = [event.data["name"] for event in read_events(run.events) if event.kind == "phase"]
+    assert said[3:-2] == phases
+    assert said[-2:] == ["writing the final model", "sampling"]
+
+
 def test_at_a_breakpoint_the_terminal_is_the_debuggers(make_project):
     folder = make_project(trainer={"ending": "breakpoint"})
     done = subprocess.run(
