@@ -55,7 +55,7 @@ def new(
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT")
 @click.option("--deep", is_flag=True, help="Try everything once in a worker: data, longest batch, checkpoint, sample.")
 @SETTINGS
 @DEVICE
@@ -115,7 +115,7 @@ def _show_report(report: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--changes", is_flag=True, help="Of a run: only what its project says otherwise today.")
 @SETTINGS
 @JSON
@@ -165,7 +165,7 @@ def _project_or_run(path: str, overrides: tuple[str, ...]) -> Project:
 
 
 @click.command("data")
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--tokens", is_flag=True, help="The token view: what is trained, what is masked.")
 @click.option("--row", type=click.IntRange(1), default=1, metavar="N", help="The first row to show, from 1.")
 @click.option("--rows", "count", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many rows.")

@@ -22,7 +22,7 @@ from ftstudio.runs.record import frozen_project
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="A text to continue; the project's without.")
 @click.option("--checkpoint", type=int, metavar="STEP", help="A committed checkpoint instead of the final model.")
 @click.option("--base", is_flag=True, help="The model before fine-tuning.")
