@@ -225,6 +225,23 @@ def refuse_symlinks(path: Path, root: Path) -> None:
             )
 
 
+def make_usable(folder: Path, what: str, variable: str) -> None:
+    """Make one of our own folders where it is not there, and try whether it can be written.
+
+    Raises InputError naming the folder and the environment variable that puts it elsewhere.
+    """
+    probe = folder / f".{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"The {what} cannot be used. {explain(error, folder).message}",
+            f"Set {variable} to a folder that you can write.",
+        ) from error
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -232,6 +249,19 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def settle_file(descriptor: int, folder: Path) -> None:
+    """Make an open file of a folder durable, and readable for whoever may read the folder. Raises OSError.
+
+    Some libraries write for the owner alone, whatever the umask says; the folder's own mode followed it.
+    """
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    wanted = mode | (folder.stat().st_mode & 0o666)
+    if mode != wanted:
+        with contextlib.suppress(PermissionError):  # a link to a file that is somebody else's
+            os.fchmod(descriptor, wanted)
+    os.fsync(descriptor)
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

@@ -6,15 +6,18 @@ new_project ──sniff──> the [dataset] table ──settings──> project
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
 from ftstudio.files import check_name, quote
-from ftstudio.project import FORMAT, create, example_files
+from ftstudio.plugins import registry
+from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
 from ftstudio.sniff import sniff
+from ftstudio.source import Source
+from ftstudio.tables import overridden
 
 ROWS_TO_SPLIT = 20
 PLACEHOLDERS = (
@@ -35,23 +38,44 @@ class Made:
 
 
 def new_project(
-    root: Path, name: str, *, data: Path | None = None, model: str | None = None, example: str | None = None
+    root: Path,
+    name: str,
+    *,
+    data: Path | None = None,
+    model: str | None = None,
+    example: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> Made:
-    """Make a project in `root`, whole or not at all.
+    """Make a project in `root`, whole or not at all. `overrides` are "table.key=VALUE", written into its file.
 
-    Raises InputError for a name that is not usable or taken, a file that nobody reads, or an example beside a file.
+    Raises InputError for a name that is not usable or taken, a file that nobody reads, or an example beside a file;
+    ProblemsError for overrides that no project may have.
     """
     check_name(name, "project")
     if example is not None:
-        for option, given, table in (("--data", data, "dataset"), ("--model", model, "model")):
-            if given is not None:
+        for option, said, table in (
+            ("--data", data, "[dataset]"), ("--model", model, "[model]"), ("--set", overrides or None, "settings")
+        ):  # fmt: skip
+            if said is not None:
                 raise InputError(
-                    f"--from and {option} cannot be combined.", f"Copy the example, then change its [{table}]."
+                    f"--from and {option} cannot be combined.", f"Copy the example, then change its {table}."
                 )
         text, files = example_files(example)
         return Made(create(root, name, text, files))
-    dataset, says = ({"use": "inline", "texts": list(PLACEHOLDERS)}, "") if data is None else sniff(data)
-    return Made(create(root, name, settings(name, dataset, MODELS[0] if model is None else model)), says)
+    given = [override(text) for text in overrides]
+    dataset, says = {"use": "inline", "texts": list(PLACEHOLDERS)}, ""
+    if data is not None:
+        dataset, says = sniff(
+            data, {key.removeprefix("dataset."): value for key, value in given if _is_of_dataset(key)}
+        )
+    tables = settings(name, dataset, MODELS[0] if model is None else model)
+    if given:
+        interpret(root / name, Source(root / name / FILE, "", tables), given, registry()).require()
+    return Made(create(root, name, overridden(tables, given)), says)
+
+
+def _is_of_dataset(key: str) -> bool:
+    return key.startswith("dataset.") and key.count(".") == 1
 
 
 def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _select(project: Project, facts: Facts, found: list[Problem]) -> Facts:
                 project, "dataset", Problem(level="error", option=error.field, message=error.message, fix=error.hint)
             )
         )
-        return facts
+        return replace(facts, validation_rows=facts.validation_rows or kept)  # that there are some is not what is wrong
     scale = (kept - held_out) / rows if rows else 1.0
     characters = None if facts.characters is None else round(facts.characters * scale)
     estimated = facts.estimated | ({"characters"} if scale < 1 else set()) | ({"rows"} if selection.dedupe else set())

@@ -113,7 +113,7 @@ class Offer:
         with self.blamed("building it"):
             return target(options)
 
-    def light(self, which: Literal["facts", "plan", "check"], *arguments: Any) -> Any:
+    def light(self, which: Literal["facts", "plan", "check", "sniff"], *arguments: Any) -> Any:
         """Call the light function with as many of the arguments as it takes: what is passed may grow.
 
         Returns None when the component has none. Raises PluginError.

@@ -67,6 +67,8 @@ def read_settings() -> Settings:
         return Settings()
     except OSError as error:
         raise explain(error, path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{quote(path, 200)} is not UTF-8.", "Save it as UTF-8, or delete it.") from error
     except ValueError as error:
         raise InputError(f"{quote(path, 200)} is not TOML: {error}.", "Mend or delete it.") from error
     return _validated(table)

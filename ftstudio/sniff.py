@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ftstudio.errors import FtstudioError, InputError, PluginError
+from ftstudio.errors import InputError
 from ftstudio.files import quote
 from ftstudio.plugins import Offer, registry
 
 
-def sniff(path: Path) -> tuple[dict[str, Any], str]:
-    """The [dataset] table for a file, and a sentence on what was found. Raises InputError when nobody reads it."""
+def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:
+    """The [dataset] table for a file, and a sentence on what was found; `given` are options that are set already.
+
+    Raises InputError when nobody reads the file, or when it has to be said how, with the way to say it.
+    """
     resolved = path.expanduser().resolve()
     if not resolved.exists():
         raise InputError(f"There is no {quote(path, 200)}.", "Name a file that exists.")
     for offer in registry().offers("dataset"):
-        found = _ask(offer, resolved)
+        found = _ask(offer, resolved, given or {})
         if found is not None:
             says = str(found.get("says", f"read as {offer.component.name}"))
             table = {"use": str(found.get("use", offer.component.name)), **dict(found.get("options", {}))}
@@ -31,16 +34,14 @@ def sniff(path: Path) -> tuple[dict[str, Any], str]:
     )
 
 
-def _ask(offer: Offer, path: Path) -> Mapping[str, Any] | None:
-    if not offer.component.sniff:
-        return None
-    module, _, name = offer.component.sniff.partition(":")
+def _ask(offer: Offer, path: Path, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
     try:
-        found = getattr(importlib.import_module(module), name)(path)
-    except FtstudioError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"{offer.title} failed to look at {quote(path, 200)}: {error}.", f"It is of {offer.record.title}."
-        ) from error
+        found = offer.light("sniff", path, given)
+    except InputError as error:
+        option = getattr(error, "option", "path")
+        if option == "path":
+            raise
+        value = "COLUMN" if option.endswith("_column") else "VALUE"
+        how = f"ftstudio new NAME --data {shlex.quote(path.name)} --set dataset.{option}={value}"
+        raise InputError(error.message, f"{error.hint} Like this: {how}".lstrip()) from error
     return found if isinstance(found, Mapping) else None

@@ -209,6 +209,20 @@ def interpret(
     )
 
 
+def overridden(tables: Mapping[str, Any], overrides: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The tables with values by dotted key put over theirs. Raises InputError for a key that is in no table."""
+    table = {k: dict(v) if isinstance(v, Mapping) else v for k, v in tables.items()}
+    for dotted, value in overrides:
+        keys = dotted.split(".")
+        place: Any = table
+        for key in keys[:-1]:
+            place = place.setdefault(key, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise InputError(f"--set {quote(dotted)}: that is not inside a table.", "Write table.key=VALUE.")
+        place[keys[-1]] = value
+    return table
+
+
 class _Reader:
     """Reads the tables of one project, collecting problems with their places."""
 
@@ -230,17 +244,10 @@ class _Reader:
         self.say(Problem(level="error", option=key, message=message, fix=fix), table)
 
     def with_overrides(self, overrides: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        table = {k: dict(v) if isinstance(v, Mapping) else v for k, v in self.source.table.items()}
-        for dotted, value in overrides:
-            keys = dotted.split(".")
-            place: Any = table
-            for key in keys[:-1]:
-                place = place.setdefault(key, {}) if isinstance(place, dict) else None
-            if not isinstance(place, dict):
-                raise InputError(f"--set {quote(dotted)}: that is not inside a table.", "Write table.key=VALUE.")
-            place[keys[-1]] = value
-            self.overridden |= {dotted, ".".join(keys[:2])}
-        return table
+        given = list(overrides)
+        for dotted, _ in given:
+            self.overridden |= {dotted, ".".join(dotted.split(".")[:2])}
+        return overridden(self.source.table, given)
 
     def head(self, table: Mapping[str, Any]) -> Head | None:
         own = {k: v for k, v in table.items() if k in {f.name for f in dataclasses.fields(Head)}}

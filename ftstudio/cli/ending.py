@@ -8,7 +8,6 @@ from typing import Any
 
 from ftstudio.cli import output
 from ftstudio.errors import InputError
-from ftstudio.files import number_text
 from ftstudio.project import Project
 from ftstudio.runs.events import plain
 from ftstudio.runs.folder import RunFolder
@@ -62,7 +61,7 @@ def result_table(folder: RunFolder, state: StateFile) -> dict[str, Any]:
 
 
 def _summary(folder: RunFolder, project: Project | None) -> None:
-    """What came of it: the texts side by side, the loss before and after, where the model is."""
+    """What came of it: the texts side by side, the loss, where the model is."""
     came = outcome(folder)
     columns = output.width()
     for sample in (s for s in came.samples if s["model"] == "final"):
@@ -82,10 +81,9 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
         for line in output.side_by_side(*pair, columns):
             output.data(line)
     output.data()
-    before_after = came.losses()
-    if before_after is not None:
-        name, before, after = before_after
-        output.data(f"{name}: {number_text(before)} before, {number_text(after)} after")
+    loss = came.loss()
+    if loss is not None:
+        output.data(": ".join(loss))
     sentence = few_rows_sentence(folder)
     if sentence:
         output.data(sentence)

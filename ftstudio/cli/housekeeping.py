@@ -45,7 +45,7 @@ def _projects_in(text: str | None) -> list[Path]:
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, metavar="[PROJECT|RUN]")
 @JSON
 def disk(path: str | None, as_json: bool) -> None:
     """What projects and runs hold on the disk, the largest first. Hard links count once."""
@@ -179,7 +179,7 @@ def _purge(names: tuple[str, ...], *, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--keep", default="best,last", metavar="LIST", help="best, last, steps (400), or none: best,last.")
 @click.option(
     "--drop-optimizer", is_flag=True, help="Delete no checkpoint, only the optimizer state of those not kept."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +17,9 @@ from ftstudio.cli.commands import COMMANDS
 from ftstudio.cli.group import Group
 from ftstudio.errors import FtstudioError
 
+NOBODY_READS = 141
+"""The exit code of a program that SIGPIPE ended, as shells give it."""
+
 
 class _Commands(Group):
     """Looks a command's module up when it is called."""
@@ -24,13 +29,20 @@ class _Commands(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+    def found(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        found = getattr(importlib.import_module(module), name or cmd_name)
+        module, _, attribute = COMMANDS[name].partition(":")
+        found = getattr(importlib.import_module(module), attribute or name)
         assert isinstance(found, click.Command)
         return found
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """What the command returns; `NOBODY_READS` where its reader left, of which click would make a failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return NOBODY_READS
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,6 +60,26 @@ def cli(debug: bool) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command line and return its exit code."""
     try:
+        code = _code_of(arguments)
+    except BrokenPipeError:
+        code = NOBODY_READS
+    if code == NOBODY_READS:
+        _let_go()
+    return code
+
+
+def _let_go() -> None:
+    """Let the interpreter's last flush say nothing of a pipe that nobody reads."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            with Path(os.devnull).open("wb") as nothing:
+                os.dup2(nothing.fileno(), stream.fileno())
+
+
+def _code_of(arguments: list[str]) -> int:
+    try:
         code: Any = cli.main(arguments, prog_name="ftstudio", standalone_mode=False)
     except click.exceptions.Exit as leave:
         return leave.exit_code
@@ -61,8 +93,6 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("FTSTUDIO_DEBUG"):
             traceback.print_exc()
         return failure.exit_code
-    except BrokenPipeError:
-        return 141
     except KeyboardInterrupt:
         return 130
     return code if isinstance(code, int) else 0

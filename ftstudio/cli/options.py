@@ -6,4 +6,9 @@ import click
 
 SETTINGS = click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting for this once.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
-DEVICE = click.option("--device", default="auto", metavar="D", help="cpu, cuda, cuda:1, mps; the best there is.")
+DEVICE = click.option(
+    "--device",
+    default="auto",
+    metavar="D",
+    help="Where to compute: cpu, cuda, cuda:1 or mps. Without it, the best that this machine has.",
+)

@@ -24,8 +24,13 @@ def width() -> int:
 
 def data(text: str = "") -> None:
     """A line of data, to stdout."""
-    sys.stdout.write(_encodable(safe_text(text), sys.stdout) + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Text as it may be written to stdout."""
+    return _encodable(safe_text(text), sys.stdout)
 
 
 def say(text: str = "") -> None:

@@ -36,9 +36,17 @@ from ftstudio.runs.record import changes_since, frozen_project
 @click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
 @click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
-def new(name: str, data: Path | None, model: str | None, example: str | None, root: Path | None) -> None:
+@click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting to write into it.")
+def new(
+    name: str,
+    data: Path | None,
+    model: str | None,
+    example: str | None,
+    root: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Make a project."""
-    made = new_project(root or default_root(), name, data=data, model=model, example=example)
+    made = new_project(root or default_root(), name, data=data, model=model, example=example, overrides=overrides)
     if data is not None:
         output.say(f"{data.name}: {made.says}")
     output.data(str(made.folder))
@@ -47,7 +55,7 @@ def new(name: str, data: Path | None, model: str | None, example: str | None, ro
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT")
 @click.option("--deep", is_flag=True, help="Try everything once in a worker: data, longest batch, checkpoint, sample.")
 @SETTINGS
 @DEVICE
@@ -107,7 +115,7 @@ def _show_report(report: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--changes", is_flag=True, help="Of a run: only what its project says otherwise today.")
 @SETTINGS
 @JSON
@@ -157,7 +165,7 @@ def _project_or_run(path: str, overrides: tuple[str, ...]) -> Project:
 
 
 @click.command("data")
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--tokens", is_flag=True, help="The token view: what is trained, what is masked.")
 @click.option("--row", type=click.IntRange(1), default=1, metavar="N", help="The first row to show, from 1.")
 @click.option("--rows", "count", type=click.IntRange(1, 1000), default=5, metavar="N", help="How many rows.")

@@ -24,7 +24,7 @@ from ftstudio.runs.status import GLYPHS, read_state
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT")
 @SETTINGS
 @click.option("--each", metavar="KEY.KEY=A,B,C", help="One run a value, all queued.")
 @click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")

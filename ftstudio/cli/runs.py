@@ -10,6 +10,7 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow
+from ftstudio.cli.group import OR_LIVE
 from ftstudio.errors import InputError
 from ftstudio.files import quote, tail_bytes
 from ftstudio.finding import default_root
@@ -41,21 +42,21 @@ def _request(text: str, request: Request, said: str) -> None:
     output.say(f"{run.title}: {said}")
 
 
-@click.command()
+@click.command(epilog=OR_LIVE)
 @click.argument("run")
 def stop(run: str) -> None:
     """Finish the step, commit a checkpoint, end the run."""
     _request(run, "stop", "it will finish its step, commit a checkpoint and stop.")
 
 
-@click.command()
+@click.command(epilog=OR_LIVE)
 @click.argument("run")
 def kill(run: str) -> None:
     """End the run at once; what came after its last checkpoint is lost."""
     _request(run, "kill", "it is being killed; its last checkpoint stays.")
 
 
-@click.command()
+@click.command(epilog=OR_LIVE)
 @click.argument("run")
 def checkpoint(run: str) -> None:
     """Commit a checkpoint now and go on."""

@@ -11,7 +11,7 @@ from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import quote, safe_text
+from ftstudio.files import quote
 from ftstudio.finding import FILE, default_root, project_folder
 from ftstudio.process.errand import run_errand
 from ftstudio.project import Project, load
@@ -22,7 +22,7 @@ from ftstudio.runs.record import frozen_project
 
 
 @click.command()
-@click.argument("path")
+@click.argument("path", metavar="PROJECT|RUN")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="A text to continue; the project's without.")
 @click.option("--checkpoint", type=int, metavar="STEP", help="A committed checkpoint instead of the final model.")
 @click.option("--base", is_flag=True, help="The model before fine-tuning.")
@@ -49,7 +49,10 @@ def sample(
     elif not base:
         raise InputError(f"{quote(path)} has no run with a model yet.", "Run it first, or sample --base.")
     stream = _Stream(wanted, quiet=as_json)
-    report = run_errand(project, job, stream.event, device=device)
+    try:
+        report = run_errand(project, job, stream.event, device=device)
+    finally:
+        stream.end()
     if as_json:
         output.as_json(report)
 
@@ -70,26 +73,51 @@ def _meant(path: str, overrides: tuple[str, ...]) -> tuple[RunFolder | None, Pro
 
 
 class _Stream:
-    """Prints text as it comes when there is one prompt; several prompts come one after the other as well."""
+    """Prints one text after the other, each behind its prompt and as it comes.
+
+    Pieces of several texts may come in turns: those of a later text wait until the ones before it have ended.
+    """
 
     def __init__(self, prompts: list[Any], *, quiet: bool) -> None:
         self.prompts, self.quiet = prompts, quiet
-        self.current: tuple[int, int] | None = None
+        self.waiting: dict[tuple[int, int], str] = {}
+        """Prompt and sequence -> what came and was not printed yet; the first is the text that is being printed."""
+        self.ended: set[tuple[int, int]] = set()
+        self.begun: tuple[int, int] | None = None
 
     def event(self, event: Event) -> None:
+        """A piece of a text, or a warning."""
         if event.kind == "warning":
             output.say(f"! {event.data.get('text')}")
         if event.kind != "chunk" or self.quiet:
             return
         at = (int(event.data["index"]), int(event.data["sequence"]))
-        if at != self.current:
-            prompt = self.prompts[at[0]]
-            shown = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-            if self.current is not None:
-                output.data()
-            sys.stdout.write(safe_text(shown))
-            self.current = at
-        sys.stdout.write(safe_text(event.data.get("text", "")))
+        self.waiting[at] = self.waiting.get(at, "") + event.data.get("text", "")
         if event.data.get("done"):
+            self.ended.add(at)
+        self._print()
+
+    def end(self) -> None:
+        """Print what a generator that stopped half-way left without an end."""
+        self.ended.update(self.waiting)
+        self._print()
+
+    def _print(self) -> None:
+        while self.waiting:
+            at = next(iter(self.waiting))
+            if at != self.begun:
+                self._begin(at)
+            sys.stdout.write(output.printable(self.waiting[at]))
+            if at not in self.ended:
+                self.waiting[at] = ""
+                break
+            del self.waiting[at]
             sys.stdout.write("\n")
         sys.stdout.flush()
+
+    def _begin(self, at: tuple[int, int]) -> None:
+        prompt = self.prompts[at[0]]
+        if self.begun is not None:
+            output.data()
+        sys.stdout.write(output.printable(prompt if isinstance(prompt, str) else prompt[-1]["content"]))
+        self.begun = at

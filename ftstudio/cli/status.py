@@ -23,7 +23,7 @@ HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
 @click.command()
-@click.argument("path", required=False)
+@click.argument("path", required=False, metavar="[PROJECT|RUN]")
 @click.option("--watch", is_flag=True, help="Show it again every second until Ctrl+C.")
 @JSON
 def status(path: str | None, watch: bool, as_json: bool) -> None:

@@ -56,7 +56,7 @@ def _link(origin: Path, target: Path) -> None:
 
 def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:
     """README.md of the model: what it is made of, how, and how good it is."""
-    loss = outcome(run.folder).losses()
+    loss = outcome(run.folder).loss()
     model, encoded = prepared.model, prepared.encoded
     data, trainer = project.parts["dataset"], project.parts["trainer"]
     rows_used = encoded.counts.get("rows", len(encoded.train))
@@ -76,7 +76,7 @@ def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: Wo
         ("time", f"{seconds:.0f} s on {', '.join(run.devices)}"),
     ]
     if loss:
-        rows.append((loss[0], f"{loss[1]:.4f} before, {loss[2]:.4f} after"))
+        rows.append(loss)
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return (
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- fine-tuned\n---\n\n"

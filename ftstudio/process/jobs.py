@@ -167,11 +167,17 @@ def sample(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm)
     prompts: list[Prompt] = list(job["prompts"])
     run.phase("sampling")
     generator = warm.generator(project, checkpoint, run.devices[0])
-    texts = ["" for _ in prompts]
+    texts = stages.Texts(len(prompts))
     for chunk in stages.chunks(project.offer("generator"), generator, checkpoint, prompts, run):
-        texts[chunk.index] += chunk.text
+        texts.add(chunk)
         run.chunk(**dataclasses.asdict(chunk))
-    return {"prompts": prompts, "texts": texts, "checkpoint": str(checkpoint.path)}
+    sequences = [[text for _, text in sorted(of_prompt.items())] for of_prompt in texts.sequences]
+    return {
+        "prompts": prompts,
+        "texts": texts.joined(),
+        "sequences": sequences,
+        "checkpoint": str(checkpoint.path),
+    }
 
 
 JOBS: Mapping[str, Callable[[Project, WorkerRun, Mapping[str, Any], Warm], dict[str, Any]]] = {

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained
+from ftstudio.files import cache_dir, explained, make_usable, state_dir
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
 from ftstudio.process.endings import RUN_VARIABLE
-from ftstudio.process.supervisor import Supervisor, refusal
+from ftstudio.process.supervisor import Supervisor, refusal, sentence
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, read_state
@@ -65,6 +65,12 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
         raise InputError(said or f"The supervisor of {run.title} did not start.", f"See {run.console}.")
 
 
+def try_own_folders() -> None:
+    """Raise InputError for a folder of ours that a run needs and that cannot be written, before anything is made."""
+    make_usable(state_dir(), "state folder", "XDG_STATE_HOME")
+    make_usable(cache_dir(), "cache folder", "XDG_CACHE_HOME")
+
+
 def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = False) -> int:
     """Start a new attempt of a run that ended before its end, and return its number.
 
@@ -81,6 +87,7 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
             f"{run.title} has finished; there is nothing to go on with.",
             f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', run.title])}",
         )
+    try_own_folders()
     attempt = known.attempt + 1
     if accept_changed_data:
         ask(run, "accept-changed-data", attempt)
@@ -95,12 +102,14 @@ def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
     run may not start. Forks: call it where there is one thread.
     """
     lock = RecordLock(run.lock)
-    with explained(run.path):
+    try:
         refused = refusal(run, 1, lock)
         if refused:
             raise InputError(refused)
         supervisor = Supervisor(run, 1, candidates(device), read_settings())
         supervisor.begin()
+    except OSError as error:
+        raise sentence(error, run) from error
 
     def go_on() -> None:
         from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is

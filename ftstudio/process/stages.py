@@ -24,9 +24,10 @@ from ftstudio.files import is_disk_full, read_toml, write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
+from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
 from ftstudio.process.manners import left_as_found
-from ftstudio.process.worker_run import WorkerRun
+from ftstudio.process.worker_run import STARTING, WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured, staging
 from ftstudio.runs.checkpoints import versions
@@ -68,7 +69,8 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
     prepared = prepare(project, run)
     result = train(project, prepared, run)
     if run.requests.stop:
-        raise InterruptedRunError(f"Stopped at step {result.step}: {run.requests.reason}.")
+        reached = max(result.step, newest_step(run.folder))  # the result may be an earlier step's, which was the best
+        raise InterruptedRunError(f"Stopped at step {reached}: {run.requests.reason}.")
     run.phase("writing the final model")
     write_final(project, prepared, result, run, time.time() - started)
     sample_both(project, prepared, result, run)
@@ -151,7 +153,7 @@ def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
     """Train, and check the checkpoint that it ended with."""
     offer = project.offer("trainer")
     trainer = project.build("trainer")
-    run.phase("training")
+    run.phase(STARTING)
     run.training = True
     try:
         result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)
@@ -174,17 +176,33 @@ def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: W
             run.sample(checkpoint.step, prompt, text, model=name)
 
 
+class Texts:
+    """What a generator writes, piece by piece: for each prompt a text by sequence."""
+
+    def __init__(self, prompts: int, limit: int | None = None) -> None:
+        self.limit = limit
+        self.sequences: list[dict[int, str]] = [{} for _ in range(prompts)]
+
+    def add(self, chunk: Chunk) -> None:
+        """One more piece; what goes beyond `limit` characters of a sequence is left out."""
+        of_prompt = self.sequences[chunk.index]
+        of_prompt[chunk.sequence] = (of_prompt.get(chunk.sequence, "") + chunk.text)[: self.limit]
+
+    def joined(self) -> list[str]:
+        """One text for each prompt; several sequences of one prompt with blank lines between."""
+        return ["\n\n".join(text for _, text in sorted(of_prompt.items())) for of_prompt in self.sequences]
+
+
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
     generator = project.build("generator")
-    texts: list[dict[int, str]] = [{} for _ in prompts]
+    texts = Texts(len(prompts), MAX_SAMPLE_CHARACTERS)
     try:
         for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
-            sequences = texts[chunk.index]
-            sequences[chunk.sequence] = (sequences.get(chunk.sequence, "") + chunk.text)[:MAX_SAMPLE_CHARACTERS]
+            texts.add(chunk)
     finally:
         generator.close()
-    return ["\n\n".join(text for _, text in sorted(sequences.items())) for sequences in texts]
+    return texts.joined()
 
 
 def chunks(

@@ -305,6 +305,11 @@ def _locks_broken(folder: Path) -> str:
     return broken
 
 
+def sentence(error: OSError, run: RunFolder) -> FtstudioError:
+    """The sentence for an error of the file system; queue and slots, which it may name, are not in the run's folder."""
+    return explain(error, None if isinstance(error.filename, (str, bytes)) else run.path)
+
+
 def main() -> None:
     """Take the lock, join the queue, say so through the descriptor, and supervise."""
     path, attempt, device, descriptor = sys.argv[1:]
@@ -322,7 +327,7 @@ def main() -> None:
         supervisor = Supervisor(run, int(attempt), devices_of(device), read_settings())
         supervisor.begin()
     except (OSError, FtstudioError) as error:
-        os.write(said, str(explain(error, run.path) if isinstance(error, OSError) else error).encode())
+        os.write(said, str(sentence(error, run) if isinstance(error, OSError) else error).encode())
         return
     os.write(said, b"ok")
     os.close(said)
@@ -330,7 +335,7 @@ def main() -> None:
         supervisor.supervise()
     except OSError as error:
         with contextlib.suppress(OSError):
-            supervisor.end("interrupted", str(explain(error, run.path)))
+            supervisor.end("interrupted", str(sentence(error, run)))
     finally:
         lock.release()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from ftstudio import plan
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.process.devices import choose_device
-from ftstudio.process.launch import begin_here, start
+from ftstudio.process.launch import begin_here, start, try_own_folders
 from ftstudio.project import load
 from ftstudio.runs import measured
 from ftstudio.runs.folder import RunFolder
@@ -46,6 +46,7 @@ class Wanted:
 
     def create(self, outlook: plan.Outlook, argv: Sequence[str]) -> RunFolder:
         """The run's folder, with the checkpoint that it goes out from. Raises InputError; nothing is left then."""
+        try_own_folders()
         run = create_run(
             outlook.project,
             argv,

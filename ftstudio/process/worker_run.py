@@ -26,6 +26,8 @@ from ftstudio.runs.folder import RunFolder
 
 PROGRESS_SECONDS = 0.25
 REQUEST_SECONDS = 0.1
+STARTING = "starting the trainer"
+"""The phase until the trainer names one, or makes its first step."""
 
 
 @dataclass
@@ -110,6 +112,7 @@ class WorkerRun:
         self._secrets = secrets
         self._events = self._open_events()
         self._progressed = 0.0
+        self._phase = ""
         self.cache.mkdir(parents=True, exist_ok=True)
 
     def _open_events(self) -> EventWriter:
@@ -120,11 +123,13 @@ class WorkerRun:
     def phase(self, name: str) -> None:
         """Say what begins now."""
         self._progressed = 0.0
+        self._phase = name
         self._events.write("phase", name=name)
         self._leave_if_asked()
 
     def progress(self, done: int, total: int | None = None, unit: str = "step") -> None:
         """Say how far it is; at most four times a second, and always at the end."""
+        self._say_training()
         now = time.monotonic()
         if now - self._progressed >= PROGRESS_SECONDS or done == total:
             self._progressed = now
@@ -133,8 +138,14 @@ class WorkerRun:
 
     def log(self, step: int, **metrics: float) -> None:
         """Record metrics of a step."""
+        self._say_training()
         self.logged |= metrics
         self._events.write("metrics", step, metrics={k: float(v) for k, v in metrics.items()})
+
+    def _say_training(self) -> None:
+        """A trainer that names no phases trains from its first word on."""
+        if self._phase == STARTING:
+            self.phase("training")
 
     def say(self, text: str) -> None:
         """One sentence for the person who watches."""

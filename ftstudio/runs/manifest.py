@@ -25,7 +25,7 @@ from typing import Any
 
 from ftstudio.api import ContractError, ModelRef
 from ftstudio.errors import InputError
-from ftstudio.files import explain, fsync_folder, named, quote, safe_text, write_atomic
+from ftstudio.files import explain, fsync_folder, named, quote, safe_text, settle_file, write_atomic
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
@@ -135,7 +135,7 @@ def _hash_and_sync(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _hash_and_sync_file(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        settle_file(file.fileno(), path.parent)
         return {"size": os.fstat(file.fileno()).st_size, "sha256": _sha256(file)}
 
 

@@ -19,7 +19,7 @@ import shutil
 from pathlib import Path
 
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import fsync_folder, named, quote, refuse_symlinks
+from ftstudio.files import fsync_folder, named, quote, refuse_symlinks, settle_file
 
 _LEFT = re.compile(r"\.(?P<name>[^.]+)\.[^.]+\.(?P<kind>staging|replaced|deleted)\Z")
 
@@ -119,9 +119,9 @@ def sync(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make one file durable. Raises OSError."""
+    """Make one file durable, with the mode that `settle_file` gives it. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        os.fsync(descriptor)
+        settle_file(descriptor, path.parent)
     finally:
         os.close(descriptor)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstudio.files import plural, read_toml
+from ftstudio.files import number_text, plural, read_toml
 from ftstudio.runs.events import Series, iter_events
 from ftstudio.runs.folder import RunFolder
 
 FEW_ROWS = 200
+OTHER_ROWS = "each of other rows: without validation rows they can hardly be compared"
 
 
 @dataclass
@@ -25,12 +26,22 @@ class Outcome:
     checkpoint: Path | None = None
     """The last one that was committed."""
 
-    def losses(self) -> tuple[str, float, float] | None:
-        """The name of the loss, its first and its last value: eval_loss where there is one, else the training loss."""
+    def loss(self) -> tuple[str, str] | None:
+        """The name of the loss and what can be said of it: eval_loss where there is one, else the training loss.
+
+        Only validation rows are the same each time. Training losses are of the rows since the one before, which may
+        be a single batch, so a higher one need not mean that the model became worse.
+        """
         for name in ("eval_loss", "loss"):
             values = self.series.values(name)
-            if len(values) >= 2:
-                return name, values[0][1], values[-1][1]
+            if values:
+                (first, before), (last, after) = values[0], values[-1]
+                if first == last:
+                    return name, f"{number_text(after)} at step {last:,}"
+                if name == "eval_loss" and first == 0:
+                    return name, f"{number_text(before)} before, {number_text(after)} after {plural(last, 'step')}"
+                said = f"{number_text(before)} at step {first:,}, {number_text(after)} at step {last:,}"
+                return name, said if name == "eval_loss" else f"{said}, {OTHER_ROWS}"
         return None
 
 

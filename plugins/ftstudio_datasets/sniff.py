@@ -10,25 +10,31 @@ from typing import Any, TypeVar
 from ftstudio.api import Facts
 from ftstudio_datasets.files import find
 from ftstudio_datasets.look import Look, look
-from ftstudio_datasets.options import FileOptions, TableOptions, TextOptions
+from ftstudio_datasets.options import ColumnOptions, FileOptions, TableOptions, TextOptions
 from ftstudio_datasets.records import SUFFIXES, delimiter_of, format_of
 from ftstudio_datasets.words import plural, quote
 
 _TEXT_SUFFIXES = {"", ".txt", ".text", ".md", ".markdown", ".rst", ".log", ".tex", ".org"}
 _TITLES = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
 
+_HEEDED = {"encoding", "delimiter", *(f.name for f in fields(ColumnOptions))}
+
 _Options = TypeVar("_Options", bound=FileOptions)
 
 
-def sniff_table(path: Path) -> Mapping[str, Any] | None:
+def sniff_table(path: Path, given: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
     """For a file with columns: {"use", "options", "rows", "says"}; None for other files.
 
-    `options` are those that differ from the defaults, `path` first. Raises ComponentError when a file has the suffix
+    `given` are options that are set already; texts that tell how to read the file are heeded. `options` are those that
+    differ from the defaults, `path` first. Raises ComponentError when a file has the suffix
     of a table and cannot be read as one.
     """
     if path.suffix.lower() not in SUFFIXES:
         return None
-    options, found = _mended(TableOptions(path=(str(path),)), path)
+    heeded: dict[str, Any] = {
+        name: value for name, value in (given or {}).items() if name in _HEEDED and isinstance(value, str)
+    }
+    options, found = _mended(TableOptions(path=(str(path),), **heeded), path)
     assert found.choice is not None
     file = find(options.path, path.parent)[0]
     kind = format_of(file, options)

@@ -18,7 +18,7 @@ RENAMED: Mapping[str, str] = {
     "epochs": "num_train_epochs",
     "evaluation_strategy": "eval_strategy",
     "group_by_length": 'train_sampling_strategy = "group_by_length"',
-    "logging_dir": "[[observers]] use = \"tensorboard\"",
+    "logging_dir": 'two lines at the end of the file, [[observers]] and below it use = "tensorboard",',
     "lora_r": "lora_rank",
     "no_cuda": 'ftstudio run --device cpu',
     "per_gpu_eval_batch_size": "per_device_eval_batch_size",

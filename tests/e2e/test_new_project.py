@@ -5,6 +5,9 @@ import tomllib
 
 import pytest
 
+from ftstudio.errors import InputError
+from ftstudio.new import new_project
+
 FILES = {
     "poems.txt": ("One line.\nAnother line.\n" * 20, {"use": "text"}, "text"),
     "chat.jsonl": (
@@ -74,6 +77,54 @@ def test_a_file_that_cannot_be_read_makes_no_project(ftstudio, tmp_path, content
     assert name in made.err
     assert "Traceback" not in made.err
     assert not (tmp_path / "projects" / "mine").exists()
+
+
+def test_columns_that_cannot_be_guessed_are_said_in_the_same_words_that_the_error_gives(ftstudio, tmp_path):
+    rows = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(30)]
+    (tmp_path / "alpaca.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("new", "mine", "--data", "alpaca.jsonl", "--root", "projects")
+    refused = ftstudio(*words)
+    assert refused.code == 2
+    way = "--set dataset.prompt_column=COLUMN"
+    assert f"Like this: ftstudio new NAME --data alpaca.jsonl {way}" in refused.err
+    assert not (tmp_path / "projects").exists()
+
+    wrong = ftstudio(*words, "--set", "dataset.prompt_column=nonsuch")
+    assert wrong.code == 2
+    assert "has no column 'nonsuch'; it has 'instruction', 'input', 'output'" in wrong.err
+
+    made = ftstudio(*words, *way.replace("COLUMN", "instruction").split(), "--set", "trainer.max_steps=3")
+    assert made.code == 0, made.err
+    assert "30 rows; columns 'instruction', 'output' read as prompt, completion" in made.err
+    written = tomllib.loads((tmp_path / "projects" / "mine" / "project.toml").read_text())
+    assert written["dataset"]["prompt_column"] == "instruction"
+    assert written["trainer"]["max_steps"] == 3
+    assert ftstudio("check", tmp_path / "projects" / "mine").code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("trainer.max_stepz=3", "'max_stepz' is not an option of trainer native. Did you mean max_steps?"),
+        ("dataset.prompt_column=3", "prompt_column must be a text"),
+        ("x", "'x' is not of the form key.key=VALUE."),
+        ("seed.x=1", "that is not inside a table"),
+    ],
+)
+def test_a_setting_that_no_project_may_have_makes_no_project(tmp_path, given, sentence):
+    (tmp_path / "pairs.jsonl").write_text('{"question": "a", "answer": "b"}\n' * 30)
+    with pytest.raises(InputError) as raised:
+        new_project(tmp_path / "projects", "mine", data=tmp_path / "pairs.jsonl", overrides=[given])
+    said = [problem.message + " " + problem.fix for problem in getattr(raised.value, "problems", ())]
+    assert sentence in " ".join([str(raised.value), *said])
+    assert not (tmp_path / "projects").exists()
+
+
+def test_an_example_is_copied_as_it_is(ftstudio, tmp_path):
+    done = ftstudio("new", "mine", "--from", "quickstart", "--root", "projects", "--set", "seed=1")
+    assert done.code == 2
+    assert done.err == "✗ --from and --set cannot be combined. Copy the example, then change its settings.\n"
+    assert not (tmp_path / "projects").exists()
 
 
 def test_a_model_by_name_by_folder_or_from_scratch(ftstudio, tmp_path):

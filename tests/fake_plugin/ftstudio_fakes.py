@@ -75,6 +75,7 @@ class GeneratorOptions(testing.FakeGeneratorOptions):
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
     tell: bool = option(False, help="Say how often generators were built and closed in this process, and where.")
     ending: str = option("good", help="How it ends.", choices=("good", "exit", "raise", "garbage"))
+    sequences: int = option(1, help="Texts for each prompt, whose pieces come in turns.", ge=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +180,12 @@ class FakeGenerator(testing.FakeGenerator):
     def __init__(self, options):
         super().__init__(options)
         FakeGenerator.built += 1
+
+    def generate(self, checkpoint, prompts, run):
+        for chunk in super().generate(checkpoint, prompts, run):
+            for sequence in range(self.options.sequences):
+                text = chunk.text and f"{chunk.text}{'abc'[sequence]}"
+                yield chunk if self.options.sequences == 1 else replace(chunk, sequence=sequence, text=text)
 
     def opening(self, checkpoint, prompt, run):
         text = f" step {checkpoint.step}"

@@ -91,8 +91,16 @@ def create(project):
     return str(create_run(load(Path(project)), ["ftstudio", "run"]).path)
 
 
-def start(project):
-    """Make a run and start it, as `ftstudio run --detach` does."""
+def look(project, own):
+    """What is wrong with a project for somebody whose state and cache are in `own`; the plugins are known there then."""
+    os.environ.update(XDG_STATE_HOME=f"{own}/state", XDG_CACHE_HOME=f"{own}/cache")
+    return [p.message for p in load(Path(project)).errors]
+
+
+def start(project, own=None):
+    """Make a run and start it, as `ftstudio run --detach` does; `own` is as in `look`."""
+    if own is not None:
+        look(project, own)
     wanted = Wanted(project=Path(project), device="cpu")
     run = wanted.create(Outlook(project=load(Path(project))), ["ftstudio", "run"])
     wanted.start(run)

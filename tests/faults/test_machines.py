@@ -106,10 +106,13 @@ def test_without_locks_where_the_queue_is_no_run_starts_either(make_project, fts
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_no_more_processes_is_an_error_and_no_run_is_left(shim, open_folder, make_project):
     """RLIMIT_NPROC binds no root, hence a user without other processes."""
-    project = open_folder / "lab"
+    project, own = open_folder / "lab", open_folder / "own"
     shutil.copytree(make_project(trainer={"max_steps": 3}), project)
-    os.chown(project, NOBODY, NOBODY)
-    outcome = shim.operate("start", project, prefix=project, uid=NOBODY, processes=1)
+    own.mkdir()
+    for folder in (project, own):
+        os.chown(folder, NOBODY, NOBODY)
+    assert shim.operate("look", project, own, prefix=project, uid=NOBODY).value == []
+    outcome = shim.operate("start", project, own, prefix=project, uid=NOBODY, processes=1)
     assert outcome.error == "InputError", outcome
     assert outcome.said == "No more processes may be started. Raise the limit (ulimit -u) or close programs."
     assert list((project / "runs").iterdir()) == []

@@ -2,10 +2,17 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
+import sys
 
 import pytest
+
+from ftstudio.cli.group import OR_LIVE, OR_NEWEST, PROJECT, RUN
+from ftstudio.cli.main import run
+from ftstudio.finding import project_folder
+from ftstudio.runs.find import find_run
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -22,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("fakes")
         ),
         (["queue", "withdrw"], "'withdrw' is no command of 'queue'. Did you mean withdraw?"),
         (["queue", "bogus"], "'bogus' is no command of 'queue'. Commands: list, move, withdraw."),
-        (["check"], "Missing argument 'PATH'"),
+        (["check"], "Missing argument 'PROJECT'"),
         (["check", "gone"], "There is no project 'gone' here"),
         (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
         (["run", "lab", "--device", "gpu"], "'gpu' is no device. Write cpu, cuda, cuda:0 ... or mps."),
@@ -191,3 +198,78 @@ def test_what_is_said_to_be_typed_can_be_typed_into_a_shell(ftstudio, make_proje
         follow, shell=True, capture_output=True, text=True, env={**os.environ, **env}, check=False
     )
     assert attached.returncode == 0, attached.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("slots = 1".encode("utf-16"), "is not UTF-8. Save it as UTF-8, or delete it."),
+        (b"slots = ", "is not TOML: "),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named(ftstudio, own_folders, make_project, content, sentence):
+    settings = own_folders / "config" / "ftstudio" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_bytes(content)
+    for command in (["check", make_project()], ["run", make_project()]):
+        done = ftstudio(*command)
+        assert done.code == 2
+        assert f"'{settings}' {sentence}" in done.err
+        assert "codec" not in done.err
+
+
+@pytest.mark.parametrize("command", ["show {}", "check {}", "show {} 2>&1", "show /nowhere 2>&1"])
+def test_a_reader_who_leaves_ends_a_command_without_a_word(make_project, command):
+    ours = f"{shlex.quote(sys.executable)} -m ftstudio {command.format(make_project())}"
+    done = subprocess.run(
+        ["bash", "-c", f"{ours} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "141\n"  # what a shell gives for SIGPIPE
+    assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["stop"], OR_LIVE),
+        (["attach"], OR_NEWEST),
+        (["rm"], OR_NEWEST),
+        (["queue", "withdraw"], OR_NEWEST),
+        (["check"], PROJECT),
+        (["run"], PROJECT),
+        (["sample"], f"{PROJECT} {RUN}"),
+        (["show"], f"{PROJECT} {RUN}"),
+        (["status"], f"{PROJECT} {RUN}"),
+    ],
+)
+def test_the_help_of_a_command_says_what_its_arguments_are(capsys, command, words):
+    assert run([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    usage = shown.splitlines()[0]
+    assert "PATH" not in usage
+    assert all(word in usage for word in re.findall("PROJECT(?= is)|RUN(?= is)", words))
+    assert words in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("group", [[], ["queue"], ["plugins"]])
+def test_the_list_of_commands_has_whole_sentences(capsys, group):
+    assert run([*group, "--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert len(listed.split()) > 20
+    assert "..." not in listed
+
+
+def test_what_an_argument_is_said_to_be_is_what_is_taken(make_project, monkeypatch, tmp_path):
+    monkeypatch.setenv("FTSTUDIO_PROJECTS", str(tmp_path))
+    folder = make_project()
+    for number in ("0001", "0002"):
+        (folder / "runs" / number).mkdir(parents=True)
+        (folder / "runs" / number / "run.toml").touch()
+    for text, name in (
+        ("lab:0001", "0001"),
+        (str(folder / "runs" / "0001"), "0001"),
+        ("lab", "0002"),
+        (folder, "0002"),
+    ):
+        assert find_run(str(text), tmp_path).name == name
+    assert project_folder("lab") == project_folder(str(folder)) == folder

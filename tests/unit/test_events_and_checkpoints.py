@@ -1,11 +1,13 @@
 """The stream of events and the committed checkpoints: what a reader may believe."""
 
 import json
+import os
 
 import pytest
 
 from ftstudio.errors import ContractError, InputError
 from ftstudio.runs import checkpoints as commits
+from ftstudio.runs import staging
 from ftstudio.runs.events import EventReader, EventWriter, Series, parse_event, read_events
 
 
@@ -101,6 +103,29 @@ def test_a_commit_verifies_and_leaves_no_staging(tmp_path):
     assert committed.path.name == "000005"
     assert commits.open_checkpoint(committed.path) == committed
     assert [p.name for p in tmp_path.iterdir()] == ["000005"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_who_may_read_the_folder_may_read_what_a_library_wrote_for_its_owner_alone(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        checkpoints, final = tmp_path / "checkpoints", tmp_path / "final"
+        checkpoints.mkdir()
+        draft = commits.stage(checkpoints, 5)
+        staged = staging.make(final)
+        for place in (draft.path, staged):
+            (place / "deeper").mkdir()
+            for name in ("config.json", "model.safetensors", "deeper/state.safetensors"):
+                (place / name).write_text("{}")
+                (place / name).chmod(0o600)
+        commits.commit(draft, 5, metrics={}, best=False, shape="text", base=None)
+        staging.sync(staged)
+        staging.put_in_place(staged, final)
+    finally:
+        os.umask(before)
+    files = [path for place in (checkpoints, final) for path in place.rglob("*") if path.is_file()]
+    assert len(files) == 7
+    assert {path.stat().st_mode & 0o777 for path in files} == {mode}
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "MANIFEST.json"])

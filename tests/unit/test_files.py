@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from ftstudio.files import (
     LineAppender,
     explain,
     is_safe_name,
+    make_usable,
     quote,
     refuse_symlinks,
     safe_text,
@@ -172,3 +174,15 @@ def test_toml_has_no_null_and_sizes_are_for_people():
 def test_a_name_that_is_no_utf8_is_written_into_toml_as_a_visible_escape(tmp_path):
     text = toml_text({"\udc80": ["caf\u00e9", "\udc9b6n", tmp_path / "\udcff"]})
     assert tomllib.loads(text) == {"\\udc80": ["caf\u00e9", "\\udc9b6n", f"{tmp_path}/\\udcff"]}
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder that root cannot write either")
+def test_a_folder_that_is_there_and_takes_no_file_is_no_usable_one():
+    with pytest.raises(InputError, match=r"The cache folder cannot be used. No permission for '/sys/kernel'") as raised:
+        make_usable(Path("/sys/kernel"), "cache folder", "XDG_CACHE_HOME")
+    assert raised.value.hint == "Set XDG_CACHE_HOME to a folder that you can write."
+
+
+def test_trying_a_folder_makes_it_and_leaves_nothing_in_it(tmp_path):
+    make_usable(tmp_path / "a" / "b", "state folder", "XDG_STATE_HOME")
+    assert list((tmp_path / "a" / "b").iterdir()) == []

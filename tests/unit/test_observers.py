@@ -20,6 +20,14 @@ from ftstudio.settings import edit_settings, read_settings
 pytestmark = pytest.mark.usefixtures("fakes")
 
 WATCH = {"use": "fake-watch"}
+BUILT_IN = {
+    "format": 1,
+    "model": {"use": "starter"},
+    "dataset": {"use": "inline", "texts": ["a b", "c d"]},
+    "tokenizer": {"use": "pretrained"},
+    "trainer": {"use": "native"},
+    "generator": {"use": "sample"},
+}
 
 
 def uses(project):
@@ -92,6 +100,21 @@ def test_a_secret_that_an_observer_needs_is_missed_before_the_start(make_project
     assert (problem.file.name, problem.line) == ("settings.toml", 2)
     monkeypatch.setenv("FAKE_TOKEN", "abcdef")
     assert not look_ahead(load(make_project())).errors
+
+
+def test_the_fix_for_logging_dir_works_when_it_is_followed(make_project):
+    pytest.importorskip("tensorboard")
+    trainer = {"use": "native", "logging_dir": "logs"}
+    folder = make_project(base=BUILT_IN, trainer=trainer)
+    (problem,) = look_ahead(load(folder)).errors
+    assert problem.option == "logging_dir"
+    heading, use = re.findall(r'\[\[\w+\]\]|use = "\w+"', problem.fix)
+    file = folder / "project.toml"
+    kept = [line for line in file.read_text().splitlines() if "logging_dir" not in line]
+    file.write_text("\n".join([*kept, heading, use, ""]))
+    followed = load(folder)
+    assert not look_ahead(followed).errors
+    assert uses(followed) == ["tensorboard"]
 
 
 def test_tensorboard_that_is_not_installed_is_an_error_before_the_start(make_project, monkeypatch):

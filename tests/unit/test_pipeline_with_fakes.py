@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
-from ftstudio.process.stages import prepare
+from ftstudio.errors import InterruptedRunError
+from ftstudio.process.stages import prepare, run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.summary import OTHER_ROWS
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -31,8 +34,11 @@ def test_a_run_goes_from_project_to_final_model_and_samples(ftstudio, make_proje
 
 
 def test_stdout_is_data_and_stderr_is_narration(ftstudio, make_project):
-    done = ftstudio("run", make_project())
+    folder = make_project()
+    done = ftstudio("run", folder)
     assert done.code == 0, done.err
+    assert f"loss: 10 at step 1, 1 at step 10, {OTHER_ROWS}\n" in done.out
+    assert f"| loss | 10 at step 1, 1 at step 10, {OTHER_ROWS} |" in (folder / "runs/0001/final/README.md").read_text()
     assert "training" in done.err
     assert "model:  " in done.out
     assert "before (base model" in done.out
@@ -106,6 +112,60 @@ def test_a_worker_knows_from_the_plan_what_its_first_checkpoint_takes(make_proje
     prepare(load(folder), at_work)
     at_work.close()
     assert at_work.checkpoint_bytes == 500
+
+
+def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpoint(make_project, monkeypatch):
+    import ftstudio_fakes
+
+    class KeepsTheFirst(ftstudio_fakes.FakeTrainer):
+        def train(self, data, model, run):
+            self.committed = []
+            super().train(data, model, run)
+            return self.committed[0]
+
+        def commit(self, run, step, position):
+            self.committed.append(super().commit(run, step, position))
+            return self.committed[-1]
+
+        def hears(self, run):
+            if run.logged["loss"] == 10.0 / 7:
+                run.requests.notice("asked")
+            return super().hears(run)
+
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", KeepsTheFirst)
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
+    with closing(at_work), pytest.raises(InterruptedRunError, match=r"Stopped at step 7: asked\."):
+        run_all(load(folder), at_work)
+
+
+@pytest.mark.parametrize(
+    ("own", "phases"),
+    [
+        ((), ["starting the trainer", "training"]),
+        (("loading the model", "training"), ["starting the trainer", "loading the model", "training"]),
+    ],
+)
+def test_training_is_said_once_and_when_it_begins(make_project, monkeypatch, own, phases):
+    import ftstudio_fakes
+
+    class NamesPhases(ftstudio_fakes.FakeTrainer):
+        def train(self, data, model, run):
+            for name in own:
+                run.phase(name)
+            return super().train(data, model, run)
+
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", NamesPhases)
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    with closing(WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})) as at_work:
+        run_all(load(folder), at_work)
+    said = [event.data["name"] for event in read_events(run.events) if event.kind == "phase"]
+    assert said[3:-2] == phases
+    assert said[-2:] == ["writing the final model", "sampling"]
 
 
 def test_at_a_breakpoint_the_terminal_is_the_debuggers(make_project):
@@ -202,3 +262,50 @@ def test_sampling_a_run_and_its_base(ftstudio, make_project):
     assert ftstudio("sample", folder, "--checkpoint", "8", "--json").json["texts"] == [" step 8"]
     assert "It has: 8, 10." in ftstudio("sample", folder, "--checkpoint", "7").err
     assert ftstudio("sample", folder, "--base").code == 0
+
+
+def test_several_sequences_of_a_prompt_are_texts_of_their_own(ftstudio, make_project):
+    folder = make_project(generator={"sequences": 2, "words": 2})
+    ran = ftstudio("run", folder, "--json").json
+    words = ("sample", folder, "--checkpoint", "10", "--prompt", "Hi", "--prompt", "Ho")
+    report = ftstudio(*words, "--json").json
+    texts = [" step 10a 0a 1a", " step 10b 0b 1b"]
+    assert report["sequences"] == [texts, texts]
+    assert report["texts"] == ["\n\n".join(texts)] * 2
+    assert ran["samples"][1]["text"] == report["texts"][0]
+    shown = ftstudio(*words)
+    assert shown.out.split("\n\n") == [f"Hi{texts[0]}", f"Hi{texts[1]}", f"Ho{texts[0]}", f"Ho{texts[1]}\n"], shown.err
+
+
+def test_the_text_of_a_generator_that_fails_half_way_is_shown_before_the_error(ftstudio, make_project):
+    folder = make_project(generator={"sequences": 2, "words": 2, "ending": "raise"})
+    assert ftstudio("run", folder, "--set", "generator.ending=good").code == 0
+    shown = ftstudio("sample", folder, "--checkpoint", "10", "--prompt", "Hi")
+    assert shown.code == 1
+    assert shown.out == "Hi step 10a 0a 1a\n\nHi step 10b 0b 1b\n"
+    assert "a bug in the generator" in shown.err
+
+
+@pytest.mark.parametrize("how", [(), ("--inline",)])
+@pytest.mark.parametrize(("variable", "what"), [("XDG_CACHE_HOME", "cache folder"), ("XDG_STATE_HOME", "state folder")])
+def test_a_folder_of_ours_that_cannot_be_written_is_named_before_a_run_is_made(
+    ftstudio, make_project, tmp_path, how, variable, what
+):
+    folder = make_project()
+    (tmp_path / "file").touch()
+    done = ftstudio("run", folder, *how, env={variable: str(tmp_path / "file")})
+    assert done.code == 2
+    assert f"✗ The {what} cannot be used. '{tmp_path}/file/ftstudio' is not inside a folder" in done.err
+    assert f"Set {variable} to a folder that you can write." in done.err
+    assert "▸" not in done.err
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("how", [(), ("--inline",)])
+def test_a_place_in_the_queue_that_cannot_be_taken_is_named(ftstudio, make_project, own_folders, how):
+    state = own_folders / "state" / "ftstudio"
+    state.mkdir(parents=True)
+    (state / "queue").touch()
+    done = ftstudio("run", make_project(), *how)
+    assert done.code == 2
+    assert f"'{state}/queue' exists already and is no folder" in done.err

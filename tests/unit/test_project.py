@@ -270,3 +270,17 @@ def test_validation_rows_from_two_places_are_refused_before_the_start(make_proje
     (problem,) = plan.look_ahead(load(folder)).errors
     assert problem.option == "validation_count"
     assert "validation rows of its own" in problem.message
+
+
+def test_a_split_that_leaves_nothing_to_train_on_is_one_error(make_project):
+    base = {
+        "format": 1,
+        "model": {"use": "starter"},
+        "dataset": {"use": "inline", "texts": ["a b", "c d", "e f"], "validation_fraction": 0.99},
+        "tokenizer": {"use": "pretrained"},
+        "trainer": {"use": "native", "max_steps": 3, "eval_steps": 1, "load_best_model_at_end": True},
+        "generator": {"use": "sample"},
+    }
+    (problem,) = plan.look_ahead(load(make_project(base=base))).errors
+    assert problem.option == "validation_fraction"
+    assert "keeps 3 of 3 rows apart; nothing is left to train on" in problem.message
