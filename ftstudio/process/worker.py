@@ -23,6 +23,7 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.files import explain, is_disk_full, safe_text
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
+from ftstudio.process.orphan import start_guard
 from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
@@ -170,8 +171,10 @@ def end_group_with_us() -> None:
 def main() -> None:
     """Entry of the worker process, which leads a session of its own."""
     path, attempt, device = sys.argv[1:]
+    run = RunFolder(Path(path))
     end_group_with_us()
-    sys.exit(work(RunFolder(Path(path)), int(attempt), device))
+    start_guard(run, int(attempt))
+    sys.exit(work(run, int(attempt), device))
 
 
 if __name__ == "__main__":

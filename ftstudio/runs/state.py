@@ -38,7 +38,10 @@ LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"}
 ENDED: tuple[State, ...] = ("finished", "stopped", "failed", "interrupted")
 
 UNTRUSTED_LOCKS = "Its process lives though its lock is free: locks on this file system cannot be trusted."
-ORPHANED = "Its supervisor was killed; its worker commits a checkpoint and leaves."
+ORPHANED = (
+    "Its supervisor was killed; its worker is to commit a checkpoint and leave, and is ended when it does not within "
+    "stop_seconds (settings)."
+)
 RESTARTED = "The machine was restarted."
 KILLED = "Its supervisor was killed."
 GONE = "Its run folder is gone: it was deleted or moved."

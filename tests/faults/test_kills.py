@@ -15,6 +15,7 @@ from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import ORPHANED
 from ftstudio.runs.status import LIVE, boot_id, read_state
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
@@ -92,6 +93,60 @@ def test_a_killed_supervisor_makes_its_worker_commit_and_leave(make_project):
     ask(run, "stop", attempt)
     assert ended(run).state == "stopped"
     assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
+
+
+@pytest.mark.parametrize("how", ["deaf", "stopped"])
+def test_a_worker_without_a_supervisor_that_does_not_leave_is_ended(make_project, settings_file, how):
+    """One that never looks, and one that cannot: both are bounded as a stop is, without their help."""
+    settings_file("stop_seconds = 1.0")
+    run = started(make_project(trainer={**WALK, "max_steps": 20_000, "deaf": True}))
+    pid = worker_of(run)
+    at_step(run, 4)
+    if how == "stopped":
+        kill(pid, signal.SIGSTOP)
+    kill(read_state(run).pid)
+    assert state_is(run, "stopping").reason == ORPHANED
+    state = ended(run, 20)
+    until(lambda: gone(pid), "the end of the worker", 5)
+    assert (state.state, state.reason) == (
+        "interrupted",
+        "Its supervisor was killed, and its worker did not leave within 1 s and was ended by force: "
+        "what came after its last checkpoint is lost.",
+    )
+    verify(list_checkpoints(run.checkpoints)[-1])
+    attempt = resumed(run)
+    ask(run, "kill", attempt)
+    assert ended(run).reason == "Killed on request."
+
+
+@pytest.mark.parametrize("how", ["deaf", "stopped"])
+def test_a_worker_without_a_supervisor_is_killed_on_request(make_project, ftstudio, how):
+    run = started(make_project(trainer={**WALK, "max_steps": 20_000, "deaf": True}))
+    pid = worker_of(run)
+    at_step(run, 4)
+    if how == "stopped":
+        kill(pid, signal.SIGSTOP)
+    supervisor = read_state(run).pid
+    kill(supervisor)
+    until(lambda: gone(supervisor), "the end of the supervisor")
+    stop = ftstudio("stop", run.path)
+    assert (stop.code, stop.err) == (
+        0,
+        f"{run.title}: Its supervisor was killed, so its worker commits a checkpoint and leaves, or is ended when it "
+        f"does not. End it at once: ftstudio kill {run.title}\n",
+    )
+    assert not gone(pid)
+    done = ftstudio("kill", run.path)
+    assert (done.code, done.err) == (
+        0,
+        f"{run.title}: Its supervisor was killed already; its worker (process {pid}) was ended. Its last checkpoint stays.\n",
+    )
+    assert gone(pid)
+    state = read_state(run)
+    assert (state.state, state.reason) == ("interrupted", "Its supervisor was killed.")
+    again = ftstudio("kill", run.path)
+    assert again.code == 2
+    assert "is not running. It is interrupted" in again.err
 
 
 def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project, undisturbed):
