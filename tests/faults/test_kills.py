@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -236,6 +237,39 @@ def test_a_run_with_auto_resume_goes_on_by_itself(make_project, undisturbed):
     state = ended(run)
     assert (state.state, state.attempt) == ("finished", 2)
     assert outcome(run) == undisturbed
+
+
+WISHES = {
+    "stop": ("stopped", r"Stopped at step \d+: asked\."),
+    "stop and SIGKILL": (
+        "interrupted",
+        r"The worker was ended by signal 9 \(SIGKILL\)\. .* It had been asked to stop\.",
+    ),
+    "kill": ("interrupted", r"Killed on request\."),
+    "SIGTERM to the supervisor": ("interrupted", r"Stopped at step \d+: preempted by SIGTERM\."),
+    "SIGTERM to the worker": ("interrupted", r"Stopped at step \d+: preempted by SIGTERM\."),
+}
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_auto_resume_does_nothing_against_a_wish(make_project, wish):
+    deaf = wish == "stop and SIGKILL"
+    run = started(make_project(trainer={**WALK, "max_steps": 20_000, "deaf": deaf}), auto_resume=True)
+    worker = worker_of(run)
+    at_step(run, 8)  # a checkpoint was committed, so that it would go on
+    match wish:
+        case "SIGTERM to the supervisor":
+            kill(read_state(run).pid, signal.SIGTERM)
+        case "SIGTERM to the worker":
+            kill(worker, signal.SIGTERM)
+        case _:
+            ask(run, wish.split()[0], 1)
+    if deaf:
+        kill(worker)
+    state = ended(run, 20)
+    assert (state.state, state.attempt) == (WISHES[wish][0], 1)
+    assert re.fullmatch(WISHES[wish][1], state.reason)
+    assert {e.attempt for e in read_events(run.events)} == {1}
 
 
 def test_auto_resume_does_not_go_round_without_progress(make_project):
