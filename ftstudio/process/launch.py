@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained
+from ftstudio.files import explained, quote
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
 from ftstudio.process.endings import RUN_VARIABLE
 from ftstudio.process.supervisor import Supervisor, refusal
 from ftstudio.runs.control import ask
+from ftstudio.runs.events import ATTEMPTS
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import newest_attempt
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.settings import read_settings
 
@@ -81,7 +83,12 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
             f"{run.title} has finished; there is nothing to go on with.",
             f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', run.title])}",
         )
-    attempt = known.attempt + 1
+    attempt = max(known.attempt, newest_attempt(run)) + 1  # state.toml may have been lost, or edited
+    if attempt >= ATTEMPTS:
+        raise InputError(
+            f"{run.title} has no number left for another attempt: its state.toml or its events are damaged.",
+            f"Correct `attempt` in {quote(run.state, 200)}, or go on from it in a new run with --from.",
+        )
     if accept_changed_data:
         ask(run, "accept-changed-data", attempt)
     start(run, attempt, device)

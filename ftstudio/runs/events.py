@@ -20,6 +20,7 @@ from ftstudio.files import LineAppender
 from ftstudio.runs.series import Series, number
 
 __all__ = [
+    "ATTEMPTS",
     "KINDS",
     "EventReader",
     "EventWriter",
@@ -138,6 +139,8 @@ class EventReader:
         return events
 
 
+ATTEMPTS = 1 << 31
+"""Attempts have lower numbers."""
 _INTEGERS = 1 << 63
 
 
@@ -149,7 +152,7 @@ def parse_event(line: bytes, seq: int) -> Event | None:
         t = float(t)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    if type(attempt) is not int or not 0 <= attempt < 1 << 31 or type(kind) is not str or not math.isfinite(t):
+    if type(attempt) is not int or not 0 <= attempt < ATTEMPTS or type(kind) is not str or not math.isfinite(t):
         return None
     if step is not None and (type(step) is not int or not -_INTEGERS <= step < _INTEGERS):
         return None

@@ -30,7 +30,7 @@ from typing import Any, Literal, get_args
 
 from ftstudio.files import explain, quote, state_dir, tail_bytes, write_atomic
 from ftstudio.locks import lock_holder
-from ftstudio.runs.events import parse_event
+from ftstudio.runs.events import ATTEMPTS, parse_event
 from ftstudio.runs.folder import RunFolder
 
 State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
@@ -200,7 +200,11 @@ def _read(run: RunFolder) -> StateFile:
     except FileNotFoundError:
         if lock_holder(run.lock) is not None:
             return StateFile(state="starting", host=host_name())
-        return StateFile(state="interrupted", reason="It never started." if run.path.exists() else GONE)
+        if not run.path.exists():
+            return StateFile(state="interrupted", reason=GONE)
+        started = os.path.lexists(run.events)
+        reason = "Its state.toml is missing." if started else "It never started."
+        return StateFile(state="interrupted", reason=reason, attempt=newest_attempt(run))
     except OSError as error:
         return _unreadable(run, str(explain(error, run.state)))
     except (ValueError, RecursionError) as error:
@@ -208,19 +212,25 @@ def _read(run: RunFolder) -> StateFile:
     state: State | None = next((known for known in get_args(State) if known == raw.get("state")), None)
     if state is None:
         return _unreadable(run, f"Its state.toml says {quote(raw.get('state'))}, which is no state that we know.")
-    return _state_file(state, raw)
+    known = _state_file(state, raw)
+    return known if 1 <= known.attempt < ATTEMPTS else replace(known, attempt=newest_attempt(run))
 
 
 def _unreadable(run: RunFolder, reason: str) -> StateFile:
-    """A held lock is a live run, whatever its file says. The attempt, which a resume counts on, is the last event's."""
+    """A held lock is a live run, whatever its file says."""
     live = lock_holder(run.lock) is not None
-    attempt = 1
-    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
-        event = parse_event(line, 0)
-        if event is not None:
-            attempt = event.attempt
-            break
-    return StateFile(state="running" if live else "interrupted", reason=reason, attempt=attempt)
+    return StateFile(state="running" if live else "interrupted", reason=reason, attempt=newest_attempt(run))
+
+
+def newest_attempt(run: RunFolder) -> int:
+    """The attempt of the last event, 1 where there is none: what a resume counts on when state.toml is lost."""
+    with contextlib.suppress(OSError):
+        for size in (64 << 10, 16 << 20):  # a line may be long: a sample's
+            for line in reversed(tail_bytes(run.events, size).splitlines()):
+                event = parse_event(line, 0)
+                if event is not None:
+                    return max(1, event.attempt)
+    return 1
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}

@@ -11,6 +11,7 @@ import time
 import pytest
 from lab import at_step, ended, gone, kill, kill_both, outcome, resumed, started, state_is, until, worker_of
 
+from ftstudio.errors import InputError
 from ftstudio.locks import lock_holder
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
@@ -277,6 +278,39 @@ def test_auto_resume_does_not_go_round_without_progress(make_project):
     state = ended(run)
     assert state.state == "interrupted"
     assert state.attempt == 2  # the first one committed step 5; the second died at step 6 again
+
+
+@pytest.mark.parametrize("how", ["lost", "edited"])
+def test_a_state_that_is_lost_or_edited_makes_no_attempt_count_twice(make_project, undisturbed, how):
+    """An attempt that was numbered like an earlier one would be hidden behind it."""
+    run = started(make_project("disturbed", trainer=WALK))
+    for attempt in (1, 2):
+        at_step(run, 8 * attempt)
+        kill(worker_of(run, attempt))
+        assert ended(run).attempt == attempt
+        if attempt == 1:
+            resumed(run)
+    if how == "lost":
+        run.state.unlink()
+        assert read_state(run).reason == "Its state.toml is missing."
+    else:
+        run.state.write_text(run.state.read_text().replace("attempt = 2", "attempt = 1"))
+    assert resumed(run) == 3
+    state = ended(run)
+    assert (state.state, state.attempt) == ("finished", 3)
+    assert outcome(run) == undisturbed
+
+
+def test_a_run_without_a_number_for_another_attempt_says_so(make_project):
+    run = started(make_project(trainer={**WALK, "max_steps": 2000}))
+    at_step(run, 4)
+    ask(run, "stop", 1)
+    ended(run)
+    run.state.write_text(run.state.read_text().replace("attempt = 1", f"attempt = {(1 << 31) - 1}"))
+    before = run.state.read_text()
+    with pytest.raises(InputError, match="has no number left for another attempt.* Correct `attempt` in "):
+        resumed(run)
+    assert run.state.read_text() == before
 
 
 def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):

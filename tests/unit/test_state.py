@@ -317,3 +317,21 @@ def test_what_tomllib_refuses_is_refused(text):
             module._parse(text.encode())
     else:
         assert repr(module._parse(text.encode())) == repr(expected)
+
+
+@pytest.mark.parametrize("attempt", [-7, 0, 99_999_999_999_999_999_999], ids=str)
+def test_an_attempt_that_can_be_none_is_that_of_the_last_event(run, attempt):
+    events = EventWriter(run.events, attempt=4)
+    events.write("message", text="Long. " * 20_000)  # longer than what is read of the stream at first
+    events.close()
+    write(run, attempt=attempt, state="stopped", reason="Stopped.")
+    known = read_state(run)
+    assert (known.state, known.reason, known.attempt) == ("stopped", "Stopped.", 4)
+
+
+def test_a_state_that_is_missing_leaves_the_attempt_to_the_events(run):
+    assert read_state(run) == StateFile(state="interrupted", reason="It never started.")
+    events = EventWriter(run.events, attempt=4)
+    events.write("phase", name="training")
+    events.close()
+    assert read_state(run) == StateFile(state="interrupted", reason="Its state.toml is missing.", attempt=4)
