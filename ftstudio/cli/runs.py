@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -11,7 +12,7 @@ from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow
 from ftstudio.errors import InputError
-from ftstudio.files import quote, tail_bytes
+from ftstudio.files import explained, plain_file, quote, read_tail
 from ftstudio.finding import default_root
 from ftstudio.process.asking import request
 from ftstudio.runs.control import Request
@@ -83,8 +84,10 @@ def attach(run: str) -> int:
 def logs(run: str, follow_it: bool, count: int) -> None:
     """The worker's raw output."""
     folder = find_run(run, default_root())
-    offset = folder.console.stat().st_size if folder.console.exists() else 0
-    text = tail_bytes(folder.console, LOG_BYTES).decode("utf-8", "replace")
+    offset, text = 0, ""
+    with explained(folder.console), contextlib.suppress(FileNotFoundError):  # an inline run has none
+        offset = folder.console.stat().st_size
+        text = read_tail(folder.console, LOG_BYTES).decode("utf-8", "replace")
     for line in text.splitlines()[-count:]:
         output.data(line)
     if follow_it:
@@ -98,7 +101,7 @@ def _follow_log(folder: RunFolder, offset: int) -> None:
         live = read_state(folder).state in LIVE
         if not folder.console.exists():  # of a run that was made with --inline
             return
-        with folder.console.open("rb") as file:
+        with explained(folder.console), plain_file(folder.console) as file:
             size = file.seek(0, os.SEEK_END)
             offset = min(offset, size)
             file.seek(offset)

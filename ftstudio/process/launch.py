@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained, quote
+from ftstudio.files import explained, open_log, quote
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
 from ftstudio.process.endings import RUN_VARIABLE
@@ -41,7 +41,7 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
         str(writer),
     ]
     with explained(run.console):
-        console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        console = open_log(run.console)
     try:
         with explained(run.path):
             child = subprocess.Popen(

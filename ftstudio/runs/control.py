@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Literal
 
-from ftstudio.files import explained, write_atomic
+from ftstudio.files import explained, plain_file, write_atomic
 from ftstudio.runs.folder import RunFolder
 
 Request = Literal["stop", "checkpoint", "kill", "accept-changed-data"]
@@ -22,8 +22,7 @@ def ask(run: RunFolder, request: Request, attempt: int) -> None:
 def asked(run: RunFolder, request: Request, attempt: int) -> bool:
     """Whether this attempt was asked. Requests for other attempts, or from other users, do not count."""
     try:
-        path = run.control / request
-        with path.open("rb") as file:
+        with plain_file(run.control / request, through_links=False) as file:
             ours = os.fstat(file.fileno()).st_uid in {os.getuid(), 0}
             return ours and file.read(20).strip() == str(attempt).encode()
     except OSError:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ftstudio.event import Event
-from ftstudio.files import LineAppender
+from ftstudio.files import LineAppender, plain_file
 from ftstudio.runs.series import Series, number
 
 __all__ = [
@@ -99,7 +99,7 @@ class EventReader:
         A piece of the file without any event is passed over, so an empty list always means: nothing more for now.
         """
         try:
-            with self.path.open("rb") as file:
+            with plain_file(self.path) as file:
                 self._begin_again_if_cut(file)
                 while data := self._lines(file, limit_bytes):
                     if events := self._events(data):

@@ -28,7 +28,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ftstudio.files import explain, quote, state_dir, tail_bytes, write_atomic
+from ftstudio.files import explain, plain_file, quote, state_dir, tail_bytes, write_atomic
 from ftstudio.locks import lock_holder
 from ftstudio.runs.events import ATTEMPTS, parse_event
 from ftstudio.runs.folder import RunFolder
@@ -182,7 +182,8 @@ def _last_word_path(run: RunFolder) -> Path:
 def _last_word(run: RunFolder, known: StateFile) -> StateFile | None:
     """What the supervisor that wrote `known` left elsewhere, if it did."""
     try:
-        raw = _parse(_last_word_path(run).read_bytes())
+        with plain_file(_last_word_path(run)) as file:
+            raw = _parse(file.read())
     except (OSError, ValueError, RecursionError):
         return None
     state: State | None = next((word for word in get_args(State) if word == raw.get("state")), None)
@@ -196,7 +197,8 @@ def _last_word(run: RunFolder, known: StateFile) -> StateFile | None:
 def _read(run: RunFolder) -> StateFile:
     """The file as it is, or what is left to say without it."""
     try:
-        raw = _parse(run.state.read_bytes())
+        with plain_file(run.state) as file:
+            raw = _parse(file.read())
     except FileNotFoundError:
         if lock_holder(run.lock) is not None:
             return StateFile(state="starting", host=host_name())
@@ -224,12 +226,11 @@ def _unreadable(run: RunFolder, reason: str) -> StateFile:
 
 def newest_attempt(run: RunFolder) -> int:
     """The attempt of the last event, 1 where there is none: what a resume counts on when state.toml is lost."""
-    with contextlib.suppress(OSError):
-        for size in (64 << 10, 16 << 20):  # a line may be long: a sample's
-            for line in reversed(tail_bytes(run.events, size).splitlines()):
-                event = parse_event(line, 0)
-                if event is not None:
-                    return max(1, event.attempt)
+    for size in (64 << 10, 16 << 20):  # a line may be long: a sample's
+        for line in reversed(tail_bytes(run.events, size).splitlines()):
+            event = parse_event(line, 0)
+            if event is not None:
+                return max(1, event.attempt)
     return 1
 
 
