@@ -16,7 +16,12 @@ import operations
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import explain
+from ftstudio.process.devices import devices_of
+from ftstudio.process.supervisor import Supervisor
 from ftstudio.runs.events import EventReader, read_events
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import read_state
+from ftstudio.settings import Settings
 
 RESERVED = 8 << 10
 
@@ -112,6 +117,24 @@ def worker(folder):
         second = forked(operations.work, run, 2)
         answers.append({"first": first, "last": last, "second": second, "console": console_of(run)})
     return answers
+
+
+def ending(folder):
+    """A supervisor that has to say how its run ended when there is no room left; what the file holds, and a reader says."""
+    mount(folder, "size=1m")
+    run = RunFolder(Path(operations.create(folder / "lab")))
+    supervisor = Supervisor(run, 1, devices_of("cpu"), Settings())
+    supervisor.begin()
+    fill(folder)
+    try:
+        supervisor.write("interrupted", "Too late.")
+    except OSError as error:
+        refused = str(explain(error))
+    supervisor.end("interrupted", "The worker said so.", 75)
+    supervisor.turn.leave()
+    known = read_state(run)
+    left = [p.name for p in run.path.iterdir() if p.name.startswith(".")]
+    return {"refused": refused, "state": known.state, "reason": known.reason, "code": known.exit_code, "left": left}
 
 
 def console_of(run):

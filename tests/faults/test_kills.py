@@ -162,29 +162,52 @@ def test_the_whole_group_killed_goes_on_from_the_last_commit(make_project, undis
     assert outcome(run) == undisturbed
 
 
-def test_a_killed_follower_changes_nothing_about_the_run(make_project):
-    project = make_project(trainer=WALK)
+def assert_goes_on_undisturbed(run, worker, undisturbed):
+    """Whoever followed it is gone: the run is live, in the same process, trains on and ends as if nothing had been."""
+    step = newest_step(run)
+    state = read_state(run)
+    assert (state.state, state.worker_pid, step < WALK["max_steps"]) == ("running", worker, True)
+    at_step(run, step + 5)
+    assert not gone(worker)
+    assert not (run.control / "stop").exists()
+    state = ended(run)
+    assert (state.state, state.attempt) == ("finished", 1)
+    assert {e.attempt for e in read_events(run.events)} == {1}
+    assert outcome(run) == undisturbed
+
+
+def newest_step(run):
+    return max(e.step or 0 for e in read_events(run.events))
+
+
+SLOWLY = {**WALK, "step_seconds": 0.05}
+
+
+def test_a_killed_follower_changes_nothing_about_the_run(make_project, undisturbed):
+    project = make_project("disturbed", trainer=SLOWLY)
     follower = subprocess.Popen([sys.executable, "-m", "ftstudio", "run", str(project)], stderr=subprocess.PIPE)
     run = RunFolder(project / "runs" / "0001")
     until(run.state.exists, "the run's state")
     at_step(run, 3)
+    worker = worker_of(run)
     follower.kill()
     follower.wait()
     follower.stderr.close()
-    assert ended(run).state == "finished"
+    assert_goes_on_undisturbed(run, worker, undisturbed)
 
 
-def test_a_closed_terminal_changes_nothing_about_the_run(make_project):
-    project = make_project(trainer=WALK)
+def test_a_closed_terminal_changes_nothing_about_the_run(make_project, undisturbed):
+    project = make_project("disturbed", trainer=SLOWLY)
     pid, master = os.forkpty()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "ftstudio", "run", str(project)])
     run = RunFolder(project / "runs" / "0001")
     until(run.state.exists, "the run's state")
     at_step(run, 3)
+    worker = worker_of(run)
     os.close(master)
     os.waitpid(pid, 0)
-    assert ended(run).state == "finished"
+    assert_goes_on_undisturbed(run, worker, undisturbed)
 
 
 @pytest.mark.parametrize("whom", ["supervisor", "worker"])

@@ -64,6 +64,12 @@ def test_a_worker_on_a_full_disk_is_interrupted_and_goes_on_when_there_is_room(o
     assert answers[-1]["last"][0]["reason"].startswith("The disk is full: '")
 
 
+def test_how_a_run_ended_is_written_into_the_room_that_was_kept_for_it(on_small_disk):
+    answer = on_small_disk("ending")
+    assert "state.toml' could not be written" in answer.pop("refused")
+    assert answer == {"state": "interrupted", "reason": "The worker said so.", "code": 75, "left": []}
+
+
 def test_a_disk_without_inodes_says_so(on_small_disk):
     answer = on_small_disk("inodes")
     for said in answer["said"].values():
