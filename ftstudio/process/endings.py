@@ -31,6 +31,7 @@ class Asked:
     """What was asked of an attempt, or done to it, that its end may come from."""
 
     terminated: bool = False
+    hung_up: bool = False  # of an inline run: its terminal was closed
     killed: bool = False
     stopped: bool = False  # a stop was asked for, and not taken back
     forced_after: float | None = None  # seconds that a stop was not answered for

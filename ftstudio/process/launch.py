@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from ftstudio.errors import InputError
 from ftstudio.files import explained, open_log, quote
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
-from ftstudio.process.endings import RUN_VARIABLE
+from ftstudio.process.endings import RUN_VARIABLE, Asked
 from ftstudio.process.supervisor import Supervisor, refusal
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import ATTEMPTS
@@ -112,9 +115,35 @@ def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
     def go_on() -> None:
         from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is
 
+        asked = supervisor.asked_of_us
         try:
-            supervisor.work_here(lambda: work(run, 1, supervisor.device.name))
+            with _hang_up_noticed(asked):
+                supervisor.work_here(lambda: work(run, 1, supervisor.device.name, hung_up=lambda: asked.hung_up))
         finally:
             lock.release()
 
     return go_on
+
+
+@contextlib.contextmanager
+def _hang_up_noticed(asked: Asked) -> Iterator[None]:
+    """Have an inline run end with its terminal. What is written to that from then on goes nowhere: a component that
+    prints would fail otherwise. Where SIGHUP is ignored (nohup) the run is meant to stay.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        yield
+        return
+    terminals = [descriptor for descriptor in range(3) if os.isatty(descriptor)]  # asked later, none is one
+
+    def on_hang_up(signum: int, frame: FrameType | None) -> None:
+        asked.hung_up = True
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in terminals:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+
+    before = signal.signal(signal.SIGHUP, on_hang_up)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

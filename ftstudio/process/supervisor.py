@@ -174,6 +174,8 @@ class Supervisor:
             return "stopped", WITHDRAWN
         if self.asked_of_us.terminated:
             return "interrupted", "Ended by SIGTERM while it waited."
+        if self.asked_of_us.hung_up:
+            return "interrupted", "Its terminal was closed while it waited."
         return ("stopped", "Its ticket was taken away.") if self.turn.withdrawn() else None
 
     def _take_device(self) -> None:

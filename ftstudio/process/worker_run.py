@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,13 +30,15 @@ REQUEST_SECONDS = 0.1
 
 @dataclass
 class WorkerRequests:
-    """What was asked: by a file in control/, by SIGTERM, or by the death of the supervisor."""
+    """What was asked: by a file in control/, by SIGTERM, by the death of the supervisor, or of the terminal."""
 
     folder: RunFolder
     attempt: int
     parent: int = field(default_factory=os.getppid)
     reason: str = ""
     """Why it is to stop, once it is."""
+    hung_up: Callable[[], bool] = bool
+    """Whether the terminal was closed that the run ends with; False where there is none."""
     _looked: float = 0.0
     _checkpoint: bool = False
 
@@ -72,6 +74,8 @@ class WorkerRequests:
             self.notice("asked")
         elif os.getppid() != self.parent:
             self.notice("its supervisor is gone")
+        elif self.hung_up():
+            self.notice("its terminal was closed")
         elif not self.folder.path.is_dir():
             self.notice("its run folder is gone")
         self._checkpoint = asked(self.folder, "checkpoint", self.attempt)

@@ -62,6 +62,7 @@ class TrainerOptions(testing.FakeTrainerOptions):
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    chatty: bool = option(False, help="Print a line after each step.")
     children: Path | None = option(
         None, help="Start processes that do not end: write the pids of one here, and of one in a session of its own."
     )
@@ -140,6 +141,8 @@ class FakeTrainer(testing.FakeTrainer):
         time.sleep(self.options.step_seconds)
 
     def step_done(self, step):
+        if self.options.chatty:
+            print("said", step, flush=True)
         self._misbehave(step)
 
     def hears(self, run):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from lab import at_step, ended, gone, started, state_is, until, worker_of
 
+from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
@@ -106,6 +107,48 @@ def test_an_inline_run_holds_its_place_while_it_works(make_project, terminal):
     assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.shown
     worker_of(behind)
     stop(behind)
+
+
+def test_an_inline_run_ends_with_its_terminal_and_can_be_resumed(make_project, terminal):
+    """It commits, though its trainer prints, and gives its place back."""
+    project = make_project(trainer={**LONG, "save_steps": 5000, "chatty": True})
+    shown = terminal("run", project, "--inline")
+    shown.until("step 3 ")
+    shown.close()
+    assert shown.ended(20) == 3
+    (run,) = list_runs(project)
+    step = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
+    state = read_state(run)
+    assert (state.state, state.reason) == ("interrupted", f"Stopped at step {step}: its terminal was closed.")
+    assert [int(folder.name) for folder in list_checkpoints(run.checkpoints)] == [step]
+    resume(run)
+    worker_of(run, 2)
+    ask(run, "stop", 2)
+    assert ended(run).state == "stopped"
+    assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
+
+
+def test_an_inline_run_that_waits_ends_with_its_terminal_too(make_project, terminal):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    shown = terminal("run", project, "--inline")
+    shown.until("Waits for cpu, behind first:0001.")
+    shown.close()
+    assert shown.ended(20) == 3
+    state = read_state(list_runs(project)[0])
+    assert (state.state, state.reason) == ("interrupted", "Its terminal was closed while it waited.")
+    stop(first)
+
+
+def test_an_inline_run_under_nohup_stays(make_project, terminal, tmp_path):
+    project = make_project(trainer={"max_steps": 60, "step_seconds": 0.03})
+    shown = terminal("run", project, "--inline", before=("nohup",), cwd=tmp_path)  # nohup.out
+    (run,) = until(lambda: list_runs(project), "the run")
+    at_step(run, 3)
+    shown.close()
+    assert shown.ended(20) == 0
+    assert read_state(run).state == "finished"
 
 
 @pytest.mark.parametrize(
