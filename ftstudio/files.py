@@ -325,6 +325,16 @@ class Reserve:
             self.path.unlink()
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content, following no link. Raises OSError that names the one of the two that it is about."""
+    try:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.filename2 is not None:  # between two open files it is the one that is written: it may be full
+            error.filename, error.filename2 = str(target), None
+        raise
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it: a short write (a signal, a disk about to be full) is gone on with until it raises."""
     view = memoryview(data)

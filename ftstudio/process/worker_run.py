@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, is_disk_full, refuse_symlinks, safe_text
+from ftstudio.files import cache_dir, copy_file, is_disk_full, refuse_symlinks, safe_text
 from ftstudio.process.secrecy import redact
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
@@ -213,7 +212,7 @@ class WorkerRun:
         """What the trainer wrote stays: a tokenizer's folder may hold a config.json too."""
         for file in sorted(self.tokenizer.iterdir()) if self.tokenizer is not None else ():
             if file.is_file() and not (folder / file.name).exists():
-                shutil.copyfile(file, folder / file.name)
+                copy_file(file.resolve(), folder / file.name)  # the Hub's cache is made of links
 
     def secret(self, name: str) -> str:
         """The value of a declared environment variable."""

@@ -7,14 +7,13 @@ be pruned, moved or deleted afterwards. run.toml holds the lineage.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explained, quote, read_toml
+from ftstudio.files import copy_file, explained, quote, read_toml
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
 from ftstudio.runs.find import find_run, names_run
@@ -112,7 +111,7 @@ def copy_origin(parent: Parent, run: RunFolder) -> None:
             try:
                 os.link(parent.folder / name, target, follow_symlinks=False)
             except OSError:
-                shutil.copyfile(parent.folder / name, target, follow_symlinks=False)
+                copy_file(parent.folder / name, target)
         staging.sync(staged)
         staging.put_in_place(staged, run.origin)
 

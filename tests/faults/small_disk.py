@@ -119,6 +119,20 @@ def worker(folder):
     return answers
 
 
+def tokenizer(folder):
+    """A commit whose tokenizer does not fit; what is copied lies on another disk that has room."""
+    mount(folder, "size=1m")
+    run, words = folder / "lab" / "runs" / "0001", folder.with_name("tokenizer")
+    words.mkdir()
+    (words / "tokenizer.json").write_text("x" * (300 << 10))
+    fill(folder, leave=200 << 10)
+    with_run = operations.worker_run(run)
+    before = tree(run)
+    with_run.tokenizer = words
+    said = tried(operations.commit_one, with_run, 3)[1]
+    return {"said": said, "untouched": tree(run) == before}
+
+
 def ending(folder):
     """A supervisor that has to say how its run ended when there is no room left; what the file holds, and a reader says."""
     mount(folder, "size=1m")
