@@ -184,7 +184,7 @@ def is_disk_full(error: BaseException) -> bool:
 def _mode_of(path: Path | None) -> str:
     if path is None:
         return ""
-    for place in (path, path.parent):
+    for place in (path, *path.parents):  # the nearest that may be looked at
         with contextlib.suppress(OSError):
             return f" ({place.name or place} has mode {stat.S_IMODE(place.stat().st_mode):04o})"
     return ""

@@ -6,17 +6,38 @@ import contextlib
 import os
 from typing import Literal
 
-from ftstudio.files import explained, plain_file, write_atomic
+from ftstudio.errors import InputError
+from ftstudio.files import explained, plain_file, quote, write_atomic
 from ftstudio.runs.folder import RunFolder
 
 Request = Literal["stop", "checkpoint", "kill", "accept-changed-data"]
 
 
 def ask(run: RunFolder, request: Request, attempt: int) -> None:
-    """Leave a request for an attempt. Raises InputError when it cannot be written."""
+    """Leave a request for an attempt. Raises InputError when it cannot be written, or would not count."""
+    if request != "accept-changed-data":  # that one is for an attempt of one's own
+        _refuse_strangers(run)
     with explained(run.control):
         run.control.mkdir(exist_ok=True)
         write_atomic(run.control / request, f"{attempt}\n")
+
+
+def _refuse_strangers(run: RunFolder) -> None:
+    """Who writes state.toml is whose requests count, as `asked` has it."""
+    with explained(run.state):
+        owner = run.state.stat().st_uid if run.state.exists() else run.path.stat().st_uid
+    if os.getuid() not in {owner, 0}:
+        raise InputError(
+            f"{run.title} belongs to {_user(owner)}: it takes requests of nobody else.", "Nothing was asked for."
+        )
+
+
+def _user(uid: int) -> str:
+    import pwd  # noqa: PLC0415 - for a sentence
+
+    with contextlib.suppress(KeyError):
+        return quote(pwd.getpwuid(uid).pw_name)
+    return f"user {uid}"
 
 
 def asked(run: RunFolder, request: Request, attempt: int) -> bool:
