@@ -67,7 +67,11 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
         said = pipe.read().decode("utf-8", "replace")
     child.wait()
     if said != "ok":
-        raise InputError(said or f"The supervisor of {run.title} did not start.", f"See {run.console}.")
+        raise (
+            InputError(said)
+            if said
+            else InputError(f"The supervisor of {run.title} did not start.", f"See {run.console}.")
+        )
 
 
 def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = False) -> int:

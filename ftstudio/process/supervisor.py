@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ftstudio.errors import FtstudioError
+from ftstudio.errors import FtstudioError, InputError
 from ftstudio.files import Reserve, bound_log, explain, is_disk_full, open_log, state_dir, toml_text, write_atomic
 from ftstudio.locks import RecordLock, lock_holder, why_locks_fail
 from ftstudio.process import endings
@@ -104,14 +104,18 @@ class Supervisor:
     def begin(self) -> None:
         """Join the queue and write the first state: `starting` with a slot in hand, else `queued`. Raises OSError."""
         forget_last_word(self.run)
-        self.reserve = Reserve(self.run.path / f".state.{os.getpid()}.reserve")
-        self.turn.join()
-        if self.turn.come():
-            self._take_device()
-            self.write("starting")
-        else:
-            self.queued = time.time()
-            self.write("queued", self.turn.reason)
+        self.reserve = Reserve(self.run.path / ".state.reserve")  # that of a supervisor that was killed is used again
+        try:
+            self.turn.join()
+            if self.turn.come():
+                self._take_device()
+                self.write("starting")
+            else:
+                self.queued = time.time()
+                self.write("queued", self.turn.reason)
+        except BaseException:
+            self._leave()
+            raise
 
     def supervise(self) -> None:
         """Wait for the slot, start the worker, wait for it, write down how it ended."""
@@ -146,9 +150,14 @@ class Supervisor:
                 self.end("stopped", WITHDRAWN)
             yield come
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give back what was taken for the run: its place, and the room for its last state."""
+        with contextlib.suppress(OSError):
             self.turn.leave()
-            if self.reserve is not None:
-                self.reserve.drop()
+        if self.reserve is not None:
+            self.reserve.drop()
 
     def _wait_for_turn(self) -> bool:
         """Poll until the slot is ours; False when the run was withdrawn meanwhile, which is then its end."""
@@ -307,6 +316,11 @@ def _locks_broken(folder: Path) -> str:
     return broken
 
 
+def _explained(error: OSError, run: RunFolder) -> InputError:
+    """The sentence on the file that the error is about, else on the run's folder."""
+    return explain(error, None if isinstance(error.filename, (str, bytes)) else run.path)
+
+
 def main() -> None:
     """Take the lock, join the queue, say so through the descriptor, and supervise."""
     path, attempt, device, descriptor = sys.argv[1:]
@@ -324,7 +338,7 @@ def main() -> None:
         supervisor = Supervisor(run, int(attempt), devices_of(device), read_settings())
         supervisor.begin()
     except (OSError, FtstudioError) as error:
-        os.write(said, str(explain(error, run.path) if isinstance(error, OSError) else error).encode())
+        os.write(said, str(_explained(error, run) if isinstance(error, OSError) else error).encode())
         return
     os.write(said, b"ok")
     os.close(said)
@@ -332,7 +346,7 @@ def main() -> None:
         supervisor.supervise()
     except OSError as error:
         with contextlib.suppress(OSError):
-            supervisor.end("interrupted", str(explain(error, run.path)))
+            supervisor.end("interrupted", str(_explained(error, run)))
     finally:
         lock.release()
 

@@ -13,6 +13,7 @@ from lab import at_step, ended, kill, kill_both, resumed, started, state_is, unt
 
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
+from ftstudio.files import state_dir
 from ftstudio.locks import lock_holder
 from ftstudio.process import devices, endings, supervisor
 from ftstudio.process.launch import resume, start
@@ -397,3 +398,32 @@ def test_no_more_descriptors_is_an_error_and_the_state_is_whole(make_project):
     assert read_state(run).state not in LIVE
     start(run)
     assert ended(run).state == "finished"
+
+
+def hidden(run):
+    return [entry.name for entry in run.path.iterdir() if entry.name.startswith(".")]
+
+
+def test_the_room_for_the_last_state_is_given_back_also_by_who_was_killed_or_refused(make_project):
+    run = started(make_project(trainer={"max_steps": 2000, "step_seconds": 0.01}))
+    for attempt in (1, 2):
+        worker_of(run, attempt)
+        assert hidden(run) == [".state.reserve"]
+        kill_both(run, attempt)
+        assert ended(run).reason == "Its supervisor was killed."
+        if attempt == 1:
+            resumed(run)
+    assert hidden(run) == [".state.reserve"]  # one, however many were killed
+    waiting = state_dir() / "queue"
+    waiting.rename(waiting.with_name("kept"))
+    waiting.touch()
+    with pytest.raises(InputError) as refused:
+        resumed(run)
+    assert str(refused.value) == f"'{waiting}' exists already and is no folder. Choose another name or place."
+    assert hidden(run) == []
+    assert (read_state(run).state, read_state(run).attempt) == ("interrupted", 2)
+    waiting.unlink()
+    attempt = resumed(run)
+    ask(run, "stop", attempt)
+    assert ended(run).state == "stopped"
+    assert hidden(run) == []
