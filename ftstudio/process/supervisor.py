@@ -29,7 +29,15 @@ from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
 from ftstudio.runs.control import answer, asked
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import boot_id, forget_last_word, host_name, leave_last_word, process_start, read_state
+from ftstudio.runs.state import (
+    boot_id,
+    folder_identity,
+    forget_last_word,
+    host_name,
+    leave_last_word,
+    process_start,
+    read_state,
+)
 from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
@@ -68,6 +76,7 @@ class Supervisor:
             "attempt": self.attempt,
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
+            "folder": folder_identity(self.run.path),
             "worker_pid": self.worker.pid if live and self.worker else None,
             "queued": self.queued,
             "started": self.started,

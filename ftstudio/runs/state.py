@@ -9,7 +9,8 @@ on its behalf. They ask in this order, each question only when the ones before l
     did its supervisor leave its last word elsewhere? that: the run's own file system took no more writes
     is this another boot of the machine?              interrupted
     does somebody hold `worker.lock`?                 stopping: the worker noticed, and commits a checkpoint
-    does the recorded process live?                   as it is written: the locks of this file system lie
+    does the recorded process live, and is this the   as it is written: the locks of this file system lie
+    folder that it works in?
     nothing of it                                     interrupted
 
 A process is its pid and its start: a stranger that got the pid of a dead supervisor is nobody. The supervisor loads
@@ -44,6 +45,7 @@ ORPHANED = (
 )
 RESTARTED = "The machine was restarted."
 KILLED = "Its supervisor was killed."
+COPIED = "It is a copy of a run that was live when it was copied: nothing works on it."
 GONE = "Its run folder is gone: it was deleted or moved."
 
 
@@ -51,7 +53,8 @@ GONE = "Its run folder is gone: it was deleted or moved."
 class StateFile:
     """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
 
-    `pid_started` is what `process_start` said of the supervisor; `queued` is when the run began to wait for its place.
+    `pid_started` is what `process_start` said of the supervisor; `folder` is `folder_identity` of the run that the file
+    is about, which a copy of it is not; `queued` is when the run began to wait for its place.
     """
 
     state: State
@@ -60,6 +63,7 @@ class StateFile:
     pid: int | None = None
     pid_started: float | None = None
     worker_pid: int | None = None
+    folder: str = ""
     queued: float | None = None
     started: float = 0.0
     ended: float | None = None
@@ -112,6 +116,15 @@ def _process_start_elsewhere(pid: int) -> float | None:
         return None
 
 
+def folder_identity(folder: Path) -> str:
+    """Device and inode of a folder, which stay when it is renamed and differ when it is copied; "" without one."""
+    try:
+        info = folder.stat()
+    except OSError:
+        return ""
+    return f"{info.st_dev}.{info.st_ino}"
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -141,9 +154,17 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
         return replace(known, state="interrupted", reason=RESTARTED, worker_pid=None)
     if lock_holder(run.worker_lock) is not None:
         return replace(known, state="stopping", reason=ORPHANED)
-    if known.pid is not None and known.pid_started is not None and process_start(known.pid) == known.pid_started:
+    copied = known.folder not in {"", folder_identity(run.path)}
+    if (
+        not copied
+        and known.pid is not None
+        and known.pid_started is not None
+        and process_start(known.pid) == known.pid_started
+    ):
         return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
-    state, reason, code = workers_word(run, known.attempt) or ("interrupted", KILLED, None)
+    state, reason, code = workers_word(run, known.attempt) or (
+        "interrupted", COPIED if copied else KILLED, None
+    )  # fmt: skip
     return replace(known, state=state, reason=reason, exit_code=code, worker_pid=None)
 
 

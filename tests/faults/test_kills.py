@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import ORPHANED
+from ftstudio.runs.state import COPIED, ORPHANED
 from ftstudio.runs.status import LIVE, boot_id, read_state
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
@@ -334,6 +335,25 @@ def test_a_run_without_a_number_for_another_attempt_says_so(make_project):
     with pytest.raises(InputError, match="has no number left for another attempt.* Correct `attempt` in "):
         resumed(run)
     assert run.state.read_text() == before
+
+
+def test_a_copy_of_a_live_run_is_interrupted_and_goes_on_by_itself(make_project, undisturbed, ftstudio, tmp_path):
+    run = started(make_project("disturbed", trainer={**SLOWLY, "step_seconds": 0.1}))
+    worker = worker_of(run)
+    at_step(run, 8)
+    shutil.copytree(run.project, tmp_path / "copied")
+    copy = RunFolder(tmp_path / "copied" / "runs" / run.name)
+    state = read_state(copy)
+    assert (state.state, state.reason) == ("interrupted", COPIED)
+    refused = ftstudio("stop", copy.path)
+    assert refused.code == 2
+    assert refused.err.endswith(" is not running. It is interrupted; see ftstudio status.\n")
+    assert not (copy.control / "stop").exists()
+    assert (read_state(run).state, read_state(run).worker_pid, gone(worker)) == ("running", worker, False)
+    assert resumed(copy) == 2
+    for one in (run, copy):
+        assert ended(one).state == "finished"
+        assert outcome(one) == undisturbed
 
 
 def test_a_reboot_ends_a_run_and_nothing_starts_by_itself(make_project):

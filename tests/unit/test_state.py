@@ -17,7 +17,17 @@ from ftstudio.locks import RecordLock
 from ftstudio.runs import state as module
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import ORPHANED, RESTARTED, UNTRUSTED_LOCKS, StateFile, boot_id, process_start, read_state
+from ftstudio.runs.state import (
+    COPIED,
+    ORPHANED,
+    RESTARTED,
+    UNTRUSTED_LOCKS,
+    StateFile,
+    boot_id,
+    folder_identity,
+    process_start,
+    read_state,
+)
 
 HOLD = """
 import sys, time
@@ -165,6 +175,17 @@ def test_locks_that_lie_are_found_out_by_the_process_itself(run):
     write(run, pid=os.getpid(), pid_started=process_start(os.getpid()), reason="Fine.")
     known = read_state(run)
     assert (known.state, known.reason) == ("running", f"Fine. {UNTRUSTED_LOCKS}")
+
+
+@pytest.mark.parametrize(("place", "state"), [("here", "running"), ("1.2", "interrupted"), ("", "running")])
+def test_a_copy_of_a_live_run_accuses_no_file_system(run, place, state):
+    place = folder_identity(run.path) if place == "here" else place
+    write(run, pid=os.getpid(), pid_started=process_start(os.getpid()), reason="Fine.", folder=place)
+    known = read_state(run)
+    reason = COPIED if state == "interrupted" else f"Fine. {UNTRUSTED_LOCKS}"
+    assert (known.state, known.reason) == (state, reason)
+    moved = RunFolder(run.path.rename(run.path.with_name("0002")))  # which is no copy
+    assert read_state(moved) == known
 
 
 @pytest.mark.parametrize("started", [None, 0.25, "elsewhen"])
