@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.files import read_toml, tail_bytes
-from ftstudio.runs.control import answer, asked
+from ftstudio.runs.control import answer, stop_asked
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import GONE, workers_word
@@ -41,8 +41,9 @@ class Asked:
 def verdict(run: RunFolder, attempt: int, code: int, asked_of_us: Asked) -> tuple[str, str]:
     """State and reason at the end of an attempt; what the worker could not say is added to the events."""
     said = workers_word(run, attempt)
-    asked_of_us.stopped = asked(run, "stop", attempt)
+    asked_of_us.stopped = stop_asked(run, attempt)
     answer(run, "stop")
+    answer(run, "stopping")
     answer(run, "checkpoint")
     if said is not None:
         return said[0], said[1]

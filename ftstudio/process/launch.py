@@ -66,12 +66,10 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     with os.fdopen(reader, "rb") as pipe:
         said = pipe.read().decode("utf-8", "replace")
     child.wait()
+    if not said:
+        raise InputError(f"The supervisor of {run.title} did not start.", f"See {run.console}.")
     if said != "ok":
-        raise (
-            InputError(said)
-            if said
-            else InputError(f"The supervisor of {run.title} did not start.", f"See {run.console}.")
-        )
+        raise InputError(said)
 
 
 def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = False) -> int:

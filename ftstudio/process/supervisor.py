@@ -27,7 +27,7 @@ from ftstudio.process import endings
 from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
-from ftstudio.runs.control import answer, asked
+from ftstudio.runs.control import answer, asked, stop_asked
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import (
     boot_id,
@@ -258,7 +258,7 @@ class Supervisor:
             answer(self.run, "kill")
             self._signal_group(signal.SIGKILL)
         now = time.monotonic()
-        stop = asked(self.run, "stop", self.attempt)
+        stop = stop_asked(self.run, self.attempt)
         if self.stop_since is not None:
             if self.stop_asked and not stop:  # taken back before the worker saw it
                 self.stop_since, self.stop_asked = None, False

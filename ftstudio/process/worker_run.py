@@ -19,7 +19,7 @@ from ftstudio.files import cache_dir, copy_file, is_disk_full, refuse_symlinks, 
 from ftstudio.process.secrecy import redact
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
-from ftstudio.runs.control import answer, asked
+from ftstudio.runs.control import answer, asked, see_stop
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 
@@ -69,7 +69,7 @@ class WorkerRequests:
         if now - self._looked < REQUEST_SECONDS:
             return
         self._looked = now
-        if asked(self.folder, "stop", self.attempt):
+        if see_stop(self.folder, self.attempt):
             self.notice("asked")
         elif os.getppid() != self.parent:
             self.notice("its supervisor is gone")

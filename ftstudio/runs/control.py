@@ -10,7 +10,8 @@ from ftstudio.errors import InputError
 from ftstudio.files import explained, plain_file, quote, write_atomic
 from ftstudio.runs.folder import RunFolder
 
-Request = Literal["stop", "checkpoint", "kill", "accept-changed-data"]
+Request = Literal["stop", "stopping", "checkpoint", "kill", "accept-changed-data"]
+"""`stopping` is a stop that the worker has seen: it renamed the file, so that taking it back comes before or fails."""
 
 
 def ask(run: RunFolder, request: Request, attempt: int) -> None:
@@ -48,6 +49,32 @@ def asked(run: RunFolder, request: Request, attempt: int) -> bool:
             return ours and file.read(20).strip() == str(attempt).encode()
     except OSError:
         return False
+
+
+def stop_asked(run: RunFolder, attempt: int) -> bool:
+    """Whether this attempt was asked to stop, be it that its worker has seen it or not."""
+    return asked(run, "stop", attempt) or asked(run, "stopping", attempt)
+
+
+def see_stop(run: RunFolder, attempt: int) -> bool:
+    """As `stop_asked`, for the worker: what it has seen nobody takes back."""
+    if asked(run, "stop", attempt):
+        try:
+            (run.control / "stop").rename(run.control / "stopping")
+        except FileNotFoundError:
+            return False  # taken back in this instant
+        except OSError:
+            return True  # the disk takes no more writes, but the wish stands
+    return stop_asked(run, attempt)
+
+
+def take_back_stop(run: RunFolder) -> bool:
+    """Take back the request to stop; False when the worker has seen it, or it is gone with the attempt."""
+    try:
+        (run.control / "stop").unlink()
+    except OSError:
+        return False
+    return True
 
 
 def answer(run: RunFolder, request: Request) -> None:

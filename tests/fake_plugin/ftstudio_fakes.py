@@ -62,6 +62,7 @@ class TrainerOptions(testing.FakeTrainerOptions):
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    commit_seconds: float = option(0.0, help="Seconds a commit.", ge=0, unit="s")
     chatty: bool = option(False, help="Print a line after each step.")
     children: Path | None = option(
         None, help="Start processes that do not end: write the pids of one here, and of one in a session of its own."
@@ -149,6 +150,7 @@ class FakeTrainer(testing.FakeTrainer):
         return not self.options.deaf and run.requests.stop
 
     def write_weights(self, folder, values):
+        time.sleep(self.options.commit_seconds)
         if self.options.ending != "no-weights":
             super().write_weights(folder, values)
 

@@ -8,7 +8,7 @@ from lab import at_step, ended, gone, started, state_is, until, worker_of
 
 from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints
-from ftstudio.runs.control import ask
+from ftstudio.runs.control import ask, see_stop, stop_asked, take_back_stop
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import list_runs
@@ -63,6 +63,40 @@ def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_proj
     assert not gone(worker)
     assert read_state(run).state == "running"
     stop(run)
+
+
+@pytest.mark.alone
+def test_ctrl_c_twice_after_the_worker_saw_it_says_that_it_stops(make_project, terminal):
+    """The commit that answers the first one takes so long that the second one comes meanwhile."""
+    project = make_project(trainer={**LONG, "commit_seconds": 2.0, "save_steps": 5000})
+    shown = terminal("run", project)
+    shown.until("step 7 ")
+    (run,) = list_runs(project)
+    shown.press("ctrl+c")
+    until((run.control / "stopping").exists, "the worker's look")
+    shown.press("ctrl+c")
+    assert shown.ended() == 130
+    assert "lab:0001 had seen the request already: it commits a checkpoint and stops." in shown.shown
+    assert "Go on with it then: " in shown.shown
+    assert "resume lab:0001" in shown.shown
+    assert "lab:0001 goes on" not in shown.shown
+    assert state_is(run, "stopping").reason == "Finishing the step and committing a checkpoint."
+    state = ended(run)
+    assert (state.state, state.reason.endswith(": asked.")) == ("stopped", True)
+    assert list(run.control.iterdir()) == []
+
+
+def test_a_stop_is_taken_back_or_seen_and_never_both(make_project):
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    ask(run, "stop", 1)
+    assert (stop_asked(run, 1), stop_asked(run, 2)) == (True, False)
+    assert take_back_stop(run)
+    assert (see_stop(run, 1), stop_asked(run, 1), take_back_stop(run)) == (False, False, False)
+    ask(run, "stop", 1)
+    assert see_stop(run, 1)
+    assert not take_back_stop(run)
+    assert (see_stop(run, 1), stop_asked(run, 1), see_stop(run, 2)) == (True, True, False)
 
 
 def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal):
