@@ -20,7 +20,7 @@ from ftstudio.locks import lock_holder
 from ftstudio.process.endings import GROUP_SECONDS
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import LIVE, StateFile, is_elsewhere, process_start, workers_word
+from ftstudio.runs.state import LIVE, StateFile, is_elsewhere, process_start, read_state, workers_word
 from ftstudio.runs.status import age_text
 from ftstudio.settings import Settings, read_settings
 
@@ -51,15 +51,22 @@ def _guard(run: RunFolder, attempt: int, worker: int) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # meant for the worker
         signal.signal(number, signal.SIG_IGN)
     born = process_start(worker)
+    supervisor = read_state(run)
     seconds = _stop_seconds()
     left = seconds
     while born is not None and process_start(worker) == born:
-        if lock_holder(run.lock) is not None:
+        if lock_holder(run.lock) is not None or _lives(supervisor):  # somebody may have deleted the lock
             left = seconds
         elif left <= 0:
             _end_group(run, attempt, worker, seconds)
         time.sleep(min(LOOK_SECONDS, seconds))
         left -= LOOK_SECONDS
+
+
+def _lives(supervisor: StateFile) -> bool:
+    """Whether the process that wrote state.toml before the worker began still is there."""
+    pid, began = supervisor.pid, supervisor.pid_started
+    return pid is not None and began is not None and process_start(pid) == began
 
 
 def _stop_seconds() -> float:

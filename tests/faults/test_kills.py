@@ -122,6 +122,17 @@ def test_a_worker_without_a_supervisor_that_does_not_leave_is_ended(make_project
     assert ended(run).reason == "Killed on request."
 
 
+def test_a_worker_whose_supervisor_lives_is_not_ended_though_its_lock_was_deleted(make_project, settings_file):
+    settings_file("stop_seconds = 1.0")
+    run = started(make_project(trainer=SLOWLY))
+    worker_of(run)
+    at_step(run, 3)
+    run.lock.unlink()
+    until(lambda: 'state = "finished"' in run.state.read_text(), "the end of the run", 20)
+    assert read_state(run).attempt == 1
+    assert {e.attempt for e in read_events(run.events)} == {1}
+
+
 @pytest.mark.parametrize("how", ["deaf", "stopped"])
 def test_a_worker_without_a_supervisor_is_killed_on_request(make_project, ftstudio, how):
     run = started(make_project(trainer={**WALK, "max_steps": 20_000, "deaf": True}))
