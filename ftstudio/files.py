@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,8 @@ def explain(error: OSError, path: Path | None = None) -> InputError:
             return InputError(f"No more files may be open: {where}.", "Raise the limit (ulimit -n) or close programs.")
         case errno.EAGAIN:
             return InputError("No more processes may be started.", "Raise the limit (ulimit -u) or close programs.")
+        case errno.EINVAL if error.strerror == NO_PLAIN_FILE:
+            return InputError(f"{where} is no plain file.", "Move it away, or put the file back that was there.")
     return InputError(f"{where}: {error.strerror or error}.")
 
 
@@ -181,7 +184,7 @@ def is_disk_full(error: BaseException) -> bool:
 def _mode_of(path: Path | None) -> str:
     if path is None:
         return ""
-    for place in (path, path.parent):
+    for place in (path, *path.parents):  # the nearest that may be looked at
         with contextlib.suppress(OSError):
             return f" ({place.name or place} has mode {stat.S_IMODE(place.stat().st_mode):04o})"
     return ""
@@ -352,6 +355,16 @@ class Reserve:
             self.path.unlink()
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content, following no link. Raises OSError that names the one of the two that it is about."""
+    try:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.filename2 is not None:  # between two open files it is the one that is written: it may be full
+            error.filename, error.filename2 = str(target), None
+        raise
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of it: a short write (a signal, a disk about to be full) is gone on with until it raises."""
     view = memoryview(data)
@@ -384,12 +397,65 @@ def write_toml(path: Path, values: Mapping[str, Any]) -> None:
     write_atomic(path, toml_text(values))
 
 
+# ------------------------------------------------------------------------------------------------ reading
+
+NO_PLAIN_FILE = "is no plain file"
+
+
+def open_plain(path: Path, *, through_links: bool = True) -> int:
+    """A descriptor to read a regular file with. Whatever else has its name, nobody waits for the other end of a pipe,
+    and no device is opened. Raises OSError that names the file.
+    """
+    _check_plain(path.stat(follow_symlinks=through_links), path)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if through_links else os.O_NOFOLLOW)
+    return _plain(os.open(path, flags), path)
+
+
+def plain_file(path: Path, *, through_links: bool = True) -> BufferedReader:
+    """A regular file to read, as `open_plain` opens it."""
+    return os.fdopen(open_plain(path, through_links=through_links), "rb")
+
+
+def _plain(descriptor: int, path: Path) -> int:
+    """The descriptor, once it is known to be that of a regular file."""
+    try:
+        _check_plain(os.fstat(descriptor), path)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_plain(info: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, NO_PLAIN_FILE, str(path))
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a machine's TOML file. Raises OSError, or ValueError when it is not TOML."""
     import tomllib  # noqa: PLC0415 - 10 ms with its datetime, and `status` reads no TOML but the flat state.toml
 
-    with path.open("rb") as file:
+    with plain_file(path) as file:
         return tomllib.load(file)
+
+
+def tail_bytes(path: Path, limit: int) -> bytes:
+    """The last `limit` bytes of a file, from the start of a line; empty when it cannot be read."""
+    with contextlib.suppress(OSError):
+        return read_tail(path, limit)
+    return b""
+
+
+def read_tail(path: Path, limit: int) -> bytes:
+    """As `tail_bytes`. Raises OSError."""
+    with plain_file(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - limit))
+        data = file.read(limit)
+    return data if size <= limit else data[data.find(b"\n") + 1 :]
+
+
+# -------------------------------------------------------------------------------------------------- logs
 
 
 class LineAppender:
@@ -401,8 +467,7 @@ class LineAppender:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(path, flags, 0o666)
+        self._descriptor = _open_to_append(path, os.O_RDWR)
         size = os.fstat(self._descriptor).st_size
         self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
@@ -434,7 +499,17 @@ class LineAppender:
 
 def open_log(path: Path) -> int:
     """A descriptor that appends to a log, for a child's stdout and stderr."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    return _open_to_append(path, os.O_WRONLY)
+
+
+def _open_to_append(path: Path, access: int) -> int:
+    flags = access | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return _plain(os.open(path, flags, 0o666), path)
+    except OSError as error:
+        if error.errno in {errno.ENXIO, errno.EISDIR}:  # a pipe that nobody reads, a folder
+            raise OSError(errno.EINVAL, NO_PLAIN_FILE, str(path)) from error
+        raise
 
 
 def bound_log(path: Path, limit: int, head: int = 1 << 20) -> bool:
@@ -463,15 +538,3 @@ def bound_log(path: Path, limit: int, head: int = 1 << 20) -> bool:
         return True
     finally:
         os.close(descriptor)
-
-
-def tail_bytes(path: Path, limit: int) -> bytes:
-    """The last `limit` bytes of a file, from the start of a line; empty when there is no file."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            data = file.read(limit)
-    except FileNotFoundError:
-        return b""
-    return data if size <= limit else data[data.find(b"\n") + 1 :]

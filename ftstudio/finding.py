@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
-from ftstudio.files import explained, quote
+from ftstudio.files import explain, explained, quote
 
 FILE = "project.toml"
 
@@ -20,6 +20,16 @@ def holds(folder: Path, name: str) -> bool:
         return False
 
 
+def refuse_hidden(path: Path) -> None:
+    """Raise InputError, with path and mode, when it is only for lack of permission that a path cannot be looked at."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise explain(error, path) from error
+    except (OSError, ValueError):
+        return
+
+
 def default_root() -> Path:
     """Where projects are looked for: $FTSTUDIO_PROJECTS, ./projects, ~/ftstudio."""
     named = os.environ.get("FTSTUDIO_PROJECTS")
@@ -30,15 +40,18 @@ def default_root() -> Path:
 
 def list_projects(root: Path) -> list[Path]:
     """The project folders in `root` (or `root` itself, when it is one), by name. Raises InputError."""
-    if (root / FILE).is_file():
-        return [root]
     with explained(root):
-        found = [entry for entry in root.iterdir() if (entry / FILE).is_file()]
+        if (root / FILE).is_file():
+            return [root]
+        found = [entry for entry in root.iterdir() if holds(entry, FILE)]  # a closed one hides none of the others
     return sorted(found, key=lambda p: p.name)
 
 
 def project_folder(text: str) -> Path:
-    """The project that a person names: a folder, or the name of one in the default root. Raises UnknownNameError."""
+    """The project that a person names: a folder, or the name of one in the default root.
+
+    Raises UnknownNameError, InputError for what may not be looked at.
+    """
     path = Path(text).expanduser()
     if path.name == FILE:
         path = path.parent
@@ -48,6 +61,8 @@ def project_folder(text: str) -> Path:
     root = default_root()
     if "/" not in text and os.path.lexists(root / text / FILE):
         return root / text
+    for hidden in (path, root / text / FILE):
+        refuse_hidden(hidden)
     names = [p.name for p in list_projects(root)] if root.is_dir() else []
     raise UnknownNameError(
         f"There is no project {quote(text)} here or in {quote(root, 200)}.",

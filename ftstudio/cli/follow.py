@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ftstudio.cli import output
 from ftstudio.event import Event
 from ftstudio.files import number_text
-from ftstudio.runs.control import answer, ask
+from ftstudio.runs.control import ask, take_back_stop
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import GLYPHS, LIVE, StateFile, read_state
@@ -97,7 +97,8 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
     """Say what happens from an attempt on until the run is over, and return its state.
 
     The first Ctrl+C asks the run to stop; the second takes that back, leaves it running and returns None. Where the
-    run is not `stoppable` from here, the first one leaves.
+    run is not `stoppable` from here, the first one leaves. What the worker has seen already cannot be taken back: then
+    the state that comes back is a live one.
     """
     reader, narrator = EventReader(run.events), Narrator()
     asked = not stoppable
@@ -115,9 +116,7 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
         except KeyboardInterrupt:
             narrator.clear()
             if asked:
-                if stoppable:
-                    answer(run, "stop")
-                return None
+                return None if not stoppable or take_back_stop(run) else read_state(run)
             asked = True
             ask(run, "stop", read_state(run).attempt)
             narrator.line("  Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")

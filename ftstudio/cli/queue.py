@@ -10,12 +10,13 @@ from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.files import explained, quote, state_dir
 from ftstudio.finding import default_root
-from ftstudio.runs.control import ask
+from ftstudio.process.asking import request
 from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.queue import Ticket, tickets
+from ftstudio.runs.queue import Ticket, reasons, tickets
 from ftstudio.runs.queue import move as move_ticket
 from ftstudio.runs.status import read_state
+from ftstudio.settings import read_settings
 
 
 @click.group(cls=Group)
@@ -57,21 +58,20 @@ def withdraw(run: str) -> None:
     state = read_state(folder)
     if state.state != "queued":
         raise InputError(f"{quote(run)} does not wait: it is {state.state}.", "See 'ftstudio queue list'.")
-    ask(folder, "stop", state.attempt)
-    output.say(f"{folder.title}: it will leave the queue.")
+    output.say(f"{folder.title}: {request(folder, 'stop')}")
 
 
 def _show(waiting: list[Ticket], *, as_json: bool) -> None:
-    reasons = [read_state(ticket.run).reason for ticket in waiting]
+    said = reasons(waiting, read_settings().slots)
     if as_json:
         output.as_json([
             {"run": t.run.title, "path": str(t.run.path), "places": list(t.places), "reason": reason}
-            for t, reason in zip(waiting, reasons, strict=True)
+            for t, reason in zip(waiting, said, strict=True)
         ])  # fmt: skip
     elif not waiting:
         output.say("Nothing waits.")
     else:
         output.table([
             [str(place), t.run.title, reason]
-            for place, (t, reason) in enumerate(zip(waiting, reasons, strict=True), start=1)
+            for place, (t, reason) in enumerate(zip(waiting, said, strict=True), start=1)
         ])  # fmt: skip

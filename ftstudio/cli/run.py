@@ -20,7 +20,7 @@ from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent, lineage_text
 from ftstudio.runs.record import frozen_project
-from ftstudio.runs.status import GLYPHS, read_state
+from ftstudio.runs.status import GLYPHS, LIVE, read_state
 
 
 @click.command()
@@ -123,6 +123,10 @@ def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool
     state = follow(folder, attempt)
     if state is None:
         output.say(f"  {folder.title} goes on. Come back with: {typed('attach', folder.title)}")
+        return LEFT_RUNNING
+    if state.state in LIVE:
+        output.say(f"  {folder.title} had seen the request already: it commits a checkpoint and stops.")
+        output.say(f"  Go on with it then: {typed('resume', folder.title)}")
         return LEFT_RUNNING
     return end(folder, project, state, as_json=as_json)
 

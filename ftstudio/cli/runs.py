@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -12,55 +13,54 @@ from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow
 from ftstudio.cli.group import OR_LIVE
 from ftstudio.errors import InputError
-from ftstudio.files import quote, tail_bytes
+from ftstudio.files import explained, plain_file, quote, read_tail
 from ftstudio.finding import default_root
-from ftstudio.runs.control import Request, ask
+from ftstudio.process.asking import request
+from ftstudio.runs.control import Request
 from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, StateFile, read_state
+from ftstudio.runs.status import LIVE, read_state
 
 LOG_BYTES = 1 << 20
 POLL_SECONDS = 0.2
 
 
-def _live(text: str) -> tuple[RunFolder, StateFile]:
+def _live(text: str) -> RunFolder:
     """The live run that is meant: by name, or a project's only live one. Raises InputError."""
     run = find_run(text, default_root())
-    live = [(r, s) for r in list_runs(run.project) if (s := read_state(r)).state in LIVE]
-    if names_run(text):
-        live = [(r, s) for r, s in live if r.path == run.path]
+    candidates = [run] if names_run(text) else list_runs(run.project)
+    live = [r for r in candidates if read_state(r).state in LIVE]
     if len(live) == 1:
         return live[0]
     if not live:
         raise InputError(f"{quote(text)} is not running.", f"It is {read_state(run).state}; see ftstudio status.")
-    raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(r.title for r, _ in live)}.")
+    raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(r.title for r in live)}.")
 
 
-def _request(text: str, request: Request, said: str) -> None:
-    run, state = _live(text)
-    ask(run, request, state.attempt)
-    output.say(f"{run.title}: {said}")
+def _request(text: str, what: Request) -> None:
+    run = _live(text)
+    output.say(f"{run.title}: {request(run, what)}")
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
 def stop(run: str) -> None:
     """Finish the step, commit a checkpoint, end the run."""
-    _request(run, "stop", "it will finish its step, commit a checkpoint and stop.")
+    _request(run, "stop")
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
 def kill(run: str) -> None:
     """End the run at once; what came after its last checkpoint is lost."""
-    _request(run, "kill", "it is being killed; its last checkpoint stays.")
+    _request(run, "kill")
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
 def checkpoint(run: str) -> None:
     """Commit a checkpoint now and go on."""
-    _request(run, "checkpoint", "it will commit a checkpoint after its step.")
+    _request(run, "checkpoint")
 
 
 @click.command()
@@ -85,8 +85,10 @@ def attach(run: str) -> int:
 def logs(run: str, follow_it: bool, count: int) -> None:
     """The worker's raw output."""
     folder = find_run(run, default_root())
-    offset = folder.console.stat().st_size if folder.console.exists() else 0
-    text = tail_bytes(folder.console, LOG_BYTES).decode("utf-8", "replace")
+    offset, text = 0, ""
+    with explained(folder.console), contextlib.suppress(FileNotFoundError):  # an inline run has none
+        offset = folder.console.stat().st_size
+        text = read_tail(folder.console, LOG_BYTES).decode("utf-8", "replace")
     for line in text.splitlines()[-count:]:
         output.data(line)
     if follow_it:
@@ -100,7 +102,7 @@ def _follow_log(folder: RunFolder, offset: int) -> None:
         live = read_state(folder).state in LIVE
         if not folder.console.exists():  # of a run that was made with --inline
             return
-        with folder.console.open("rb") as file:
+        with explained(folder.console), plain_file(folder.console) as file:
             size = file.seek(0, os.SEEK_END)
             offset = min(offset, size)
             file.seek(offset)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.files import read_toml, tail_bytes
-from ftstudio.runs.control import answer
+from ftstudio.runs.control import answer, stop_asked
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import GONE, workers_word
-from ftstudio.runs.status import DISK_FULL, READ_ONLY, age_text
+from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, age_text
 
 RUN_VARIABLE = "FTSTUDIO_RUN"
 """Set for a worker and inherited by all that it starts: whose they are, should they outlive it."""
@@ -31,7 +31,9 @@ class Asked:
     """What was asked of an attempt, or done to it, that its end may come from."""
 
     terminated: bool = False
+    hung_up: bool = False  # of an inline run: its terminal was closed
     killed: bool = False
+    stopped: bool = False  # a stop was asked for, and not taken back
     forced_after: float | None = None  # seconds that a stop was not answered for
     memory_ran_out: bool = False  # the kernel killed something for lack of memory meanwhile
 
@@ -39,7 +41,9 @@ class Asked:
 def verdict(run: RunFolder, attempt: int, code: int, asked_of_us: Asked) -> tuple[str, str]:
     """State and reason at the end of an attempt; what the worker could not say is added to the events."""
     said = workers_word(run, attempt)
+    asked_of_us.stopped = stop_asked(run, attempt)
     answer(run, "stop")
+    answer(run, "stopping")
     answer(run, "checkpoint")
     if said is not None:
         return said[0], said[1]
@@ -67,7 +71,8 @@ def _unsaid(run: RunFolder, code: int, asked_of_us: Asked) -> tuple[str, str]:
     if code == READ_ONLY:
         return "interrupted", "Its file system became read-only. Make it writable again, then resume it."
     if code < 0:
-        return "interrupted", _signal_reason(-code, asked_of_us)
+        wish = " It had been asked to stop." if asked_of_us.stopped else ""
+        return "interrupted", _signal_reason(-code, asked_of_us) + wish
     if code == 0:
         return "failed", "The worker exited without finishing: a plugin may have ended the process."
     return "failed", _last_words(run, code)
@@ -97,9 +102,17 @@ def _last_words(run: RunFolder, code: int) -> str:
 def goes_on(run: RunFolder, state: str, asked_of_us: Asked, code: int, step_before: int) -> bool:
     """Whether a run with auto_resume starts a new attempt by itself: interrupted by no wish of anybody, with room on
     the disk, and with a newer checkpoint than the attempt began with, so that it cannot go round for ever.
+
+    A worker that left because it was told to, with SIGTERM say, says so by its exit code.
     """
-    unwanted = state == "interrupted" and code != DISK_FULL and not (asked_of_us.killed or asked_of_us.terminated)
-    return unwanted and wants_auto_resume(run) and newest_step(run) > step_before
+    wished = asked_of_us.killed or asked_of_us.terminated or asked_of_us.stopped or code == EXIT_CODES["interrupted"]
+    return (
+        state == "interrupted"
+        and code != DISK_FULL
+        and not wished
+        and wants_auto_resume(run)
+        and newest_step(run) > step_before
+    )
 
 
 def wants_auto_resume(run: RunFolder) -> bool:

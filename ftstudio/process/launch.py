@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from ftstudio.errors import InputError
-from ftstudio.files import cache_dir, explained, make_usable, state_dir
+from ftstudio.files import cache_dir, explained, make_usable, open_log, quote, state_dir
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
-from ftstudio.process.endings import RUN_VARIABLE
+from ftstudio.process.endings import RUN_VARIABLE, Asked
 from ftstudio.process.supervisor import Supervisor, refusal, sentence
 from ftstudio.runs.control import ask
+from ftstudio.runs.events import ATTEMPTS
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import newest_attempt
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.settings import read_settings
 
@@ -39,7 +44,7 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
         str(writer),
     ]
     with explained(run.console):
-        console = os.open(run.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        console = open_log(run.console)
     try:
         with explained(run.path):
             child = subprocess.Popen(
@@ -61,8 +66,10 @@ def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:
     with os.fdopen(reader, "rb") as pipe:
         said = pipe.read().decode("utf-8", "replace")
     child.wait()
+    if not said:
+        raise InputError(f"The supervisor of {run.title} did not start.", f"See {run.console}.")
     if said != "ok":
-        raise InputError(said or f"The supervisor of {run.title} did not start.", f"See {run.console}.")
+        raise InputError(said)
 
 
 def try_own_folders() -> None:
@@ -88,7 +95,12 @@ def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = 
             f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', run.title])}",
         )
     try_own_folders()
-    attempt = known.attempt + 1
+    attempt = max(known.attempt, newest_attempt(run)) + 1  # state.toml may have been lost, or edited
+    if attempt >= ATTEMPTS:
+        raise InputError(
+            f"{run.title} has no number left for another attempt: its state.toml or its events are damaged.",
+            f"Correct `attempt` in {quote(run.state, 200)}, or go on from it in a new run with --from.",
+        )
     if accept_changed_data:
         ask(run, "accept-changed-data", attempt)
     start(run, attempt, device)
@@ -114,9 +126,35 @@ def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
     def go_on() -> None:
         from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is
 
+        asked = supervisor.asked_of_us
         try:
-            supervisor.work_here(lambda: work(run, 1, supervisor.device.name))
+            with _hang_up_noticed(asked):
+                supervisor.work_here(lambda: work(run, 1, supervisor.device.name, hung_up=lambda: asked.hung_up))
         finally:
             lock.release()
 
     return go_on
+
+
+@contextlib.contextmanager
+def _hang_up_noticed(asked: Asked) -> Iterator[None]:
+    """Have an inline run end with its terminal. What is written to that from then on goes nowhere: a component that
+    prints would fail otherwise. Where SIGHUP is ignored (nohup) the run is meant to stay.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        yield
+        return
+    terminals = [descriptor for descriptor in range(3) if os.isatty(descriptor)]  # asked later, none is one
+
+    def on_hang_up(signum: int, frame: FrameType | None) -> None:
+        asked.hung_up = True
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in terminals:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
+
+    before = signal.signal(signal.SIGHUP, on_hang_up)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -27,9 +27,17 @@ from ftstudio.process import endings
 from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
-from ftstudio.runs.control import answer, asked
+from ftstudio.runs.control import answer, asked, stop_asked
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import boot_id, forget_last_word, host_name, leave_last_word, process_start, read_state
+from ftstudio.runs.state import (
+    boot_id,
+    folder_identity,
+    forget_last_word,
+    host_name,
+    leave_last_word,
+    process_start,
+    read_state,
+)
 from ftstudio.settings import Settings, read_settings
 
 POLL_SECONDS = 0.1
@@ -68,6 +76,7 @@ class Supervisor:
             "attempt": self.attempt,
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
+            "folder": folder_identity(self.run.path),
             "worker_pid": self.worker.pid if live and self.worker else None,
             "queued": self.queued,
             "started": self.started,
@@ -104,14 +113,18 @@ class Supervisor:
     def begin(self) -> None:
         """Join the queue and write the first state: `starting` with a slot in hand, else `queued`. Raises OSError."""
         forget_last_word(self.run)
-        self.reserve = Reserve(self.run.path / f".state.{os.getpid()}.reserve")
-        self.turn.join()
-        if self.turn.come():
-            self._take_device()
-            self.write("starting")
-        else:
-            self.queued = time.time()
-            self.write("queued", self.turn.reason)
+        self.reserve = Reserve(self.run.path / ".state.reserve")  # that of a supervisor that was killed is used again
+        try:
+            self.turn.join()
+            if self.turn.come():
+                self._take_device()
+                self.write("starting")
+            else:
+                self.queued = time.time()
+                self.write("queued", self.turn.reason)
+        except BaseException:
+            self._leave()
+            raise
 
     def supervise(self) -> None:
         """Wait for the slot, start the worker, wait for it, write down how it ended."""
@@ -146,9 +159,14 @@ class Supervisor:
                 self.end("stopped", WITHDRAWN)
             yield come
         finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give back what was taken for the run: its place, and the room for its last state."""
+        with contextlib.suppress(OSError):
             self.turn.leave()
-            if self.reserve is not None:
-                self.reserve.drop()
+        if self.reserve is not None:
+            self.reserve.drop()
 
     def _wait_for_turn(self) -> bool:
         """Poll until the slot is ours; False when the run was withdrawn meanwhile, which is then its end."""
@@ -174,6 +192,8 @@ class Supervisor:
             return "stopped", WITHDRAWN
         if self.asked_of_us.terminated:
             return "interrupted", "Ended by SIGTERM while it waited."
+        if self.asked_of_us.hung_up:
+            return "interrupted", "Its terminal was closed while it waited."
         return ("stopped", "Its ticket was taken away.") if self.turn.withdrawn() else None
 
     def _take_device(self) -> None:
@@ -238,7 +258,7 @@ class Supervisor:
             answer(self.run, "kill")
             self._signal_group(signal.SIGKILL)
         now = time.monotonic()
-        stop = asked(self.run, "stop", self.attempt)
+        stop = stop_asked(self.run, self.attempt)
         if self.stop_since is not None:
             if self.stop_asked and not stop:  # taken back before the worker saw it
                 self.stop_since, self.stop_asked = None, False

@@ -49,7 +49,8 @@ class Turn:
             ahead = self._ahead()
             taken = self._take(free, ahead)
         if self.slot is None:
-            self.reason = taken or self._behind(ahead)
+            places = [device.place for device in self.devices]
+            self.reason = taken or queue.behind(places, ahead, self.slots)
             return False
         queue.give_back(self.run)
         return True
@@ -104,14 +105,6 @@ class Turn:
         if len(found) > 1:
             who = f"{len(found)} processes, {who} among them,"
         return f"Waits for {place}: {who} uses {size_text(sum(tenant.bytes for tenant in found))} of its memory."
-
-    def _behind(self, ahead: Sequence[queue.Ticket]) -> str:
-        places = [device.place for device in self.devices]
-        before = [run.title for place in places for run in queue.holders(place, self.slots)]
-        before += [ticket.run.title for ticket in ahead if set(ticket.places) & set(places)]
-        more = f" and {len(before) - 2} more" if len(before) > 2 else ""
-        behind = f", behind {', '.join(before[:2])}{more}" if before else ""
-        return f"Waits for {' or '.join(places)}{behind}."
 
 
 def _session(pid: int) -> int | None:

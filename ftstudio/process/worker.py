@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +23,7 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.files import explain, is_disk_full, safe_text
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
+from ftstudio.process.orphan import start_guard
 from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
@@ -32,8 +33,11 @@ from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
 
 
-def work(folder: RunFolder, attempt: int, device: str) -> int:
-    """Run all stages of a run in this process and return the exit code. Writes the last state event."""
+def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], bool] | None = None) -> int:
+    """Run all stages of a run in this process and return the exit code. Writes the last state event.
+
+    `hung_up` is asked whether the terminal was closed that the run ends with; a run without it has none.
+    """
     lock = RecordLock(folder.worker_lock)
     if not lock.acquire():
         print(f"{folder.title} already has a worker.", file=sys.stderr)  # noqa: T201 - into console.log
@@ -52,7 +56,8 @@ def work(folder: RunFolder, attempt: int, device: str) -> int:
     except FtstudioError as error:
         print(safe_text(error), file=sys.stderr)  # noqa: T201
         return error.exit_code
-    with contextlib.closing(run), _signals(run), explained_end(run) as code:
+    run.requests.hung_up = hung_up or run.requests.hung_up
+    with contextlib.closing(run), _signals(run, hang_up_counts=hung_up is not None), explained_end(run) as code:
         clean(folder.checkpoints)
         go_on(run, read_record(folder).lineage)
         result = run_all(project, run)
@@ -89,14 +94,18 @@ def _origin(run: WorkerRun) -> Checkpoint:
 
 
 @contextlib.contextmanager
-def _signals(run: WorkerRun) -> Iterator[None]:
-    """SIGTERM is a notice of preemption: finish the step, commit, leave. A hang-up of a terminal means nothing."""
+def _signals(run: WorkerRun, *, hang_up_counts: bool) -> Iterator[None]:
+    """SIGTERM is a notice of preemption: finish the step, commit, leave. A hang-up of a terminal means nothing, unless
+    it counts: whoever started the worker then listens for it.
+    """
 
     def on_term(signum: int, frame: FrameType | None) -> None:
         run.requests.notice("preempted by SIGTERM")
 
     old = signal.signal(signal.SIGTERM, on_term)
-    hup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hup = signal.getsignal(signal.SIGHUP)
+    if not hang_up_counts:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:
@@ -170,8 +179,10 @@ def end_group_with_us() -> None:
 def main() -> None:
     """Entry of the worker process, which leads a session of its own."""
     path, attempt, device = sys.argv[1:]
+    run = RunFolder(Path(path))
     end_group_with_us()
-    sys.exit(work(RunFolder(Path(path)), int(attempt), device))
+    start_guard(run, int(attempt))
+    sys.exit(work(run, int(attempt), device))
 
 
 if __name__ == "__main__":

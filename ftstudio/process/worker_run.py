@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,11 +15,11 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, is_disk_full, refuse_symlinks, safe_text
+from ftstudio.files import cache_dir, copy_file, is_disk_full, refuse_symlinks, safe_text
 from ftstudio.process.secrecy import redact
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
-from ftstudio.runs.control import answer, asked
+from ftstudio.runs.control import answer, asked, see_stop
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 
@@ -32,13 +31,15 @@ STARTING = "starting the trainer"
 
 @dataclass
 class WorkerRequests:
-    """What was asked: by a file in control/, by SIGTERM, or by the death of the supervisor."""
+    """What was asked: by a file in control/, by SIGTERM, by the death of the supervisor, or of the terminal."""
 
     folder: RunFolder
     attempt: int
     parent: int = field(default_factory=os.getppid)
     reason: str = ""
     """Why it is to stop, once it is."""
+    hung_up: Callable[[], bool] = bool
+    """Whether the terminal was closed that the run ends with; False where there is none."""
     _looked: float = 0.0
     _checkpoint: bool = False
 
@@ -70,10 +71,12 @@ class WorkerRequests:
         if now - self._looked < REQUEST_SECONDS:
             return
         self._looked = now
-        if asked(self.folder, "stop", self.attempt):
+        if see_stop(self.folder, self.attempt):
             self.notice("asked")
         elif os.getppid() != self.parent:
             self.notice("its supervisor is gone")
+        elif self.hung_up():
+            self.notice("its terminal was closed")
         elif not self.folder.path.is_dir():
             self.notice("its run folder is gone")
         self._checkpoint = asked(self.folder, "checkpoint", self.attempt)
@@ -220,7 +223,7 @@ class WorkerRun:
         """What the trainer wrote stays: a tokenizer's folder may hold a config.json too."""
         for file in sorted(self.tokenizer.iterdir()) if self.tokenizer is not None else ():
             if file.is_file() and not (folder / file.name).exists():
-                shutil.copyfile(file, folder / file.name)
+                copy_file(file.resolve(), folder / file.name)  # the Hub's cache is made of links
 
     def secret(self, name: str) -> str:
         """The value of a declared environment variable."""

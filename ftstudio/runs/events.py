@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ftstudio.event import Event
-from ftstudio.files import LineAppender
+from ftstudio.files import LineAppender, plain_file
 from ftstudio.runs.series import Series, number
 
 __all__ = [
+    "ATTEMPTS",
     "KINDS",
     "EventReader",
     "EventWriter",
@@ -98,7 +99,7 @@ class EventReader:
         A piece of the file without any event is passed over, so an empty list always means: nothing more for now.
         """
         try:
-            with self.path.open("rb") as file:
+            with plain_file(self.path) as file:
                 self._begin_again_if_cut(file)
                 while data := self._lines(file, limit_bytes):
                     if events := self._events(data):
@@ -138,6 +139,8 @@ class EventReader:
         return events
 
 
+ATTEMPTS = 1 << 31
+"""Attempts have lower numbers."""
 _INTEGERS = 1 << 63
 
 
@@ -149,7 +152,7 @@ def parse_event(line: bytes, seq: int) -> Event | None:
         t = float(t)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-    if type(attempt) is not int or not 0 <= attempt < 1 << 31 or type(kind) is not str or not math.isfinite(t):
+    if type(attempt) is not int or not 0 <= attempt < ATTEMPTS or type(kind) is not str or not math.isfinite(t):
         return None
     if step is not None and (type(step) is not int or not -_INTEGERS <= step < _INTEGERS):
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
 from ftstudio.files import nearest, quote
-from ftstudio.finding import FILE, holds, list_projects
+from ftstudio.finding import FILE, holds, list_projects, refuse_hidden
 from ftstudio.runs.folder import RunFolder
 
 NUMBER = re.compile(r"[0-9]{4,}\Z")
@@ -34,7 +34,8 @@ def names_run(text: str) -> bool:
 def find_run(text: str, root: Path) -> RunFolder:
     """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
 
-    An existing path wins over a name. Raises UnknownNameError with the nearest name.
+    An existing path wins over a name. Raises UnknownNameError with the nearest name, InputError for what may not be
+    looked at.
     """
     path = Path(text).expanduser()
     if holds(path, "run.toml"):
@@ -46,8 +47,10 @@ def find_run(text: str, root: Path) -> RunFolder:
     if not number:
         return _newest(folder)
     run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
-    if NUMBER.match(run.name) and holds(run.path, "run.toml"):
-        return run
+    if NUMBER.match(run.name):
+        if holds(run.path, "run.toml"):
+            return run
+        refuse_hidden(run.record)
     have = [r.name for r in list_runs(folder)]
     raise UnknownNameError(
         f"{quote(name)} has no run {quote(number)}.", f"It has: {', '.join(have[-8:])}." if have else "It has none yet."
@@ -61,6 +64,8 @@ def _project_named(name: str, root: Path) -> Path:
         return path.resolve()
     if name in folders:
         return folders[name].resolve()
+    for hidden in (path / "run.toml", path / FILE, root / name / FILE):
+        refuse_hidden(hidden)
     near = nearest(name, folders)
     raise UnknownNameError(
         f"There is no run or project {quote(name)} here or in {quote(root, 200)}.",

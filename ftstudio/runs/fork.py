@@ -7,14 +7,13 @@ be pruned, moved or deleted afterwards. run.toml holds the lineage.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explained, quote, read_toml
+from ftstudio.files import copy_file, explained, quote, read_toml
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
 from ftstudio.runs.find import find_run, names_run
@@ -55,7 +54,8 @@ class Parent:
 def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
     """The checkpoint that RUN, RUN:STEP, RUN:best or RUN:last means; without a step the last.
 
-    Raises UnknownNameError when there is none, InputError when it is damaged.
+    Raises UnknownNameError when there is none, InputError when it is damaged, or when its optimizer state was dropped
+    and more than its weights is wanted.
     """
     run, which = _split(text, root)
     committed = list_checkpoints(run.checkpoints)
@@ -68,11 +68,17 @@ def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
     else:
         folder = _at_step(run, committed, which)
     try:
-        return Parent(run, folder, verify(folder), weights_only)
+        manifest = verify(folder)
     except ValueError as error:
         raise InputError(
             f"Checkpoint {folder.name} of {run.title} is damaged: {error}.", "Name another one."
         ) from error
+    if manifest.dropped and not weights_only:
+        raise InputError(
+            f"Checkpoint {manifest.step} of {run.title} has no optimizer state any more: nothing can go on from it.",
+            "Take only its weights (--weights-only), or name another one.",
+        )
+    return Parent(run, folder, manifest, weights_only)
 
 
 def _split(text: str, root: Path) -> tuple[RunFolder, str]:
@@ -105,7 +111,7 @@ def copy_origin(parent: Parent, run: RunFolder) -> None:
             try:
                 os.link(parent.folder / name, target, follow_symlinks=False)
             except OSError:
-                shutil.copyfile(parent.folder / name, target, follow_symlinks=False)
+                copy_file(parent.folder / name, target)
         staging.sync(staged)
         staging.put_in_place(staged, run.origin)
 

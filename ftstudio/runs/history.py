@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Generic, Protocol, TypeVar
 
 from ftstudio.event import Event
+from ftstudio.files import plain_file
 from ftstudio.runs.events import EventReader, parse_event
 
 BLOCKS = 512
@@ -95,7 +96,7 @@ class History(Generic[T]):
 def sketch(path: Path, into: Gathers) -> bool:
     """Gather evenly spread events of a long file; False for one that is short, or cannot be read."""
     try:
-        with path.open("rb") as file:
+        with plain_file(path) as file:
             size = file.seek(0, os.SEEK_END)
             if size <= 2 * BLOCKS * BLOCK_BYTES:
                 return False

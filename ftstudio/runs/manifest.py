@@ -15,9 +15,8 @@ import importlib.metadata
 import json
 import math
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -25,7 +24,7 @@ from typing import Any
 
 from ftstudio.api import ContractError, ModelRef
 from ftstudio.errors import InputError
-from ftstudio.files import explain, fsync_folder, named, quote, safe_text, settle_file, write_atomic
+from ftstudio.files import explain, fsync_folder, named, plain_file, quote, safe_text, settle_file, write_atomic
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
@@ -192,7 +191,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        with _plain_file(path) as file:
+        with plain_file(path, through_links=False) as file:
             raw = json.loads(file.read(_LIMIT))
     except FileNotFoundError:
         raise ValueError(f"it has no {MANIFEST}") from None
@@ -255,7 +254,7 @@ def _compare(
         place /= part
         if place.is_symlink():
             raise OSError(errno.ELOOP, "is reached through a symbolic link")
-    with _plain_file(folder / name) as file:
+    with plain_file(folder / name, through_links=False) as file:
         info = os.fstat(file.fileno())
         if info.st_size != expected["size"]:
             raise ValueError(f"{name} has {info.st_size:,} bytes instead of {expected['size']:,}")
@@ -264,18 +263,6 @@ def _compare(
             return
         if _sha256(file, told) != expected["sha256"]:
             raise ValueError(f"{name} is not what was written: its sha256 differs")
-
-
-@contextlib.contextmanager
-def _plain_file(path: Path) -> Iterator[BufferedReader]:
-    """A regular file, opened without following a link or waiting for the other end of a pipe. Raises OSError."""
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise OSError(errno.EINVAL, "is no plain file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is no plain file")
-        yield file
 
 
 def _judged(error: OSError, path: Path, what: str) -> Exception:

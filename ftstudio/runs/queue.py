@@ -19,6 +19,7 @@ from ftstudio.errors import InputError
 from ftstudio.files import read_toml, state_dir, write_toml
 from ftstudio.locks import RecordLock, exclusive, held_for, lock_holder
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import read_state
 
 GAP = 1000
 """Room between two tickets, so that a move renames one file."""
@@ -92,6 +93,28 @@ def ticket_of(run: RunFolder) -> Ticket | None:
     """A run's ticket, wherever it was moved to; None when it was taken away. Raises OSError."""
     with unmoved():
         return next((ticket for ticket in _read(queue_folder()) if ticket.run.path == run.path), None)
+
+
+def behind(places: Sequence[str], ahead: Iterable[Ticket], slots: Mapping[str, int]) -> str:
+    """What a run that may use these places waits for, as a sentence. Raises OSError."""
+    before = [run.title for place in places for run in holders(place, slots)]
+    before += [ticket.run.title for ticket in ahead if set(ticket.places) & set(places)]
+    more = f" and {len(before) - 2} more" if len(before) > 2 else ""
+    others = f", behind {', '.join(before[:2])}{more}" if before else ""
+    return f"Waits for {' or '.join(places)}{others}."
+
+
+def reasons(waiting: Sequence[Ticket], slots: Mapping[str, int]) -> list[str]:
+    """What each of the waiting runs waits for now, which state.toml says some seconds later. Raises OSError.
+
+    What only a run's supervisor knows, strangers on a GPU, is taken from there.
+    """
+    said = []
+    for index, ticket in enumerate(waiting):
+        written, now = read_state(ticket.run).reason, behind(ticket.places, waiting[:index], slots)
+        strangers = written.startswith(f"Waits for {' or '.join(ticket.places)}: ")
+        said.append(written if strangers else now)
+    return said
 
 
 def move(run: RunFolder, before: RunFolder | None) -> list[Ticket]:

@@ -9,7 +9,8 @@ on its behalf. They ask in this order, each question only when the ones before l
     did its supervisor leave its last word elsewhere? that: the run's own file system took no more writes
     is this another boot of the machine?              interrupted
     does somebody hold `worker.lock`?                 stopping: the worker noticed, and commits a checkpoint
-    does the recorded process live?                   as it is written: the locks of this file system lie
+    does the recorded process live, and is this the   as it is written: the locks of this file system lie
+    folder that it works in?
     nothing of it                                     interrupted
 
 A process is its pid and its start: a stranger that got the pid of a dead supervisor is nobody. The supervisor loads
@@ -28,9 +29,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ftstudio.files import explain, quote, state_dir, tail_bytes, write_atomic
+from ftstudio.files import explain, plain_file, quote, state_dir, tail_bytes, write_atomic
 from ftstudio.locks import lock_holder
-from ftstudio.runs.events import parse_event
+from ftstudio.runs.events import ATTEMPTS, parse_event
 from ftstudio.runs.folder import RunFolder
 
 State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
@@ -38,9 +39,13 @@ LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"}
 ENDED: tuple[State, ...] = ("finished", "stopped", "failed", "interrupted")
 
 UNTRUSTED_LOCKS = "Its process lives though its lock is free: locks on this file system cannot be trusted."
-ORPHANED = "Its supervisor was killed; its worker commits a checkpoint and leaves."
+ORPHANED = (
+    "Its supervisor was killed; its worker is to commit a checkpoint and leave, and is ended when it does not within "
+    "stop_seconds (settings)."
+)
 RESTARTED = "The machine was restarted."
 KILLED = "Its supervisor was killed."
+COPIED = "It is a copy of a run that was live when it was copied: nothing works on it."
 GONE = "Its run folder is gone: it was deleted or moved."
 
 
@@ -48,7 +53,8 @@ GONE = "Its run folder is gone: it was deleted or moved."
 class StateFile:
     """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
 
-    `pid_started` is what `process_start` said of the supervisor; `queued` is when the run began to wait for its place.
+    `pid_started` is what `process_start` said of the supervisor; `folder` is `folder_identity` of the run that the file
+    is about, which a copy of it is not; `queued` is when the run began to wait for its place.
     """
 
     state: State
@@ -57,6 +63,7 @@ class StateFile:
     pid: int | None = None
     pid_started: float | None = None
     worker_pid: int | None = None
+    folder: str = ""
     queued: float | None = None
     started: float = 0.0
     ended: float | None = None
@@ -109,6 +116,15 @@ def _process_start_elsewhere(pid: int) -> float | None:
         return None
 
 
+def folder_identity(folder: Path) -> str:
+    """Device and inode of a folder, which stay when it is renamed and differ when it is copied; "" without one."""
+    try:
+        info = folder.stat()
+    except OSError:
+        return ""
+    return f"{info.st_dev}.{info.st_ino}"
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -138,9 +154,17 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
         return replace(known, state="interrupted", reason=RESTARTED, worker_pid=None)
     if lock_holder(run.worker_lock) is not None:
         return replace(known, state="stopping", reason=ORPHANED)
-    if known.pid is not None and known.pid_started is not None and process_start(known.pid) == known.pid_started:
+    copied = known.folder not in {"", folder_identity(run.path)}
+    if (
+        not copied
+        and known.pid is not None
+        and known.pid_started is not None
+        and process_start(known.pid) == known.pid_started
+    ):
         return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
-    state, reason, code = workers_word(run, known.attempt) or ("interrupted", KILLED, None)
+    state, reason, code = workers_word(run, known.attempt) or (
+        "interrupted", COPIED if copied else KILLED, None
+    )  # fmt: skip
     return replace(known, state=state, reason=reason, exit_code=code, worker_pid=None)
 
 
@@ -179,7 +203,8 @@ def _last_word_path(run: RunFolder) -> Path:
 def _last_word(run: RunFolder, known: StateFile) -> StateFile | None:
     """What the supervisor that wrote `known` left elsewhere, if it did."""
     try:
-        raw = _parse(_last_word_path(run).read_bytes())
+        with plain_file(_last_word_path(run)) as file:
+            raw = _parse(file.read())
     except (OSError, ValueError, RecursionError):
         return None
     state: State | None = next((word for word in get_args(State) if word == raw.get("state")), None)
@@ -193,11 +218,16 @@ def _last_word(run: RunFolder, known: StateFile) -> StateFile | None:
 def _read(run: RunFolder) -> StateFile:
     """The file as it is, or what is left to say without it."""
     try:
-        raw = _parse(run.state.read_bytes())
+        with plain_file(run.state) as file:
+            raw = _parse(file.read())
     except FileNotFoundError:
         if lock_holder(run.lock) is not None:
             return StateFile(state="starting", host=host_name())
-        return StateFile(state="interrupted", reason="It never started." if run.path.exists() else GONE)
+        if not run.path.exists():
+            return StateFile(state="interrupted", reason=GONE)
+        started = os.path.lexists(run.events)
+        reason = "Its state.toml is missing." if started else "It never started."
+        return StateFile(state="interrupted", reason=reason, attempt=newest_attempt(run))
     except OSError as error:
         return _unreadable(run, str(explain(error, run.state)))
     except (ValueError, RecursionError) as error:
@@ -205,19 +235,24 @@ def _read(run: RunFolder) -> StateFile:
     state: State | None = next((known for known in get_args(State) if known == raw.get("state")), None)
     if state is None:
         return _unreadable(run, f"Its state.toml says {quote(raw.get('state'))}, which is no state that we know.")
-    return _state_file(state, raw)
+    known = _state_file(state, raw)
+    return known if 1 <= known.attempt < ATTEMPTS else replace(known, attempt=newest_attempt(run))
 
 
 def _unreadable(run: RunFolder, reason: str) -> StateFile:
-    """A held lock is a live run, whatever its file says. The attempt, which a resume counts on, is the last event's."""
+    """A held lock is a live run, whatever its file says."""
     live = lock_holder(run.lock) is not None
-    attempt = 1
-    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
-        event = parse_event(line, 0)
-        if event is not None:
-            attempt = event.attempt
-            break
-    return StateFile(state="running" if live else "interrupted", reason=reason, attempt=attempt)
+    return StateFile(state="running" if live else "interrupted", reason=reason, attempt=newest_attempt(run))
+
+
+def newest_attempt(run: RunFolder) -> int:
+    """The attempt of the last event, 1 where there is none: what a resume counts on when state.toml is lost."""
+    for size in (64 << 10, 16 << 20):  # a line may be long: a sample's
+        for line in reversed(tail_bytes(run.events, size).splitlines()):
+            event = parse_event(line, 0)
+            if event is not None:
+                return max(1, event.attempt)
+    return 1
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (float, int)}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.event import Event
+from ftstudio.files import open_plain
 from ftstudio.runs.events import EventReader, parse_event, plain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.series import Series, number, resumed_from
@@ -271,7 +272,7 @@ class _Seen:
 def _tail(path: Path, size: int) -> tuple[bytes, int]:
     """The last whole lines of events.jsonl, as many as it takes to find a step and a metric, and where they end."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_plain(path)
     except OSError:
         return b"", 0
     try:

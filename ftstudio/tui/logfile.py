@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftstudio.files import open_plain
+
 PIECE = 64 << 10
 SHOWN = 4 << 10
 """Bytes of a line that are read to be shown; a line of 1 GB costs no more than that."""
@@ -144,7 +146,7 @@ class _opened:  # noqa: N801 - a context, used as a verb
 
     def __init__(self, path: Path) -> None:
         try:
-            self.file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.file = open_plain(path)
         except OSError:
             self.file = -1
 

@@ -62,6 +62,8 @@ class TrainerOptions(testing.FakeTrainerOptions):
     note: str = option("", help="A text that is printed.")
     flood: int = option(0, help="Print so many MB.", ge=0, unit="MB")
     deaf: bool = option(False, help="Never look whether a stop was asked for.")
+    commit_seconds: float = option(0.0, help="Seconds a commit.", ge=0, unit="s")
+    chatty: bool = option(False, help="Print a line after each step.")
     children: Path | None = option(
         None, help="Start processes that do not end: write the pids of one here, and of one in a session of its own."
     )
@@ -141,12 +143,15 @@ class FakeTrainer(testing.FakeTrainer):
         time.sleep(self.options.step_seconds)
 
     def step_done(self, step):
+        if self.options.chatty:
+            print("said", step, flush=True)
         self._misbehave(step)
 
     def hears(self, run):
         return not self.options.deaf and run.requests.stop
 
     def write_weights(self, folder, values):
+        time.sleep(self.options.commit_seconds)
         if self.options.ending != "no-weights":
             super().write_weights(folder, values)
 

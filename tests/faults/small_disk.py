@@ -16,7 +16,12 @@ import operations
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import explain
+from ftstudio.process.devices import devices_of
+from ftstudio.process.supervisor import Supervisor
 from ftstudio.runs.events import EventReader, read_events
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import read_state
+from ftstudio.settings import Settings
 
 RESERVED = 8 << 10
 
@@ -112,6 +117,38 @@ def worker(folder):
         second = forked(operations.work, run, 2)
         answers.append({"first": first, "last": last, "second": second, "console": console_of(run)})
     return answers
+
+
+def tokenizer(folder):
+    """A commit whose tokenizer does not fit; what is copied lies on another disk that has room."""
+    mount(folder, "size=1m")
+    run, words = folder / "lab" / "runs" / "0001", folder.with_name("tokenizer")
+    words.mkdir()
+    (words / "tokenizer.json").write_text("x" * (300 << 10))
+    fill(folder, leave=200 << 10)
+    with_run = operations.worker_run(run)
+    before = tree(run)
+    with_run.tokenizer = words
+    said = tried(operations.commit_one, with_run, 3)[1]
+    return {"said": said, "untouched": tree(run) == before}
+
+
+def ending(folder):
+    """A supervisor that has to say how its run ended when there is no room left; what the file holds, and a reader says."""
+    mount(folder, "size=1m")
+    run = RunFolder(Path(operations.create(folder / "lab")))
+    supervisor = Supervisor(run, 1, devices_of("cpu"), Settings())
+    supervisor.begin()
+    fill(folder)
+    try:
+        supervisor.write("interrupted", "Too late.")
+    except OSError as error:
+        refused = str(explain(error))
+    supervisor.end("interrupted", "The worker said so.", 75)
+    supervisor.turn.leave()
+    known = read_state(run)
+    left = [p.name for p in run.path.iterdir() if p.name.startswith(".")]
+    return {"refused": refused, "state": known.state, "reason": known.reason, "code": known.exit_code, "left": left}
 
 
 def console_of(run):

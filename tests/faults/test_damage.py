@@ -1,5 +1,6 @@
 """Files that are not what was written: cut anywhere, flipped anywhere, or made by somebody with other intentions."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,8 +8,10 @@ import shutil
 import pytest
 
 from ftstudio.errors import InputError
+from ftstudio.files import open_log
 from ftstudio.runs import checkpoints as commits
-from ftstudio.runs.events import EventReader, EventWriter
+from ftstudio.runs.control import asked
+from ftstudio.runs.events import EventReader, EventWriter, read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.manifest import _seal
 from ftstudio.runs.status import read_state, read_status
@@ -121,13 +124,26 @@ def test_a_folder_of_a_checkpoint_that_is_a_link_is_not_followed(run, tmp_path):
     assert_set_aside(run, "symbolic link")
 
 
-@pytest.mark.parametrize(
-    "name", ["../000001/config.json", "/etc/passwd", "a/../../x", "", ".", "MANIFEST.json", "a\0b", "x" * 300]
-)
-def test_a_hostile_manifest_leads_nowhere(run, name):
+@pytest.mark.parametrize("name", ["../000001/config.json", "OUTSIDE", "state/../config.json", "MANIFEST.json"])
+def test_a_hostile_manifest_leads_nowhere(run, name, tmp_path):
+    """Though what it names is there, and has the size and the sha256 that it says."""
+    folder = run / "checkpoints" / "000002"
+    manifest = folder / "MANIFEST.json"
+    if name == "OUTSIDE":
+        name = str(tmp_path / "outside")
+        (tmp_path / "outside").write_text("Something of somebody else.")
+    raw = json.loads(manifest.read_text())
+    content = (folder / name).read_bytes()
+    raw["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest.write_text(json.dumps({**raw, "seal": _seal(raw)}))
+    assert_set_aside(run, "which is no file of a checkpoint")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "x" * 300, "not-there"])
+def test_a_manifest_of_names_that_no_file_has_is_damage(run, name):
     manifest = run / "checkpoints" / "000002" / "MANIFEST.json"
     raw = json.loads(manifest.read_text())
-    raw["files"][name] = {"size": 0, "sha256": "0" * 64}
+    raw["files"][name] = {"size": 0, "sha256": hashlib.sha256().hexdigest()}
     manifest.write_text(json.dumps({**raw, "seal": _seal(raw)}))
     assert_set_aside(run, "")
 
@@ -225,3 +241,69 @@ def test_garbage_in_the_middle_of_the_events_is_counted_and_all_whole_records_ar
             assert [e.step for e in reader.read()] == [0, 1, 2, 3]
             assert reader.skipped == 1
     assert read_status(RunFolder(run)).metrics == {"loss": 1.0}
+
+
+@pytest.fixture
+def made(run):
+    """A run whose supervisor was killed in its second attempt."""
+    (run / "run.toml").write_text("format = 1\n")
+    (run / "state.toml").write_text('state = "running"\nattempt = 2\n')
+    (run / "inputs.toml").touch()
+    (run / "console.log").touch()
+    (run / "events.jsonl").write_text('{"t":1.5,"attempt":2,"kind":"message","step":null,"text":"Hello."}\n')
+    return RunFolder(run)
+
+
+def put(path, kind):
+    """Something that is no plain file, in the place of one."""
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "device":
+            os.mknod(path, 0o600 | 0o020000, os.makedev(1, 5))  # /dev/zero, which has no end
+
+
+NO_PLAIN_FILE = "is no plain file. Move it away, or put the file back that was there."
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+@pytest.mark.parametrize("name", ["state.toml", "events.jsonl", "console.log", "lock", "control/stop"])
+def test_what_is_no_plain_file_in_a_run_keeps_no_reader_waiting(made, name, kind):
+    if kind == "device" and os.getuid() != 0:
+        pytest.skip("only root makes devices")
+    path = made.path / name
+    put(path, kind)
+    known = read_state(made)
+    reason = f"'{path}' {NO_PLAIN_FILE}" if name == "state.toml" else "Its supervisor was killed."
+    assert (known.state, known.attempt, known.reason) == ("interrupted", 2, reason)
+    assert not asked(made, "stop", 2)
+    assert (read_status(made).state, read_status(made).last_event_t) == (
+        "interrupted",
+        None if name == "events.jsonl" else 1.5,
+    )
+    assert len(read_events(made.events)) == (0 if name == "events.jsonl" else 1)
+    if name == "events.jsonl":
+        with pytest.raises(OSError, match="is no plain file"):
+            EventWriter(made.events, 2)
+    if name == "console.log":
+        with pytest.raises(OSError, match="is no plain file"):
+            open_log(made.console)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_the_commands_answer_whatever_stands_in_the_place_of_a_file(made, ftstudio, kind):
+    for name in ("state.toml", "events.jsonl", "console.log", "inputs.toml"):
+        put(made.path / name, kind)
+    project, said = made.project, f"'{made.state}' {NO_PLAIN_FILE}"
+    (project / "project.toml").touch()
+    shown = ftstudio("status", project, timeout=30)
+    assert (shown.code, said in shown.out, shown.err) == (0, True, "")
+    left = ftstudio("attach", made.path, timeout=30)
+    assert (left.code, f"{made.title} interrupted: {said}" in left.err) == (3, True)
+    logs = ftstudio("logs", made.path, timeout=30)
+    assert (logs.code, logs.out, logs.err) == (2, "", f"✗ '{made.console}' {NO_PLAIN_FILE}\n")

@@ -6,8 +6,9 @@ import shutil
 import pytest
 from lab import at_step, ended, gone, started, state_is, until, worker_of
 
+from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints
-from ftstudio.runs.control import ask
+from ftstudio.runs.control import ask, see_stop, stop_asked, take_back_stop
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import list_runs
@@ -64,6 +65,40 @@ def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_proj
     stop(run)
 
 
+@pytest.mark.alone
+def test_ctrl_c_twice_after_the_worker_saw_it_says_that_it_stops(make_project, terminal):
+    """The commit that answers the first one takes so long that the second one comes meanwhile."""
+    project = make_project(trainer={**LONG, "commit_seconds": 2.0, "save_steps": 5000})
+    shown = terminal("run", project)
+    shown.until("step 7 ")
+    (run,) = list_runs(project)
+    shown.press("ctrl+c")
+    until((run.control / "stopping").exists, "the worker's look")
+    shown.press("ctrl+c")
+    assert shown.ended() == 130
+    assert "lab:0001 had seen the request already: it commits a checkpoint and stops." in shown.shown
+    assert "Go on with it then: " in shown.shown
+    assert "resume lab:0001" in shown.shown
+    assert "lab:0001 goes on" not in shown.shown
+    assert state_is(run, "stopping").reason == "Finishing the step and committing a checkpoint."
+    state = ended(run)
+    assert (state.state, state.reason.endswith(": asked.")) == ("stopped", True)
+    assert list(run.control.iterdir()) == []
+
+
+def test_a_stop_is_taken_back_or_seen_and_never_both(make_project):
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    ask(run, "stop", 1)
+    assert (stop_asked(run, 1), stop_asked(run, 2)) == (True, False)
+    assert take_back_stop(run)
+    assert (see_stop(run, 1), stop_asked(run, 1), take_back_stop(run)) == (False, False, False)
+    ask(run, "stop", 1)
+    assert see_stop(run, 1)
+    assert not take_back_stop(run)
+    assert (see_stop(run, 1), stop_asked(run, 1), see_stop(run, 2)) == (True, True, False)
+
+
 def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -106,6 +141,48 @@ def test_an_inline_run_holds_its_place_while_it_works(make_project, terminal):
     assert "lab:0001 interrupted: Interrupted from the keyboard." in shown.shown
     worker_of(behind)
     stop(behind)
+
+
+def test_an_inline_run_ends_with_its_terminal_and_can_be_resumed(make_project, terminal):
+    """It commits, though its trainer prints, and gives its place back."""
+    project = make_project(trainer={**LONG, "save_steps": 5000, "chatty": True})
+    shown = terminal("run", project, "--inline")
+    shown.until("step 3 ")
+    shown.close()
+    assert shown.ended(20) == 3
+    (run,) = list_runs(project)
+    step = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
+    state = read_state(run)
+    assert (state.state, state.reason) == ("interrupted", f"Stopped at step {step}: its terminal was closed.")
+    assert [int(folder.name) for folder in list_checkpoints(run.checkpoints)] == [step]
+    resume(run)
+    worker_of(run, 2)
+    ask(run, "stop", 2)
+    assert ended(run).state == "stopped"
+    assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [step]
+
+
+def test_an_inline_run_that_waits_ends_with_its_terminal_too(make_project, terminal):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    shown = terminal("run", project, "--inline")
+    shown.until("Waits for cpu, behind first:0001.")
+    shown.close()
+    assert shown.ended(20) == 3
+    state = read_state(list_runs(project)[0])
+    assert (state.state, state.reason) == ("interrupted", "Its terminal was closed while it waited.")
+    stop(first)
+
+
+def test_an_inline_run_under_nohup_stays(make_project, terminal, tmp_path):
+    project = make_project(trainer={"max_steps": 60, "step_seconds": 0.03})
+    shown = terminal("run", project, "--inline", before=("nohup",), cwd=tmp_path)  # nohup.out
+    (run,) = until(lambda: list_runs(project), "the run")
+    at_step(run, 3)
+    shown.close()
+    assert shown.ended(20) == 0
+    assert read_state(run).state == "finished"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lab import at_step, ended, kill, kill_both, resumed, started, state_is, unt
 
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
+from ftstudio.files import state_dir
 from ftstudio.locks import lock_holder
 from ftstudio.process import devices, endings, supervisor
 from ftstudio.process.launch import resume, start
@@ -169,10 +170,15 @@ def test_a_withdrawn_run_can_be_resumed(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
     run = started(make_project(trainer={"max_steps": 3}))
-    assert ftstudio("queue", "withdraw", run.path).code == 0
-    assert ended(run).reason == "Withdrawn from the queue."
-    stop(first)
-    resumed(run)
+    words = (("queue", "withdraw"), ("stop",), ("kill",))
+    for attempt, word in enumerate(words, start=1):
+        assert read_state(run).state == "queued"
+        asked = ftstudio(*word, run.path)
+        assert (asked.code, asked.err) == (0, f"{run.title}: It will leave the queue.\n")
+        assert (ended(run).state, read_state(run).reason) == ("stopped", "Withdrawn from the queue.")
+        if attempt == len(words):
+            stop(first)
+        resumed(run)
     assert ended(run).state == "finished"
 
 
@@ -182,7 +188,11 @@ def test_moving_changes_who_is_next(make_project, ftstudio):
     project = make_project(trainer={"max_steps": 3})
     runs = [started(project) for _ in range(3)]
     moved = ftstudio("queue", "move", runs[2].path, "first", "--json")
-    assert [row["run"] for row in moved.json] == ["lab:0003", "lab:0001", "lab:0002"]
+    assert [(row["run"], row["reason"]) for row in moved.json] == [  # as it is now, not as it was at the last look
+        ("lab:0003", "Waits for cpu, behind first:0001."),
+        ("lab:0001", "Waits for cpu, behind first:0001, lab:0003."),
+        ("lab:0002", "Waits for cpu, behind first:0001, lab:0003 and 1 more."),
+    ]
     moved = ftstudio("queue", "move", runs[1].path, runs[0].path, "--json")
     assert [row["run"] for row in moved.json] == ["lab:0003", "lab:0002", "lab:0001"]
     stop(first)
@@ -397,3 +407,48 @@ def test_no_more_descriptors_is_an_error_and_the_state_is_whole(make_project):
     assert read_state(run).state not in LIVE
     start(run)
     assert ended(run).state == "finished"
+
+
+def hidden(run):
+    return [entry.name for entry in run.path.iterdir() if entry.name.startswith(".")]
+
+
+def test_the_room_for_the_last_state_is_given_back_also_by_who_was_killed_or_refused(make_project):
+    run = started(make_project(trainer={"max_steps": 2000, "step_seconds": 0.01}))
+    for attempt in (1, 2):
+        worker_of(run, attempt)
+        assert hidden(run) == [".state.reserve"]
+        kill_both(run, attempt)
+        assert ended(run).reason == "Its supervisor was killed."
+        if attempt == 1:
+            resumed(run)
+    assert hidden(run) == [".state.reserve"]  # one, however many were killed
+    waiting = state_dir() / "queue"
+    waiting.rename(waiting.with_name("kept"))
+    waiting.touch()
+    with pytest.raises(InputError) as refused:
+        resumed(run)
+    assert str(refused.value) == f"'{waiting}' exists already and is no folder. Choose another name or place."
+    assert hidden(run) == []
+    assert (read_state(run).state, read_state(run).attempt) == ("interrupted", 2)
+    waiting.unlink()
+    attempt = resumed(run)
+    ask(run, "stop", attempt)
+    assert ended(run).state == "stopped"
+    assert hidden(run) == []
+
+
+def test_what_keeps_a_run_from_starting_is_named_and_nothing_else(make_project, ftstudio):
+    run = started(make_project(trainer={"max_steps": 2}))
+    assert ended(run).state == "finished"
+    again = RunFolder(shutil.copytree(run.path, run.path.with_name("0002")))
+    again.state.unlink()
+    again.state.mkdir()
+    refused = ftstudio("resume", again.path)
+    assert (refused.code, refused.err) == (2, f"✗ '{again.state}' is a folder, not a file. Name a file.\n")
+    assert [entry.name for entry in again.state.parent.iterdir() if entry.name.startswith(".")] == []
+    with pytest.raises(InputError) as taken:
+        start(run, attempt=1)
+    assert str(taken.value) == (
+        f"Attempt 1 of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
+    )

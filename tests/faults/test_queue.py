@@ -111,6 +111,27 @@ def test_a_device_that_is_no_word_is_refused_before_a_run_is_made(make_project, 
     assert list_runs(project) == []
 
 
+def test_a_ticket_that_is_moved_while_another_looks_is_not_passed(waiting, monkeypatch):
+    """The place is free, and who looks has read which tickets there are, but not yet what they say, when the first moves."""
+    first, second = waiting("a", GPUS[:1]), waiting("b", GPUS[:1])
+    movers, read = [], queue.read_toml
+
+    def read_late(path):
+        if not movers:
+            movers.append(threading.Thread(target=queue.move, args=(first.run, second.run)))
+            movers[0].start()
+            movers[0].join(0.5)  # a move that is kept waiting does not end in this time
+        return read(path)
+
+    monkeypatch.setattr(queue, "read_toml", read_late)
+    assert not second.come()
+    assert second.reason == "Waits for gpu0, behind a:0001."
+    movers[0].join()
+    assert [ticket.run.title for ticket in queue.tickets()] == ["a:0001", "b:0001"]
+    assert first.come()
+    assert not second.come()
+
+
 @pytest.mark.alone
 def test_places_that_change_all_the_time_lose_nobody(make_project, request):
     """Each supervisor looks for its ticket, every 0.5 s, while the tickets are being renamed."""

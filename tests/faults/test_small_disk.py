@@ -1,6 +1,7 @@
 """Full and read-only disks, for real (a tmpfs in a mount namespace): the sentence, what is left, and going on after."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,21 @@ def test_a_worker_on_a_full_disk_is_interrupted_and_goes_on_when_there_is_room(o
         assert answer["second"] == [0, ""], answer
     assert answers[0]["last"] == []
     assert answers[-1]["last"][0]["reason"].startswith("The disk is full: '")
+
+
+def test_of_a_copy_that_does_not_fit_the_place_is_named_and_not_the_original(on_small_disk):
+    answer = on_small_disk("tokenizer")
+    assert re.match(
+        r"The disk is full: '\S+/disk/lab/runs/0001/checkpoints/\.000003\.\S+\.staging/tokenizer\.json' could not be written\. ",
+        answer["said"],
+    )
+    assert answer["untouched"]
+
+
+def test_how_a_run_ended_is_written_into_the_room_that_was_kept_for_it(on_small_disk):
+    answer = on_small_disk("ending")
+    assert "state.toml' could not be written" in answer.pop("refused")
+    assert answer == {"state": "interrupted", "reason": "The worker said so.", "code": 75, "left": []}
 
 
 def test_a_disk_without_inodes_says_so(on_small_disk):

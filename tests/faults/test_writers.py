@@ -2,11 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
 from ftstudio.runs.events import EventReader, read_events
+from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import list_runs, read_record
 
 NUMBERS = [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS]
@@ -214,7 +217,7 @@ def test_without_permission_path_and_mode_are_named(shim, run, projects, open_fo
         ("edit", project, (9,), f"{project}/project.toml' (project.toml has mode 0644)"),
         ("create", project, (), f"{project}/runs' (runs has mode 0755)"),
         ("events", run, (1,), f"{run}/events.jsonl"),
-        ("request", run, ("stop",), f"{run}/control' (0001 has mode 0755)"),
+        ("request", run, ("accept-changed-data",), f"{run}/control' (0001 has mode 0755)"),
     ]:
         outcome = shim.operate(operation, folder, *arguments, prefix=folder, uid=NOBODY)
         assert "No permission for" in outcome.said, outcome
@@ -230,3 +233,63 @@ def test_without_permission_path_and_mode_are_named(shim, run, projects, open_fo
     assert "checkpoints' (checkpoints has mode 0700)" in shim.operate("newest", run, prefix=run, uid=NOBODY).said
     assert not (run / "quarantine").exists(), "what may not be read is not damaged"
     assert tree(project) == before
+
+
+AS_NOBODY = """
+import os, sys
+import ftstudio.cli.runs, ftstudio.cli.status
+from ftstudio.cli.main import run
+os.setgroups([]), os.setgid(65534), os.setuid(65534), os.chdir("/")
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def as_nobody(open_folder):
+    """Run the command line as another user, with its modules loaded before."""
+
+    def run(*arguments):
+        command = [sys.executable, "-c", AS_NOBODY, *map(str, arguments)]
+        env = {**os.environ, "FTSTUDIO_PROJECTS": str(open_folder)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def of_root(open_folder):
+    """A live run, as far as its files say, in a project that everybody may look at."""
+    run = RunFolder(open_folder / "lab" / "runs" / "0002")
+    run.control.mkdir(parents=True)
+    (run.project / "project.toml").write_text("format = 1\n")
+    run.record.write_text("format = 1\n")
+    run.state.write_text('state = "running"\nattempt = 1\nhost = "another"\n')
+    for place in (run.project, run.project / "runs", run.path):
+        place.chmod(0o755)
+    return run
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("closed", ["run", "runs", "project"])
+def test_a_run_that_may_not_be_looked_at_is_not_said_to_be_missing(of_root, as_nobody, closed):
+    place = {"run": of_root.path, "runs": of_root.path.parent, "project": of_root.project}[closed]
+    place.chmod(0o700)
+    names = [of_root.path] if closed == "project" else [of_root.path, f"{of_root.project}:0002"]
+    for name in names:
+        code, out, err = as_nobody("status", name)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"✗ No permission for '{of_root.path}"), name
+        assert err.endswith(f"' ({place.name} has mode 0700). Change its mode or owner.\n"), name
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("request_", ["stop", "kill", "checkpoint"])
+def test_a_request_that_does_not_count_is_refused_and_not_left(of_root, as_nobody, request_):
+    of_root.control.chmod(0o777)  # as with a group that may write
+    assert as_nobody(request_, of_root.path) == (
+        2,
+        "",
+        "✗ lab:0002 belongs to 'root': it takes requests of nobody else. Nothing was asked for.\n",
+    )
+    assert list(of_root.control.iterdir()) == []

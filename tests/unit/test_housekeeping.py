@@ -16,6 +16,7 @@ from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import housekeeping, notes, trash
 from ftstudio.runs.disk import freed_by, project_use, run_use
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.fork import find_parent
 from ftstudio.runs.housekeeping import Keep, parse_keep, prune
 from ftstudio.runs.status import boot_id
 
@@ -202,6 +203,20 @@ def test_a_checkpoint_without_its_optimizer_state_still_verifies_and_says_so(run
     assert manifest["dropped"] == ["optimizer.safetensors"]
     assert "optimizer.safetensors" not in manifest["files"]
     assert (run.checkpoints / "000004" / "optimizer.safetensors").exists()
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_fork_of_a_checkpoint_without_optimizer_state_makes_no_run(run, ftstudio):
+    prune(run, parse_keep("4"), drop_optimizer=True)
+    refused = ftstudio("run", run.project, "--from", f"{run.path}:2")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        "✗ Checkpoint 2 of lab:0001 has no optimizer state any more: nothing can go on from it. "
+        "Take only its weights (--weights-only), or name another one.\n"
+    )
+    assert [entry.name for entry in (run.project / "runs").iterdir()] == ["0001"]
+    assert find_parent(f"{run.path}:2", run.project.parent, weights_only=True).manifest.step == 2
+    assert find_parent(f"{run.path}:4", run.project.parent).manifest.step == 4
 
 
 def test_optimizer_state_can_be_dropped_everywhere_and_twice(run):

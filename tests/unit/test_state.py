@@ -17,7 +17,17 @@ from ftstudio.locks import RecordLock
 from ftstudio.runs import state as module
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import ORPHANED, RESTARTED, UNTRUSTED_LOCKS, StateFile, boot_id, process_start, read_state
+from ftstudio.runs.state import (
+    COPIED,
+    ORPHANED,
+    RESTARTED,
+    UNTRUSTED_LOCKS,
+    StateFile,
+    boot_id,
+    folder_identity,
+    process_start,
+    read_state,
+)
 
 HOLD = """
 import sys, time
@@ -165,6 +175,17 @@ def test_locks_that_lie_are_found_out_by_the_process_itself(run):
     write(run, pid=os.getpid(), pid_started=process_start(os.getpid()), reason="Fine.")
     known = read_state(run)
     assert (known.state, known.reason) == ("running", f"Fine. {UNTRUSTED_LOCKS}")
+
+
+@pytest.mark.parametrize(("place", "state"), [("here", "running"), ("1.2", "interrupted"), ("", "running")])
+def test_a_copy_of_a_live_run_accuses_no_file_system(run, place, state):
+    place = folder_identity(run.path) if place == "here" else place
+    write(run, pid=os.getpid(), pid_started=process_start(os.getpid()), reason="Fine.", folder=place)
+    known = read_state(run)
+    reason = COPIED if state == "interrupted" else f"Fine. {UNTRUSTED_LOCKS}"
+    assert (known.state, known.reason) == (state, reason)
+    moved = RunFolder(run.path.rename(run.path.with_name("0002")))  # which is no copy
+    assert read_state(moved) == known
 
 
 @pytest.mark.parametrize("started", [None, 0.25, "elsewhen"])
@@ -317,3 +338,21 @@ def test_what_tomllib_refuses_is_refused(text):
             module._parse(text.encode())
     else:
         assert repr(module._parse(text.encode())) == repr(expected)
+
+
+@pytest.mark.parametrize("attempt", [-7, 0, 99_999_999_999_999_999_999], ids=str)
+def test_an_attempt_that_can_be_none_is_that_of_the_last_event(run, attempt):
+    events = EventWriter(run.events, attempt=4)
+    events.write("message", text="Long. " * 20_000)  # longer than what is read of the stream at first
+    events.close()
+    write(run, attempt=attempt, state="stopped", reason="Stopped.")
+    known = read_state(run)
+    assert (known.state, known.reason, known.attempt) == ("stopped", "Stopped.", 4)
+
+
+def test_a_state_that_is_missing_leaves_the_attempt_to_the_events(run):
+    assert read_state(run) == StateFile(state="interrupted", reason="It never started.")
+    events = EventWriter(run.events, attempt=4)
+    events.write("phase", name="training")
+    events.close()
+    assert read_state(run) == StateFile(state="interrupted", reason="Its state.toml is missing.", attempt=4)

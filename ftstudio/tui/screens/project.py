@@ -14,10 +14,11 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 
 from ftstudio.errors import InputError
+from ftstudio.process.asking import request
 from ftstudio.process.launch import resume
-from ftstudio.runs.control import Request, ask
+from ftstudio.runs.control import Request
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, Status, read_state
+from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings, in_place
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.base import StudioScreen
@@ -217,11 +218,11 @@ class ProjectScreen(StudioScreen):
 
     def do_run_stop(self) -> None:
         """Ask the run to stop."""
-        self._ask("stop", "It will finish its step, commit a checkpoint and stop.")
+        self._ask("stop")
 
     def do_run_checkpoint(self) -> None:
         """Ask for a checkpoint."""
-        self._ask("checkpoint", "It will commit a checkpoint after its step.")
+        self._ask("checkpoint")
 
     def do_run_kill(self) -> None:
         """End the run at once, after a yes."""
@@ -229,15 +230,14 @@ class ProjectScreen(StudioScreen):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._ask("kill", "It is being killed; its last checkpoint stays.")
+                self._ask("kill")
 
         text = Text("What came after its last checkpoint is lost.")
         self.app.push_screen(Confirming("Kill the run?", text), answered)
 
-    def _ask(self, request: Request, said: str) -> None:
+    def _ask(self, what: Request) -> None:
         assert self.run is not None
-        ask(self.run, request, read_state(self.run).attempt)
-        self.say(f"{self.run.title}: {said}")
+        self.say(f"{self.run.title}: {request(self.run, what)}")
 
     def do_run_resume(self) -> None:
         """Go on with the run."""
