@@ -148,9 +148,11 @@ def serve():
 
     import tomlkit  # noqa: F401
 
+    from ftstudio.api import KINDS
     from ftstudio.plugins import registry
 
-    registry()
+    for kind in KINDS:
+        registry().offers(kind)
     ctypes.CDLL(None).fault_arm.argtypes = [
         ctypes.c_char_p, ctypes.c_char_p, ctypes.c_long, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
     ]  # fmt: skip
