@@ -25,12 +25,13 @@ from typing import Any, Literal
 
 from ftstudio import __version__
 from ftstudio.errors import FtstudioError
-from ftstudio.files import cache_dir, config_dir, quote, size_text, state_dir
+from ftstudio.files import cache_dir, config_dir, state_dir
 from ftstudio.plugins import registry
 from ftstudio.process.devices import candidates, gauges, tenants
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.runs.queue import holders
 from ftstudio.settings import read_settings, settings_path
+from ftstudio.text import quote, size_text
 
 Level = Literal["ok", "warn", "error"]
 

@@ -1,19 +1,17 @@
-"""Every write that ftstudio makes, and what makes writes and names safe.
+"""Every write that ftstudio makes, and what makes writes safe.
 
 A file is replaced whole or not at all (`write_atomic`), or grows by whole lines (`LineAppender`). Nothing else
-in ftstudio opens a file for writing. Text from outside reaches a terminal only through `safe_text`.
+in ftstudio opens a file for writing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import os
-import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,8 @@ from typing import Any
 from platformdirs.unix import Unix
 
 from ftstudio.errors import InputError
+from ftstudio.explain import NO_PLAIN_FILE, explain, explained, named
+from ftstudio.text import quote
 
 # ------------------------------------------------------------------------------------------------ places
 
@@ -38,175 +38,6 @@ def state_dir() -> Path:
 def cache_dir() -> Path:
     """What can be made again: $XDG_CACHE_HOME/ftstudio."""
     return Unix("ftstudio").user_cache_path
-
-
-# ------------------------------------------------------------------------------------------------- names
-
-NAME_RULE = "a letter or digit, then letters, digits, '.', '_' or '-', 64 at most"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-
-
-def is_safe_name(name: str) -> bool:
-    """Whether a folder or component may be called so."""
-    return _NAME.match(name) is not None
-
-
-def check_name(name: str, what: str) -> str:
-    """The name itself. Raises InputError when it is not one that we create."""
-    if not is_safe_name(name):
-        raise InputError(f"{quote(name)} is no {what} name.", f"A name is {NAME_RULE}.")
-    return name
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like `name`, or None when none is near."""
-    found = difflib.get_close_matches(name[:100], list(names), n=1, cutoff=0.6)
-    return found[0] if found else None
-
-
-# -------------------------------------------------------------------------------------------------- text
-
-DANGEROUS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufff9-\ufffb]"
-)
-"""Characters that act on a terminal, or on the order of a text, instead of being shown. Tab and newline are none."""
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def safe_text(text: object, *, one_line: bool = False) -> str:
-    """Text that may be shown on a terminal: control characters, C1, bidi overrides and lone surrogates become
-    visible escapes; tab and newline stay unless `one_line`, where they are escaped too.
-    """
-    shown = DANGEROUS.sub(_escape, str(text))
-    if one_line:
-        shown = shown.replace("\n", "\\n").replace("\t", "\\t")
-    return shown
-
-
-def quote(text: object, limit: int = 60) -> str:
-    """Text from outside for use within a sentence: quoted, on one line, shortened."""
-    shown = safe_text(text, one_line=True)
-    return f"'{shown[: limit - 1]}…'" if len(shown) > limit else f"'{shown}'"
-
-
-def plural(count: int, noun: str) -> str:
-    """Count and noun: "1 row", "4,812 rows"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def number_text(value: object) -> str:
-    """A number in few characters: "1,234,567", "0.0213"."""
-    if not isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000) or abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
-
-
-def size_text(count: float) -> str:
-    """Bytes for people, in powers of 1000: "512 MB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-# ------------------------------------------------------------------------------------------------ errors
-
-
-def explain(error: OSError, path: Path | None = None) -> InputError:
-    """The sentence for an error of the file system, with the path and what to do."""
-    if path is None and isinstance(error.filename, (str, bytes)):
-        path = Path(os.fsdecode(error.filename))
-    where = quote(path or "a file", 200)
-    number = error.errno or 0
-    match number:
-        case errno.ENOSPC | errno.EDQUOT:
-            return _explain_full(error, where, path)
-        case errno.EROFS:
-            return InputError(f"{where} lies on a file system that is read-only.", "Use a folder that you can write.")
-        case errno.EACCES | errno.EPERM:
-            return InputError(f"No permission for {where}{_mode_of(path)}.", "Change its mode or owner.")
-        case errno.ENOENT:
-            return InputError(f"There is no {where}.", "Mend the path, or make what it names.")
-        case errno.EEXIST:
-            what = "exists already" if path is not None and path.is_dir() else "exists already and is no folder"
-            return InputError(f"{where} {what}.", "Choose another name or place.")
-        case errno.EIO:
-            return InputError(
-                f"The disk reported an error at {where}: {os.strerror(number)}.",
-                "What was being written cannot be relied on. Look at the disk (dmesg) before going on.",
-            )
-        case errno.EISDIR:
-            return InputError(f"{where} is a folder, not a file.", "Name a file.")
-        case errno.ENOTDIR:
-            return InputError(f"{where} is not inside a folder: part of its path is a file.", "Choose another place.")
-        case errno.ELOOP:
-            return InputError(f"{where} is a symbolic link, or a loop of symbolic links.", "Use a real file.")
-        case errno.ENAMETOOLONG:
-            return InputError(f"The name {where} is too long for this file system.", "Choose a shorter one.")
-        case errno.EMFILE | errno.ENFILE:
-            return InputError(f"No more files may be open: {where}.", "Raise the limit (ulimit -n) or close programs.")
-        case errno.EAGAIN:
-            return InputError("No more processes may be started.", "Raise the limit (ulimit -u) or close programs.")
-        case errno.EINVAL if error.strerror == NO_PLAIN_FILE:
-            return InputError(f"{where} is no plain file.", "Move it away, or put the file back that was there.")
-    return InputError(f"{where}: {error.strerror or error}.")
-
-
-def _explain_full(error: OSError, where: str, path: Path | None) -> InputError:
-    """Space, inodes or a quota; whoever raised it may have said what is needed and what is free."""
-    said = "" if error.strerror in {None, os.strerror(error.errno or 0)} else f": {error.strerror}"
-    if error.errno == errno.EDQUOT:
-        return InputError(f"The disk is full for you (quota): {where} could not be written{said}.", "Delete something.")
-    with contextlib.suppress(OSError):
-        info = os.statvfs(path.parent if path is not None else "")
-        if info.f_files and not info.f_favail:
-            return InputError(
-                f"The disk is full: {where} could not be written, since no more files fit on it (inodes).",
-                "Delete some files and try again.",
-            )
-    return InputError(f"The disk is full: {where} could not be written{said}.", "Free some space and try again.")
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether the disk, or a quota, is full: libraries wrap the OSError into errors of their own."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return True
-    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
-
-
-def _mode_of(path: Path | None) -> str:
-    if path is None:
-        return ""
-    for place in (path, *path.parents):  # the nearest that may be looked at
-        with contextlib.suppress(OSError):
-            return f" ({place.name or place} has mode {stat.S_IMODE(place.stat().st_mode):04o})"
-    return ""
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError inside into the sentence of `explain`."""
-    try:
-        yield
-    except OSError as error:
-        raise explain(error, path) from error
-
-
-@contextlib.contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Say in an OSError inside which path it is about: write and fsync know only a descriptor, a rename two names."""
-    try:
-        yield
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -398,8 +229,6 @@ def write_toml(path: Path, values: Mapping[str, Any]) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ reading
-
-NO_PLAIN_FILE = "is no plain file"
 
 
 def open_plain(path: Path, *, through_links: bool = True) -> int:

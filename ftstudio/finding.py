@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
-from ftstudio.files import explain, explained, quote
+from ftstudio.explain import explain, explained
+from ftstudio.text import quote
 
 FILE = "project.toml"
 

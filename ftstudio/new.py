@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
-from ftstudio.files import check_name, quote
 from ftstudio.plugins import registry
 from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
 from ftstudio.sniff import sniff
 from ftstudio.source import Source
 from ftstudio.tables import overridden
+from ftstudio.text import check_name, quote
 
 ROWS_TO_SPLIT = 20
 PLACEHOLDERS = (

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from ftstudio.api import KINDS
 from ftstudio.errors import InputError
-from ftstudio.files import NAME_RULE, is_safe_name, new_folder, quote
+from ftstudio.files import new_folder
 from ftstudio.plugins import registry
+from ftstudio.text import NAME_RULE, is_safe_name, quote
 
 TEMPLATES = Path(__file__).resolve().parent / "templates" / "plugin"
 TITLES: Mapping[str, str] = {

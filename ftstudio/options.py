@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 from ftstudio.api import Problem
 from ftstudio.errors import ContractError, OptionError
-from ftstudio.files import nearest, quote
+from ftstudio.text import nearest, quote
 
 Base = Literal["bool", "int", "float", "str", "path", "choice", "tuple", "dict"]
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from ftstudio.api import Facts, Plan, Problem
 from ftstudio.errors import FtstudioError, OptionError
-from ftstudio.files import plural, size_text
 from ftstudio.project import Part, Project
+from ftstudio.text import plural, size_text
 
 CHARACTERS_PER_TOKEN = 4.0
 """English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used where the tokenizer says nothing."""

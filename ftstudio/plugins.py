@@ -32,9 +32,10 @@ from typing import Any, Literal
 
 from ftstudio.api import GROUP, Component
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
-from ftstudio.files import cache_dir, nearest, quote, write_atomic
+from ftstudio.files import cache_dir, write_atomic
 from ftstudio.probe import collect, load, why
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
+from ftstudio.text import nearest, quote
 
 Status = Literal["active", "disabled", "failed"]
 _MISSING = re.compile(r"No module named '([A-Za-z0-9_.]+)'")

@@ -22,8 +22,8 @@ import pluggy
 
 from ftstudio.api import GROUP, KINDS, Component, Hooks
 from ftstudio.errors import FtstudioError
-from ftstudio.files import is_safe_name, quote
 from ftstudio.options import check_reserved, describe
+from ftstudio.text import is_safe_name, quote
 
 HEAVY = ("torch", "transformers", "datasets", "tensorflow", "jax", "peft", "accelerate", "textual")
 

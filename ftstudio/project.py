@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import FtstudioError, InputError, UnknownNameError
-from ftstudio.files import check_name, is_safe_name, nearest, new_folder, quote, toml_text, write_atomic
+from ftstudio.files import new_folder, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
 from ftstudio.tables import FORMAT, REQUIRED, Part, Project, Selection, interpret
+from ftstudio.text import check_name, is_safe_name, nearest, quote
 
 __all__ = [
     "FILE",

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from ftstudio.api import option
 from ftstudio.errors import InputError, OptionError
-from ftstudio.files import config_dir, explain, explained, quote, write_atomic
+from ftstudio.explain import explain, explained
+from ftstudio.files import config_dir, write_atomic
 from ftstudio.locks import exclusive
 from ftstudio.options import parse
+from ftstudio.text import quote
 
 if TYPE_CHECKING:
     from ftstudio.source import Source

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
-from ftstudio.files import quote
 from ftstudio.plugins import Offer, registry
+from ftstudio.text import quote
 
 
 def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:

@@ -20,8 +20,10 @@ from typing import Any
 
 from ftstudio.api import Problem
 from ftstudio.errors import FileChangedError, InputError, ProblemsError
-from ftstudio.files import explain, explained, quote, safe_text, size_text, write_atomic
+from ftstudio.explain import explain, explained
+from ftstudio.files import write_atomic
 from ftstudio.locks import exclusive
+from ftstudio.text import quote, safe_text, size_text
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

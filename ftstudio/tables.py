@@ -17,11 +17,11 @@ from typing import Any, cast
 
 from ftstudio.api import KINDS, Message, Problem, ProjectInfo, Prompt, option
 from ftstudio.errors import FtstudioError, InputError, OptionError, ProblemsError
-from ftstudio.files import nearest, quote
 from ftstudio.finding import FILE
 from ftstudio.options import RESERVED, parse, to_table
 from ftstudio.plugins import Offer, Registry
 from ftstudio.source import Source
+from ftstudio.text import nearest, quote
 
 FORMAT = 1
 REQUIRED = tuple(kind for kind in KINDS if kind != "observer")

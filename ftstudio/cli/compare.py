@@ -10,7 +10,7 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
-from ftstudio.files import explained
+from ftstudio.explain import explained
 from ftstudio.finding import default_root
 from ftstudio.runs import compare as comparing
 from ftstudio.runs import compare_tables

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from ftstudio.cli import output
 from ftstudio.event import Event
-from ftstudio.files import number_text
 from ftstudio.runs.control import ask, take_back_stop
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import GLYPHS, LIVE, StateFile, read_state
+from ftstudio.text import number_text
 
 POLL_SECONDS = 0.1
 

@@ -6,7 +6,7 @@ import re
 
 import click
 
-from ftstudio.files import nearest
+from ftstudio.text import nearest
 
 PROJECT = "PROJECT is a project's folder, or its name in $FTSTUDIO_PROJECTS, ./projects or ~/ftstudio."
 RUN = "RUN is PROJECT:0001 or a run's folder."

@@ -11,7 +11,7 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
-from ftstudio.files import explained, plural, quote, size_text
+from ftstudio.explain import explained
 from ftstudio.finding import FILE, default_root, list_projects, project_folder
 from ftstudio.runs import notes, trash
 from ftstudio.runs.disk import TRASH, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
@@ -19,6 +19,7 @@ from ftstudio.runs.find import find_run, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, parse_keep, why_busy
 from ftstudio.runs.housekeeping import prune as prune_run
+from ftstudio.text import plural, quote, size_text
 
 
 def _run_named(text: str) -> RunFolder | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import FtstudioError, Problem, ProblemsError
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 
 MARKS: Mapping[str, str] = {"error": "✗ error", "warning": "! warning", "note": "· note"}
 

@@ -12,8 +12,8 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.errors import InputError
-from ftstudio.files import plural
 from ftstudio.project import override
+from ftstudio.text import plural
 
 if TYPE_CHECKING:
     from ftstudio.plugins import Record

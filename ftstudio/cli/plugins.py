@@ -12,11 +12,11 @@ from ftstudio.cli import output
 from ftstudio.cli.group import Group
 from ftstudio.cli.plugin_authors import check, new
 from ftstudio.errors import UnknownNameError
-from ftstudio.files import nearest, quote
 from ftstudio.finding import default_root, list_projects
 from ftstudio.options import describe
 from ftstudio.plugins import Offer, Record, registry, switch
 from ftstudio.project import users
+from ftstudio.text import nearest, quote
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 

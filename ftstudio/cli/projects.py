@@ -15,7 +15,7 @@ from ftstudio.cli.ending import typed
 from ftstudio.cli.follow import Narrator
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import number_text, plural, size_text, toml_text
+from ftstudio.files import toml_text
 from ftstudio.finding import default_root, project_folder
 from ftstudio.new import new_project
 from ftstudio.process.devices import choose_device
@@ -28,6 +28,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import lineage_text
 from ftstudio.runs.observers import troubles
 from ftstudio.runs.record import changes_since, frozen_project
+from ftstudio.text import number_text, plural, size_text
 
 
 @click.command()

@@ -8,7 +8,8 @@ from ftstudio.cli import output
 from ftstudio.cli.group import Group
 from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
-from ftstudio.files import explained, quote, state_dir
+from ftstudio.explain import explained
+from ftstudio.files import state_dir
 from ftstudio.finding import default_root
 from ftstudio.process.asking import request
 from ftstudio.runs.find import find_run
@@ -17,6 +18,7 @@ from ftstudio.runs.queue import Ticket, reasons, tickets
 from ftstudio.runs.queue import move as move_ticket
 from ftstudio.runs.status import read_state
 from ftstudio.settings import read_settings
+from ftstudio.text import quote
 
 
 @click.group(cls=Group)

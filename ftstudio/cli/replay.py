@@ -14,7 +14,8 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import explained, plural, quote, toml_text
+from ftstudio.explain import explained
+from ftstudio.files import toml_text
 from ftstudio.finding import default_root
 from ftstudio.locks import lock_holder
 from ftstudio.options import parse
@@ -24,6 +25,7 @@ from ftstudio.runs.find import find_run
 from ftstudio.runs.observers import Cursor, ObserverFiles, frozen_observers, names_of
 from ftstudio.runs.state import LIVE, read_state
 from ftstudio.source import parse_value
+from ftstudio.text import plural, quote
 
 POLL_SECONDS = 0.1
 REDRAW_SECONDS = 1.0

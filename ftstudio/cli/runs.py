@@ -13,13 +13,15 @@ from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow
 from ftstudio.cli.group import OR_LIVE
 from ftstudio.errors import InputError
-from ftstudio.files import explained, plain_file, quote, read_tail
+from ftstudio.explain import explained
+from ftstudio.files import plain_file, read_tail
 from ftstudio.finding import default_root
 from ftstudio.process.asking import request
 from ftstudio.runs.control import Request
 from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, read_state
+from ftstudio.text import quote
 
 LOG_BYTES = 1 << 20
 POLL_SECONDS = 0.2

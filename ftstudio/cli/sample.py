@@ -11,7 +11,6 @@ from ftstudio.api import Event
 from ftstudio.cli import output
 from ftstudio.cli.options import DEVICE, JSON, SETTINGS
 from ftstudio.errors import InputError
-from ftstudio.files import quote
 from ftstudio.finding import FILE, default_root, project_folder
 from ftstudio.process.errand import run_errand
 from ftstudio.project import Project, load
@@ -19,6 +18,7 @@ from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.models import model_of, models_of, shape_of_run
 from ftstudio.runs.record import frozen_project
+from ftstudio.text import quote
 
 
 @click.command()

@@ -25,7 +25,8 @@ from typing import Any
 
 from ftstudio.api import Event
 from ftstudio.errors import InputError, InterruptedRunError, PluginError
-from ftstudio.files import cache_dir, explained, open_log, tail_bytes, write_all
+from ftstudio.explain import explained
+from ftstudio.files import cache_dir, open_log, tail_bytes, write_all
 from ftstudio.locks import lock_holder
 from ftstudio.process.errand import failure
 from ftstudio.project import Project

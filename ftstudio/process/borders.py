@@ -12,8 +12,8 @@ from typing import Any
 
 from ftstudio.api import SHAPES, Checkpoint, Chunk, ComponentError, Encoded, ModelRef, Table, shape_of
 from ftstudio.errors import ContractError
-from ftstudio.files import quote
 from ftstudio.plugins import Offer
+from ftstudio.text import quote
 
 ROWS_LOOKED_AT = 1000
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftstudio.api import ComponentError, Encoded, ModelRef, Run, Table
-from ftstudio.files import plural
 from ftstudio.project import Selection
+from ftstudio.text import plural
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.files import quote
+from ftstudio.text import quote
 
 _DEVICE = re.compile(r"(?:cpu|mps|cuda(?::([0-9]+))?)\Z")
 NVIDIA_SECONDS = 5.0

@@ -21,7 +21,8 @@ from typing import Any
 
 from ftstudio.api import Event
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
-from ftstudio.files import cache_dir, explained, write_atomic
+from ftstudio.explain import explained
+from ftstudio.files import cache_dir, write_atomic
 from ftstudio.process.devices import candidates, devices_of
 from ftstudio.process.jobs import JOBS
 from ftstudio.process.secrecy import secrets_of

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from ftstudio import __version__
 from ftstudio.api import Checkpoint
-from ftstudio.files import named, quote, safe_text, write_atomic
+from ftstudio.explain import named
+from ftstudio.files import write_atomic
 from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import staging
 from ftstudio.runs.summary import outcome
+from ftstudio.text import quote, safe_text
 
 MODEL_FILES = ("config.json", "generation_config.json")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from ftstudio.files import size_text
 from ftstudio.process.devices import Device, candidates, tenants
 from ftstudio.runs import queue
 from ftstudio.settings import read_settings
+from ftstudio.text import size_text
 
 CPU = Device("cpu", "cpu")
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from ftstudio.errors import InputError
-from ftstudio.files import cache_dir, explained, make_usable, open_log, quote, state_dir
+from ftstudio.explain import explained
+from ftstudio.files import cache_dir, make_usable, open_log, state_dir
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import candidates
 from ftstudio.process.endings import RUN_VARIABLE, Asked
@@ -24,6 +25,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import newest_attempt
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.settings import read_settings
+from ftstudio.text import quote
 
 
 def start(run: RunFolder, attempt: int = 1, device: str = "auto") -> None:

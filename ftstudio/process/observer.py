@@ -24,7 +24,7 @@ from typing import Any
 
 from ftstudio.api import GROUP, Event, RunInfo
 from ftstudio.errors import ComponentError, FtstudioError, InputError, PluginError
-from ftstudio.files import bound_log, safe_text, write_all
+from ftstudio.files import bound_log, write_all
 from ftstudio.locks import RecordLock
 from ftstudio.options import RESERVED, parse
 from ftstudio.plugins import Offer, Registry, discover, registry
@@ -36,6 +36,7 @@ from ftstudio.runs.observers import STARTED, Cursor, ObserverFiles, frozen_obser
 from ftstudio.runs.record import read_record
 from ftstudio.runs.state import LIVE, host_name, read_state
 from ftstudio.settings import Settings, disabled_plugins, read_settings
+from ftstudio.text import safe_text
 
 POLL_SECONDS = 0.25
 CURSOR_SECONDS = 1.0

@@ -15,7 +15,7 @@ import sys
 import time
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import explained
+from ftstudio.explain import explained
 from ftstudio.locks import lock_holder
 from ftstudio.process.endings import GROUP_SECONDS
 from ftstudio.runs.events import EventWriter

@@ -20,7 +20,8 @@ from typing import Any
 from ftstudio import plan
 from ftstudio.api import Checkpoint, Chunk, ComponentError, ModelRef, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
-from ftstudio.files import is_disk_full, read_toml, write_toml
+from ftstudio.explain import is_disk_full
+from ftstudio.files import read_toml, write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection

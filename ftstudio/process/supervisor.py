@@ -21,7 +21,8 @@ from types import FrameType
 from typing import Any
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import Reserve, bound_log, explain, is_disk_full, open_log, state_dir, toml_text, write_atomic
+from ftstudio.explain import explain, is_disk_full
+from ftstudio.files import Reserve, bound_log, open_log, state_dir, toml_text, write_atomic
 from ftstudio.locks import RecordLock, lock_holder, why_locks_fail
 from ftstudio.process import endings
 from ftstudio.process.devices import Device, devices_of

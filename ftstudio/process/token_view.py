@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import ComponentError, Encoded
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 
 TRAINED, MASKED, PADDING, CUT = "=", ".", "_", "x"
 LEGEND = "= trained   . masked   _ padding   x cut   | token boundary"

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftstudio.files import size_text
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import Device, Tenant, tenants
 from ftstudio.runs import queue
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import read_state
+from ftstudio.text import size_text
 
 LOOK_SECONDS = 2.0
 """How often the whole queue is read while every slot is taken, and nvidia-smi is asked, which takes half a second."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
-from ftstudio.files import quote
 from ftstudio.process.data import Prepared
 from ftstudio.process.listing import Listing
 from ftstudio.process.stages import base_model, call, tokenise
@@ -21,6 +20,7 @@ from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured
 from ftstudio.runs.checkpoints import MANIFEST, open_checkpoint
+from ftstudio.text import quote
 
 GENERATORS = 2
 """Models held at one time: one before and one after, side by side."""

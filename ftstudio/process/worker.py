@@ -20,7 +20,7 @@ from typing import Any
 
 from ftstudio.api import Checkpoint
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
-from ftstudio.files import explain, is_disk_full, safe_text
+from ftstudio.explain import explain, is_disk_full
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
 from ftstudio.process.orphan import start_guard
@@ -31,6 +31,7 @@ from ftstudio.runs.checkpoints import clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
+from ftstudio.text import safe_text
 
 
 def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], bool] | None = None) -> int:

@@ -15,13 +15,15 @@ from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef, Prompt, RunInfo
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import cache_dir, copy_file, is_disk_full, refuse_symlinks, safe_text
+from ftstudio.explain import is_disk_full
+from ftstudio.files import cache_dir, copy_file, refuse_symlinks
 from ftstudio.process.secrecy import redact
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import staging
 from ftstudio.runs.control import answer, asked, see_stop
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import safe_text
 
 PROGRESS_SECONDS = 0.25
 REQUEST_SECONDS = 0.1

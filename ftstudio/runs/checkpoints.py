@@ -21,9 +21,11 @@ from pathlib import Path
 
 from ftstudio.api import Checkpoint, ContractError, ModelRef
 from ftstudio.errors import InputError
-from ftstudio.files import explained, fsync_folder, named, quote, refuse_symlinks, size_text, write_atomic
+from ftstudio.explain import explained, named
+from ftstudio.files import fsync_folder, refuse_symlinks, write_atomic
 from ftstudio.runs import staging
 from ftstudio.runs.manifest import MANIFEST, Manifest, forget, read_manifest, verify, versions, write_manifest
+from ftstudio.text import quote, size_text
 
 __all__ = [
     "KEPT", "MANIFEST", "Manifest", "StagedDraft", "best_of", "check_content", "clean", "commit", "list_checkpoints",

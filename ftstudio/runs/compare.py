@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
-from ftstudio.files import quote, read_toml, safe_text
+from ftstudio.files import read_toml
 from ftstudio.runs.checkpoints import list_checkpoints, read_manifest
 from ftstudio.runs.events import EventReader, Series
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.notes import note_of
 from ftstudio.runs.record import flat, read_record
 from ftstudio.runs.status import State, read_state
+from ftstudio.text import quote, safe_text
 
 LOSSES = ("eval_loss", "loss")
 UNSET = None

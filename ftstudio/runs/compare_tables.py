@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ftstudio.files import number_text, safe_text
 from ftstudio.runs.compare import Comparison, RunFacts, doubt_text, value_text
 from ftstudio.runs.status import age_text
+from ftstudio.text import number_text, safe_text
 
 Row = list[str]
 """What it is, and its value for each run."""

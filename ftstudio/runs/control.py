@@ -7,8 +7,10 @@ import os
 from typing import Literal
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained, plain_file, quote, write_atomic
+from ftstudio.explain import explained
+from ftstudio.files import plain_file, write_atomic
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import quote
 
 Request = Literal["stop", "stopping", "checkpoint", "kill", "accept-changed-data"]
 """`stopping` is a stop that the worker has seen: it renamed the file, so that taking it back comes before or fails."""

@@ -8,9 +8,9 @@ import shlex
 from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
-from ftstudio.files import nearest, quote
 from ftstudio.finding import FILE, holds, list_projects, refuse_hidden
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import nearest, quote
 
 NUMBER = re.compile(r"[0-9]{4,}\Z")
 """What run folders are called."""

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import copy_file, explained, quote, read_toml
+from ftstudio.explain import explained
+from ftstudio.files import copy_file, read_toml
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import Manifest, best_of, list_checkpoints, verify
 from ftstudio.runs.find import find_run, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import read_record
+from ftstudio.text import quote
 
 WORDS = ("last", "best")
 

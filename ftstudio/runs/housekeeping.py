@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained, fsync_folder, quote, refuse_symlinks
+from ftstudio.explain import explained
+from ftstudio.files import fsync_folder, refuse_symlinks
 from ftstudio.locks import RecordLock, lock_holder
 from ftstudio.runs import staging
 from ftstudio.runs.checkpoints import best_of, clean, list_checkpoints, read_manifest, verify
@@ -24,6 +25,7 @@ from ftstudio.runs.disk import Meter, freed_by, is_optimizer, optimizer_files
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.manifest import forget, leave_out
 from ftstudio.runs.status import LIVE, read_state
+from ftstudio.text import quote
 
 
 def why_busy(run: RunFolder) -> str:

@@ -24,7 +24,9 @@ from typing import Any
 
 from ftstudio.api import ContractError, ModelRef
 from ftstudio.errors import InputError
-from ftstudio.files import explain, fsync_folder, named, plain_file, quote, safe_text, settle_file, write_atomic
+from ftstudio.explain import explain, named
+from ftstudio.files import fsync_folder, plain_file, settle_file, write_atomic
+from ftstudio.text import quote, safe_text
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1

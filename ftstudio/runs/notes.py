@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
-from ftstudio.files import explained, quote, refuse_symlinks, size_text, toml_text, write_atomic
+from ftstudio.explain import explained
+from ftstudio.files import refuse_symlinks, toml_text, write_atomic
 from ftstudio.finding import FILE
 from ftstudio.locks import exclusive
 from ftstudio.runs.folder import RunFolder
 from ftstudio.source import MAX_BYTES, read_source
+from ftstudio.text import quote, size_text
 
 NOTES = "notes.toml"
 FORMAT = 1

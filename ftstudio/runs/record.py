@@ -13,10 +13,12 @@ from typing import Any
 from ftstudio import __version__
 from ftstudio.api import Problem
 from ftstudio.errors import InputError
-from ftstudio.files import explain, explained, quote, read_toml, refuse_symlinks, write_toml
+from ftstudio.explain import explain, explained
+from ftstudio.files import read_toml, refuse_symlinks, write_toml
 from ftstudio.project import Project, from_tables
 from ftstudio.runs.find import NUMBER, find_run, list_runs
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import quote
 
 __all__ = [
     "FORMAT",

@@ -19,7 +19,9 @@ import shutil
 from pathlib import Path
 
 from ftstudio.errors import InterruptedRunError
-from ftstudio.files import fsync_folder, named, quote, refuse_symlinks, settle_file
+from ftstudio.explain import named
+from ftstudio.files import fsync_folder, refuse_symlinks, settle_file
+from ftstudio.text import quote
 
 _LEFT = re.compile(r"\.(?P<name>[^.]+)\.[^.]+\.(?P<kind>staging|replaced|deleted)\Z")
 

@@ -29,10 +29,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ftstudio.files import explain, plain_file, quote, state_dir, tail_bytes, write_atomic
+from ftstudio.explain import explain
+from ftstudio.files import plain_file, state_dir, tail_bytes, write_atomic
 from ftstudio.locks import lock_holder
 from ftstudio.runs.events import ATTEMPTS, parse_event
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import quote
 
 State = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "interrupted"]
 LIVE: frozenset[State] = frozenset({"queued", "starting", "running", "stopping"})

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstudio.files import number_text, plural, read_toml
+from ftstudio.files import read_toml
 from ftstudio.runs.events import Series, iter_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import number_text, plural
 
 FEW_ROWS = 200
 OTHER_ROWS = "each of other rows: without validation rows they can hardly be compared"

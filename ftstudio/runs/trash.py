@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explained, fsync_folder, quote, refuse_symlinks
+from ftstudio.explain import explained
+from ftstudio.files import fsync_folder, refuse_symlinks
 from ftstudio.finding import FILE
 from ftstudio.locks import exclusive
 from ftstudio.runs import notes
@@ -29,6 +30,7 @@ from ftstudio.runs.disk import TRASH, Meter, freed_by, in_trash
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import at_rest, why_busy
+from ftstudio.text import quote
 
 _REMOVED = re.compile(r"([0-9]{4,})(\.[0-9]+)?\Z")
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from ftstudio.api import Facts, Problem, ProjectInfo
 from ftstudio.errors import OptionError, PluginError
-from ftstudio.files import quote, toml_text
+from ftstudio.files import toml_text
 from ftstudio.options import Field, convert, describe, parse, to_table
 from ftstudio.plugins import run_probe
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, joined, named, place_of
+from ftstudio.text import quote
 
 PROBE_SECONDS = 30.0
 ODD_VALUES: tuple[Any, ...] = (

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Facts, ModelRef, shape_of
-from ftstudio.files import quote
 from ftstudio.options import parse
 from ftstudio.testing.about_descriptions import light_answers
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.hostile import HOSTILE
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, expected, named, place_of
 from ftstudio.testing.working import Loaded, first_rows
+from ftstudio.text import quote
 
 PREVIEWED = 3
 

@@ -25,13 +25,14 @@ from urllib.parse import unquote, urlparse
 
 from ftstudio.api import GROUP
 from ftstudio.errors import InputError, UnknownNameError
-from ftstudio.files import explained, nearest, quote
+from ftstudio.explain import explained
 from ftstudio.plugins import Described, Record, registry, run_probe
 from ftstudio.settings import read_settings
 from ftstudio.source import read_source
 from ftstudio.testing import CHECKS
 from ftstudio.testing.examples import FILE, Examples, read_examples
 from ftstudio.testing.subject import Result
+from ftstudio.text import nearest, quote
 
 SECONDS = 120.0
 POLL_SECONDS = 0.05

@@ -17,8 +17,8 @@ from typing import Any
 
 from ftstudio.api import KINDS
 from ftstudio.errors import InputError
-from ftstudio.files import quote
 from ftstudio.source import read_source
+from ftstudio.text import quote
 
 FILE = "pyproject.toml"
 

@@ -25,7 +25,6 @@ from typing import Any, Literal, cast
 
 from ftstudio.api import KINDS, Component, ComponentError, Encoded
 from ftstudio.errors import FtstudioError, PluginError
-from ftstudio.files import quote
 from ftstudio.options import describe, parse
 from ftstudio.plugins import Offer
 from ftstudio.process.manners import left_as_found
@@ -34,6 +33,7 @@ from ftstudio.testing.fakes import fake_encoded
 from ftstudio.testing.supplies import Supplies
 from ftstudio.testing.watch import Watched, watched
 from ftstudio.testing.working import WORKING
+from ftstudio.text import quote
 
 ALL = tuple(KINDS)
 Result = Literal["passed", "failed", "skipped"]

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import explain
+from ftstudio.explain import explain
 
 if TYPE_CHECKING:
     from ftstudio.tui.screens.base import StudioScreen

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 from ftstudio.tui.scene import Layer, Scene, Trace, View, build, catch_up
 from ftstudio.tui.series import MARKS, Series
 from ftstudio.tui.ticks import Scale, number_text, scale, x_ticks, y_ticks

@@ -6,7 +6,9 @@ from typing import Any
 
 from textual.app import App
 
-from ftstudio.files import explained, quote, safe_text, state_dir, write_atomic
+from ftstudio.explain import explained
+from ftstudio.files import state_dir, write_atomic
+from ftstudio.text import quote, safe_text
 
 
 def copy(app: App[Any], text: str) -> str:

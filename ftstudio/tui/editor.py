@@ -13,7 +13,7 @@ from typing import Any
 from textual.app import App, SuspendNotSupported
 
 from ftstudio.errors import InputError
-from ftstudio.files import quote
+from ftstudio.text import quote
 
 
 def editor_command() -> list[str]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ftstudio.api import Problem
 from ftstudio.errors import FtstudioError, ProblemsError
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 from ftstudio.tui.form import Entry, Form, Section
 from ftstudio.tui.look import Look
 from ftstudio.tui.typed import text_of, toml_of

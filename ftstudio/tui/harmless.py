@@ -11,7 +11,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-from ftstudio.files import DANGEROUS
+from ftstudio.text import DANGEROUS
 
 
 class Harmless(LineFilter):

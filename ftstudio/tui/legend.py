@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
 
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 from ftstudio.tui.canvas import PLAIN, Glyphs, Ink, Line
 from ftstudio.tui.scene import Scene, Trace, index_near
 from ftstudio.tui.ticks import number_text

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from ftstudio.files import safe_text
 from ftstudio.runs.status import GLYPHS, State
+from ftstudio.text import safe_text
 
 COLOURS: Mapping[State, str] = {
     "queued": "yellow", "starting": "yellow", "running": "green", "stopping": "yellow",

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ftstudio.files import plural, quote, size_text
 from ftstudio.options import Field
+from ftstudio.text import plural, quote, size_text
 from ftstudio.tui.typed import text_of
 
 MOST = 200

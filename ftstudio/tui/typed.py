@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftstudio.errors import OptionError
-from ftstudio.files import quote, safe_text
 from ftstudio.options import Field, convert
 from ftstudio.source import parse_value
+from ftstudio.text import quote, safe_text
 
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 

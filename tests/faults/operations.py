@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import explain, named, open_log, write_toml
+from ftstudio.explain import explain, named
+from ftstudio.files import open_log, write_toml
 from ftstudio.plan import Outlook
 from ftstudio.process.wanted import Wanted
 from ftstudio.process.worker import work as run_worker

@@ -15,7 +15,7 @@ from pathlib import Path
 import operations
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import explain
+from ftstudio.explain import explain
 from ftstudio.process.devices import devices_of
 from ftstudio.process.supervisor import Supervisor
 from ftstudio.runs.events import EventReader, read_events

@@ -9,20 +9,10 @@ from pathlib import Path
 import pytest
 
 from ftstudio.errors import InputError
-from ftstudio.files import (
-    LineAppender,
-    explain,
-    is_safe_name,
-    make_usable,
-    quote,
-    refuse_symlinks,
-    safe_text,
-    size_text,
-    tail_bytes,
-    toml_text,
-    write_atomic,
-)
+from ftstudio.explain import explain
+from ftstudio.files import LineAppender, make_usable, refuse_symlinks, tail_bytes, toml_text, write_atomic
 from ftstudio.locks import RecordLock, held_for, lock_holder  # fmt: skip
+from ftstudio.text import is_safe_name, quote, safe_text, size_text
 
 HOSTILE = [
     "\x1b]0;title\x07", "\x1b[31m", "\x1bP1$r", "\x1b_x", "\x1bc", "\x1b[6n", "\x9b31m", "\x90", "\x9d0;x\x9c",

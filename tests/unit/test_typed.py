@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ftstudio.api import option
 from ftstudio.errors import OptionError
-from ftstudio.files import safe_text
 from ftstudio.options import describe
+from ftstudio.text import safe_text
 from ftstudio.tui.form import PROMPTS
 from ftstudio.tui.typed import lines_of, text_of, toml_of, value_of, value_of_lines
 

@@ -21,7 +21,8 @@ from textual.containers import Vertical
 
 from ftstudio.api import Event
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import explained, refuse_symlinks, write_atomic
+from ftstudio.explain import explained
+from ftstudio.files import refuse_symlinks, write_atomic
 from ftstudio.runs.compare import LOSSES, Comparison, compare
 from ftstudio.runs.compare_tables import NO_DOUBT, cut, doubt_sentences, markdown, result_rows, setting_rows
 from ftstudio.runs.events import EventReader

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from ftstudio.errors import FtstudioError, ProblemsError
-from ftstudio.files import plural
+from ftstudio.text import plural
 from ftstudio.tui.look import Look
 
 HEAD = 300

@@ -17,12 +17,12 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import plural, size_text
 from ftstudio.runs import trash
 from ftstudio.runs.checkpoints import verify
 from ftstudio.runs.disk import Held, freed_by
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, prune
+from ftstudio.text import plural, size_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.contents import Contents, read_contents

@@ -12,9 +12,9 @@ from textual.binding import BindingType
 from textual.widgets import Input
 
 from ftstudio.errors import InputError
-from ftstudio.files import size_text
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import size_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.logfile import Line, LogFile

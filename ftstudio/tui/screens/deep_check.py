@@ -16,7 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import plural, size_text
+from ftstudio.text import plural, size_text
 from ftstudio.tui.look import Look
 from ftstudio.tui.words import value
 

@@ -13,9 +13,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
 from ftstudio.errors import InputError
-from ftstudio.files import plural
 from ftstudio.finding import FILE
 from ftstudio.runs.status import LIVE, Status
+from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.base import StudioScreen

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from ftstudio.errors import FtstudioError
-from ftstudio.files import safe_text
+from ftstudio.text import safe_text
 
 
 class SafeArea(TextArea):

@@ -18,8 +18,8 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import check_name, is_safe_name, quote
 from ftstudio.options import Field
+from ftstudio.text import check_name, is_safe_name, quote
 from ftstudio.tui.offers import cached_models, offers
 from ftstudio.tui.widgets.form_lines import FieldInput
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 from rich.text import Text
 from textual.binding import BindingType
 
-from ftstudio.files import plural
 from ftstudio.options import describe
 from ftstudio.plugins import Offer, Record, registry, switch
 from ftstudio.project import users
+from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.look import Look
 from ftstudio.tui.screens.overlay import OverlayScreen

@@ -12,13 +12,13 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from ftstudio.errors import InputError
-from ftstudio.files import plural
 from ftstudio.process.devices import candidates
 from ftstudio.runs.control import ask
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import holders, move, tickets
 from ftstudio.runs.status import age_text, read_state
 from ftstudio.settings import read_settings
+from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.look import Look
 from ftstudio.tui.screens.overlay import OverlayScreen

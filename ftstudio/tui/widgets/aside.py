@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from ftstudio.files import plural
+from ftstudio.text import plural
 from ftstudio.tui.look import ASCII_SPARKS, SPARKS, Look
 from ftstudio.tui.since import Since, changes_text
 from ftstudio.tui.typed import float_text

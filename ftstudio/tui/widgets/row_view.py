@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from ftstudio.files import plural, safe_text
+from ftstudio.text import plural, safe_text
 
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
