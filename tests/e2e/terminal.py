@@ -50,7 +50,11 @@ class Terminal:
         """The program, in the child."""
         _set_size(0, *size)
         os.chdir(cwd)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell in the background ignores it, and so would we
+        for number in (
+            signal.SIGINT,
+            signal.SIGHUP,
+        ):  # a shell in the background, or nohup, ignores them, and so would we
+            signal.signal(number, signal.SIG_DFL)
         ours = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
         os.execvpe(command[0], command, {**ours, "TERM": "xterm-256color", "COLORTERM": "truecolor", **env})
 

@@ -53,7 +53,7 @@ def make_poems(shown, root, data):
     shown.sees("in all          1,400 steps")
     assert "num_train_epochs = 3" in (root / "poems" / "project.toml").read_text()
     shown.press("enter")
-    shown.sees("200   default 3")
+    shown.sees("200 epochs   default 3")
     assert "num_train_epochs = 200" in (root / "poems" / "project.toml").read_text()
 
 

@@ -110,21 +110,15 @@ from dataclasses import dataclass
 from ftstudio.api import Component, hookimpl, option
 from ftstudio_fakes import TrainerOptions, trainer_check, trainer_plan
 
-def shout(*_):
-    print("\\x1b]0;title\\x07\\x1b[2J garbage " * 100)
-    for number in (1, 2):
-        os.write(number, b"\\x1b]0;title\\x07\\x1b[2J\\x1b[5;5HGARBAGE\\r\\n" * 1000)
+if "ftstudio.probe" in sys.modules["__main__"].__spec__.name:  # what it writes to 1 and 2 while described is refused
     try:
         with open("/dev/tty", "w") as terminal:
             terminal.write("\\x1bcGARBAGE")
     except OSError:
         pass
-
-if "ftstudio.probe" in sys.modules["__main__"].__spec__.name:
-    shout()
 else:
     for number in (1, 2):
-        os.write(number, b"\\x1b[5;5HGARBAGE\\r\\n" * 1000)
+        os.write(number, b"\\x1b]0;title\\x07\\x1b[2J\\x1b[5;5HGARBAGE\\r\\n" * 1000)
 
 def plan(options, facts):
     os.write(2, b"\\x1b[5;5HGARBAGE")

@@ -79,7 +79,7 @@ def test_events_in_words_and_raw_output(tmp_path, make_project):
 
     async def script(driver):
         await driver.press("enter", "4")
-        await driver.until("step 30  loss 0.1333")
+        await driver.until("step 30     loss 0.1333")
         await driver.press("t")
         await driver.until("plain words")
         assert "\\x1b]52;c;eA==\\x07 hostile [/bold]" in driver.text
