@@ -56,6 +56,25 @@ def test_a_run_without_a_metric_says_why(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_without_a_chart_every_key_is_a_key_and_none_is_typed(tmp_path, make_project):
+    folder = make_project()
+    made(folder)
+    made(folder, "queued", steps=0, reason="Waits for cpu.")
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("Waits for cpu.")
+        await driver.press("o")
+        await driver.until("Lay over this run")
+        await driver.press("escape", "question_mark")
+        await driver.until("Help")
+        await driver.press("escape", "less_than_sign")
+        await driver.until(lambda: "loss" in shown(driver))
+        assert driver.app.screen.pane.focused_chart is not None
+
+    session(tmp_path, script)
+
+
 def test_a_project_without_a_run_says_the_next_step(tmp_path, make_project):
     folder = make_project()
 

@@ -97,10 +97,12 @@ class TrainPane(Pane, Asks):
             self._timer = None
 
     def refocus(self) -> None:
-        """The focus on a chart, so that its keys hold."""
+        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do."""
         chart = next((c for c in self._charts.values() if c.display), None)
-        if chart is not None and (self.screen.focused is None or not self.screen.focused.display):
-            chart.focus()
+        self.can_focus = chart is None
+        focused = self.screen.focused
+        if focused is None or focused is self or not focused.display:
+            (chart or self).focus()
 
     def show_run(self, run: RunFolder | None) -> None:
         """Another run, or the same one again."""
