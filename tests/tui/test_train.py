@@ -103,6 +103,28 @@ def test_a_metric_is_found_by_an_expression_with_a_look_at_each_keystroke(tmp_pa
     session(tmp_path, script)
 
 
+def test_a_filter_that_finds_nothing_says_so_and_can_be_changed(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: shown(driver) == {"loss"})
+        await driver.press("slash")
+        await driver.type("zzz")
+        await driver.press("enter")
+        await driver.until("No metric's name holds 'zzz'.")
+        assert "/zzz" in driver.text.splitlines()[1]
+        await driver.press("slash", "backspace", "backspace", "backspace")
+        await driver.type("tok(")
+        await driver.press("enter")
+        await driver.until("'tok(' is no expression: missing )")
+        await driver.press("slash", *["backspace"] * 4, "enter")
+        await driver.until(lambda: shown(driver) == {"loss"})
+        assert driver.app.screen.pane.focused_chart is not None
+
+    session(tmp_path, script)
+
+
 def shown(driver):
     return {name for name, chart in driver.app.screen.pane._charts.items() if chart.display}
 

@@ -27,6 +27,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
 from ftstudio.runs.observers import Trouble, troubles
 from ftstudio.runs.status import LIVE, Status
+from ftstudio.text import quote, safe_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
@@ -189,6 +190,8 @@ class TrainPane(Pane, Asks):
         self.query_one("#charts").display = has_points
         if self.run is None:
             empty.update("No run yet.\n\nS starts one with the settings of Setup.")
+        elif not has_points and self._names():
+            empty.update(look.lines(self._why_none_is_found()))
         elif status is not None and not has_points:
             glyph, colour = look.state(status.state)
             reason = look.lines(status.reason or "No metric yet: the first one comes with the first logged step.")
@@ -199,7 +202,7 @@ class TrainPane(Pane, Asks):
     def _tiles(self, status: Status | None) -> Text:
         if status is None:
             return Text("")
-        look, parts = self.studio.look, []
+        look, parts = self.studio.look, [f"/{safe_text(self.filter)}"] if self.filter else []
         for name, label in TILES:
             if name in status.metrics:
                 parts.append(f"{label} {value(status.metrics[name])}")
@@ -220,18 +223,31 @@ class TrainPane(Pane, Asks):
             text.append_text(look.plain(f"   {status.reason}", "dim"))
         return text
 
+    def _names(self) -> set[str]:
+        """The metrics that the shown runs have logged."""
+        return {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
+
     def _metrics(self) -> list[str]:
         """The names to draw, those people look at first before the others."""
-        names = {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
         if self.filter:
             try:
                 wanted = re.compile(self.filter, re.IGNORECASE)
             except re.error:
                 return []
-            names = {name for name in names if wanted.search(name)}
+            names = {name for name in self._names() if wanted.search(name)}
         else:
-            names -= set(HIDDEN)
+            names = self._names() - set(HIDDEN)
         return sorted(names, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))
+
+    def _why_none_is_found(self) -> str:
+        """Why the filter leaves no chart, with what to do."""
+        try:
+            re.compile(self.filter)
+        except re.error as error:
+            return f"{quote(self.filter)} is no expression: {error}.\n\n/ changes it; write \\ before signs."
+        if not self.filter:
+            return f"Logged so far: {', '.join(sorted(self._names()))}.\n\n/ and one of these names shows it."
+        return f"No metric's name holds {quote(self.filter)}.\n\n/ changes it; an empty one shows all."
 
     def _draw_charts(self) -> None:
         if not self.is_attached:
@@ -310,7 +326,7 @@ class TrainPane(Pane, Asks):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what the expression finds so far."""
         self.filter = event.value
-        self._draw_charts()
+        self.draw()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep it."""
