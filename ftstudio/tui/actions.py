@@ -53,11 +53,17 @@ class Action:
         return key_words(self.keys.split(",", maxsplit=1)[0])
 
 
+KEY_WORDS: Mapping[str, str] = {
+    "question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "comma": ",", "number_sign": "#", "at": "@",
+    "less_than_sign": "<", "greater_than_sign": ">", "left_square_bracket": "[", "right_square_bracket": "]",
+    "plus": "+", "minus": "-", "equals_sign": "=", "escape": "esc",
+}  # fmt: skip
+"""Keys of Textual's whose names nobody writes -> what people write."""
+
+
 def key_words(key: str) -> str:
     """A key of Textual's as people write it."""
-    known = {"question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "number_sign": "#", "space": "space",
-             "less_than_sign": "<", "greater_than_sign": ">", "escape": "esc", "plus": "+", "minus": "-"}  # fmt: skip
-    return known.get(key, key)
+    return KEY_WORDS.get(key, key)
 
 
 def _a(id: str, keys: str, words: str, help: str, place: str, **more: bool) -> Action:
