@@ -165,6 +165,25 @@ def test_one_cursor_over_all_charts_and_one_chart_alone(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_the_keys_of_a_chart_are_in_help_and_in_the_palette(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        chart = driver.app.screen.pane._charts["loss"]
+        await driver.press("question_mark")
+        await driver.until("Smooth the curve more.")
+        assert "]" in next(line for line in driver.text.splitlines() if "Smooth the curve more." in line)
+        await driver.press("escape", "colon")
+        await driver.type("smoother")
+        await driver.until(lambda: "Smooth the curve more." in driver.text and "zoom out" not in driver.text)
+        await driver.press("enter")
+        await driver.until(lambda: chart.view.smoothing > 0)
+
+    session(tmp_path, script, size=(120, 60))
+
+
 def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
     made(make_project())
 
