@@ -198,6 +198,24 @@ def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_y_copies_the_last_values_and_where_those_of_the_chart_are(tmp_path, make_project):
+    made(make_project())
+    table = state_dir() / "exports" / "lab-0001-loss.csv"
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        await driver.press("y")
+        await driver.until((state_dir() / "copied.txt").exists)
+        first, second, last = (state_dir() / "copied.txt").read_text().splitlines()
+        assert first.startswith("lab:0001  ")
+        assert "finished" in first
+        assert (second, last) == ("loss 0.133333", f"loss: {table}")
+        assert len(table.read_text().splitlines()) == 31
+
+    session(tmp_path, script)
+
+
 def test_observers_that_are_not_well_are_said_in_one_line_with_the_next_step(tmp_path, make_project):
     folder = make_project(observers=[{"use": "fake-watch"}, {"use": "fake-watch", "at": 3}])
     run = made(folder)

@@ -22,6 +22,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ftstudio.errors import InputError
+from ftstudio.explain import explained
 from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
@@ -31,6 +32,7 @@ from ftstudio.text import quote, safe_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
+from ftstudio.tui.copying import copy
 from ftstudio.tui.feed import Feed
 from ftstudio.tui.last_words import LastWords
 from ftstudio.tui.panes.base import Pane
@@ -369,9 +371,26 @@ class TrainPane(Pane, Asks):
         chart = self.focused_chart
         if chart is None or self.run is None:
             raise InputError("No chart has the focus.", "Tab goes to one.")
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{self.run.project.name}-{self.run.name}-{chart.title}")
-        folder = state_dir() / "exports"
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".csv", chart.csv()), (".svg", chart.svg())):
-            write_atomic(folder / f"{name}{suffix}", text)
-        self.project_screen.say(f"Written: {folder / name}.csv and .svg")
+        path = self._written(self.run, chart, ".csv", chart.csv())
+        self._written(self.run, chart, ".svg", chart.svg())
+        self.project_screen.say(f"Written: {path} and .svg")
+
+    def do_copy(self) -> None:
+        """The run's last values; of the chart with the focus also all values, by the path of their CSV file."""
+        status, chart = self.status, self.focused_chart
+        if self.run is None or status is None:
+            raise InputError("There is no run to copy from.", "S starts one.")
+        lines = [f"{self.run.title}  {' '.join(self._tiles(status).plain.split())}"]
+        lines += [f"{safe_text(name)} {number:g}" for name, number in sorted(status.metrics.items())]
+        if chart is not None:
+            lines.append(f"{safe_text(chart.title)}: {self._written(self.run, chart, '.csv', chart.csv())}")
+        self.studio.say(copy(self.app, "\n".join(lines)))
+
+    def _written(self, run: RunFolder, chart: ChartView, suffix: str, text: str) -> Path:
+        """Write what a chart shows into the folder of exports, and return where."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{run.project.name}-{run.name}-{chart.title}")
+        path = state_dir() / "exports" / f"{name}{suffix}"
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text)
+        return path
