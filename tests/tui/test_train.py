@@ -47,11 +47,13 @@ def test_tiles_charts_and_words_of_a_run(tmp_path, make_project):
 
 
 def test_a_run_without_a_metric_says_why(tmp_path, make_project):
-    made(make_project(), "queued", steps=0, reason="Waits for cpu, behind poetry:0007.")
+    run = made(make_project(), "queued", steps=0, reason="Waits for cpu, behind poetry:0007.")
+    run.events.unlink()
 
     async def script(driver):
         await driver.press("enter")
         await driver.until("Waits for cpu, behind poetry:0007.")
+        assert "last event" not in driver.text, "there is none yet"
 
     session(tmp_path, script)
 

@@ -213,7 +213,7 @@ class TrainPane(Pane, Asks):
             parts.append(f"{value(status.metrics['tokens_per_second'], 3)} tokens/s")
         if status.eta_s is not None:
             parts.append(f"{when(status)} left")
-        elif status.state in LIVE:
+        elif status.state in LIVE and when(status):
             parts.append(f"last event {when(status)}")
         glyph, colour = look.state(status.state)
         text = Text.assemble(
