@@ -186,6 +186,21 @@ def test_the_keys_of_a_chart_are_in_help_and_in_the_palette(tmp_path, make_proje
     session(tmp_path, script, size=(120, 60))
 
 
+def test_help_explains_the_metric_of_the_chart_a_strangers_by_what_it_declares(tmp_path, make_project):
+    made(make_project(), walked=2.0, odd=1.0)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: shown(driver) == {"loss", "odd", "walked"})
+        for words in ("how badly the model foresees", "declares nothing of it", "'way so far', in metres"):
+            await driver.press("question_mark")
+            await driver.until(words)
+            assert "lr the learning rate" in driver.text
+            await driver.press("escape", "n")
+
+    session(tmp_path, script, size=(120, 60))
+
+
 def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
     made(make_project())
 

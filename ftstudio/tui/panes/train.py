@@ -27,8 +27,9 @@ from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
 from ftstudio.runs.observers import Trouble, troubles
-from ftstudio.runs.status import LIVE, Status
+from ftstudio.runs.status import Status
 from ftstudio.text import quote, safe_text
+from ftstudio.tui import metric_help
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
@@ -37,16 +38,16 @@ from ftstudio.tui.feed import Feed
 from ftstudio.tui.last_words import LastWords
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.scene import View
+from ftstudio.tui.tiles import TILES_HELP, tiles
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import progress, run_rows, value, when
+from ftstudio.tui.words import progress, run_rows
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
 HIDDEN = ("epoch", "tokens")
 """Metrics that are axes rather than curves; the filter brings them back."""
-TILES = (("loss", "loss"), ("eval_loss", "eval_loss"), ("perplexity", "ppl"), ("learning_rate", "lr"))
 CHART_ROWS = 8
 SLICE_SECONDS = 0.01
 MOST_OVERLAID = 6
@@ -202,28 +203,7 @@ class TrainPane(Pane, Asks):
         self._draw_words()
 
     def _tiles(self, status: Status | None) -> Text:
-        if status is None:
-            return Text("")
-        look, parts = self.studio.look, [f"/{safe_text(self.filter)}"] if self.filter else []
-        for name, label in TILES:
-            if name in status.metrics:
-                parts.append(f"{label} {value(status.metrics[name])}")
-        parts += [progress(status)] if progress(status) else []
-        if "tokens_per_second" in status.metrics:
-            parts.append(f"{value(status.metrics['tokens_per_second'], 3)} tokens/s")
-        if status.eta_s is not None:
-            parts.append(f"{when(status)} left")
-        elif status.state in LIVE and when(status):
-            parts.append(f"last event {when(status)}")
-        glyph, colour = look.state(status.state)
-        text = Text.assemble(
-            " ", (glyph, colour), f" {status.state}   ", look.words("   ".join(parts)), no_wrap=True, end=""
-        )
-        if status.note:
-            text.append_text(look.plain(f"   {status.note}", "yellow"))
-        elif status.state not in LIVE and status.reason:
-            text.append_text(look.plain(f"   {status.reason}", "dim"))
-        return text
+        return Text("") if status is None else tiles(status, self.studio.look, self.filter)
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
@@ -316,6 +296,12 @@ class TrainPane(Pane, Asks):
     def focused_chart(self) -> ChartView | None:
         """The chart that has the focus."""
         return self.screen.focused if isinstance(self.screen.focused, ChartView) else None
+
+    def explain(self) -> str:
+        """For help: the metric of the chart with the focus, and what the tiles are."""
+        chart = self.focused_chart
+        about = [metric_help.explained(self.run, chart.title)] if self.run and chart else []
+        return "\n\n".join([*about, TILES_HELP])
 
     # --------------------------------------------------------------------------------------- actions
 
