@@ -1,6 +1,9 @@
 """Train shows a run as it goes: tiles, charts, words; several runs over each other; what waits, and what went wrong."""
 
 import json
+import re
+import time
+from pathlib import Path
 
 import pytest
 from studio import session
@@ -9,6 +12,9 @@ from ftstudio.files import state_dir, write_toml
 from ftstudio.project import load
 from ftstudio.runs.observers import Cursor, ObserverFiles
 from ftstudio.runs.record import create_run
+from ftstudio.runs.status import Status
+from ftstudio.tui.look import Look
+from ftstudio.tui.tiles import tiles
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -44,6 +50,37 @@ def test_tiles_charts_and_words_of_a_run(tmp_path, make_project):
         assert {name for name, chart in charts.items() if chart.display} == {"loss", "eval_loss"}
 
     session(tmp_path, script)
+
+
+def test_the_tiles_tell_time_and_memory_and_drop_what_tells_least_where_it_is_narrow(tmp_path, make_project):
+    run = made(make_project(), "running", eval_loss=0.1, learning_rate=1e-6, perplexity=0.04, peak_memory_bytes=1e8)
+    with run.events.open("a") as file:
+        file.write(
+            json.dumps({"t": time.time() - 5, "attempt": 1, "kind": "message", "step": None, "text": "x"}) + "\n"
+        )
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("30/40   ")
+        await driver.until("so far 90 s" if driver.app.size.width > 80 else "loss 0.1333")
+        return driver.text.splitlines()[1]
+
+    wide = session(tmp_path, script, size=(140, 36))
+    assert " running   loss 0.1333   eval_loss 3   ppl 1.2   lr 3e-05   30/40   so far 90 s   3.0 GB   on gpu03" in wide
+    narrow = session(tmp_path, script)
+    assert " running   loss 0.1333   eval_loss 3" in narrow
+    assert re.search(r"30/40 .*on gpu03, last event \d+ s ago", narrow)
+    assert "GB" not in narrow
+
+
+def test_a_run_of_this_machine_tells_its_last_event_beside_what_is_left():
+    status = Status(
+        project="lab", run="0001", path=Path("0001"), state="running", reason="", attempt=1, host="here", device="cpu",
+        step=3, total_steps=9, metrics={"loss": 2.0}, eta_s=60.0, last_event_t=time.time() - 1,
+    )  # fmt: skip
+    assert tiles(status, Look(), "lo", 5.0, 100).plain.endswith(
+        " running   /lo   loss 2   3/9   60 s left   so far 5 s   last event 1 s ago"
+    )
 
 
 def test_a_run_without_a_metric_says_why(tmp_path, make_project):

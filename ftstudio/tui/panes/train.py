@@ -203,7 +203,11 @@ class TrainPane(Pane, Asks):
         self._draw_words()
 
     def _tiles(self, status: Status | None) -> Text:
-        return Text("") if status is None else tiles(status, self.studio.look, self.filter)
+        if status is None:
+            return Text("")
+        history = self._histories.get(status.path)
+        times = history.best.timeline.time.values if history else ()
+        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, self.size.width)
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
