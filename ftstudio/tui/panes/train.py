@@ -17,7 +17,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Grid
+from textual.containers import Grid, Horizontal
 from textual.timer import Timer
 from textual.widgets import Input
 
@@ -41,6 +41,7 @@ from ftstudio.tui.scene import View
 from ftstudio.tui.tiles import TILES_HELP, tiles
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
+from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_rows
@@ -48,6 +49,8 @@ from ftstudio.tui.words import progress, run_rows
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
 HIDDEN = ("epoch", "tokens")
 """Metrics that are axes rather than curves; the filter brings them back."""
+TILES_WIDTH = 90
+"""Columns that the tiles have before the cells of the devices get any."""
 CHART_ROWS = 8
 SLICE_SECONDS = 0.01
 MOST_OVERLAID = 6
@@ -57,7 +60,8 @@ class TrainPane(Pane, Asks):
     """Shows the project's current run, and others laid over it."""
 
     DEFAULT_CSS = """
-    TrainPane #tiles { height: 1; }
+    TrainPane #top { height: 1; }
+    TrainPane #tiles { height: 1; width: 1fr; }
     TrainPane #charts { height: 1fr; grid-gutter: 0 1; }
     TrainPane #empty { height: 1fr; display: none; padding: 1 2; }
     TrainPane #observers { height: 1; display: none; }
@@ -80,7 +84,9 @@ class TrainPane(Pane, Asks):
 
     def compose(self) -> ComposeResult:
         """Tiles, charts, words."""
-        yield Still("", id="tiles", markup=False)
+        with Horizontal(id="top"):
+            yield Still("", id="tiles", markup=False)
+            yield DeviceCells()
         yield Still("", id="observers", markup=False)
         yield Still("", id="empty", markup=False)
         yield Grid(id="charts")
@@ -122,6 +128,7 @@ class TrainPane(Pane, Asks):
 
     def seen(self, seen: Seen) -> None:
         """Files changed: read what came, and draw it and the tiles as one picture."""
+        self.query_one(DeviceCells).look_again()
         if not self._read():
             self._come_back()
         self._ask_of_observers()
@@ -187,7 +194,8 @@ class TrainPane(Pane, Asks):
         """Tiles, and what stands in place of charts that are not there yet."""
         status, look = self.status, self.studio.look
         empty = self.query_one("#empty", Still)
-        self.query_one("#tiles", Still).update(self._tiles(status))
+        cells = self.query_one(DeviceCells).fit(self.size.width - TILES_WIDTH)
+        self.query_one("#tiles", Still).update(self._tiles(status, self.size.width - cells))
         has_points = bool(self._metrics())
         empty.display = not has_points
         self.query_one("#charts").display = has_points
@@ -202,12 +210,12 @@ class TrainPane(Pane, Asks):
         self._draw_charts()
         self._draw_words()
 
-    def _tiles(self, status: Status | None) -> Text:
+    def _tiles(self, status: Status | None, width: int) -> Text:
         if status is None:
             return Text("")
         history = self._histories.get(status.path)
         times = history.best.timeline.time.values if history else ()
-        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, self.size.width)
+        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width)
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
@@ -277,6 +285,10 @@ class TrainPane(Pane, Asks):
         if self.is_mounted:
             self._draw_charts()
             self._draw_words()
+
+    def on_device_cells_changed(self) -> None:
+        """Somebody else computes, or is done."""
+        self.draw()
 
     # --------------------------------------------------------------------------------------- charts
 
@@ -370,7 +382,7 @@ class TrainPane(Pane, Asks):
         status, chart = self.status, self.focused_chart
         if self.run is None or status is None:
             raise InputError("There is no run to copy from.", "S starts one.")
-        lines = [f"{self.run.title}  {' '.join(self._tiles(status).plain.split())}"]
+        lines = [f"{self.run.title}  {' '.join(self._tiles(status, 1000).plain.split())}"]
         lines += [f"{safe_text(name)} {number:g}" for name, number in sorted(status.metrics.items())]
         if chart is not None:
             lines.append(f"{safe_text(chart.title)}: {self._written(self.run, chart, '.csv', chart.csv())}")
