@@ -15,6 +15,7 @@ PLACES: Mapping[str, str] = {
     "everywhere": "Everywhere",
     "home": "Home",
     "project": "In a project",
+    "chart": "In a chart",
     "setup": "Setup",
     "data": "Data",
     "train": "Train",
@@ -27,7 +28,8 @@ PLACES: Mapping[str, str] = {
     "settings": "Settings",
     "doctor": "Doctor",
 }
-"""Where an action can be taken -> what help calls it. A pane's keys hold beside its project's and everywhere's."""
+"""Where an action can be taken -> what help calls it. A pane's keys hold beside its project's and everywhere's, a
+chart's beside its pane's while it has the focus."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,17 @@ class Action:
         return key_words(self.keys.split(",", maxsplit=1)[0])
 
 
+KEY_WORDS: Mapping[str, str] = {
+    "question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "comma": ",", "number_sign": "#", "at": "@",
+    "less_than_sign": "<", "greater_than_sign": ">", "left_square_bracket": "[", "right_square_bracket": "]",
+    "plus": "+", "minus": "-", "equals_sign": "=", "escape": "esc",
+}  # fmt: skip
+"""Keys of Textual's whose names nobody writes -> what people write."""
+
+
 def key_words(key: str) -> str:
     """A key of Textual's as people write it."""
-    known = {"question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "number_sign": "#", "space": "space",
-             "less_than_sign": "<", "greater_than_sign": ">", "escape": "esc", "plus": "+", "minus": "-"}  # fmt: skip
-    return known.get(key, key)
+    return KEY_WORDS.get(key, key)
 
 
 def _a(id: str, keys: str, words: str, help: str, place: str, **more: bool) -> Action:
@@ -71,7 +79,7 @@ ACTIONS: tuple[Action, ...] = (
         "back",
         "escape,backspace",
         "back",
-        "Go one layer up: close what lies on top, then the project.",
+        "Go one layer up: hide a chart's cursor, close what lies on top, then the project.",
         "everywhere",
         line=False,
     ),
@@ -173,6 +181,33 @@ ACTIONS: tuple[Action, ...] = (
         _a(f"pane.{name}", str(number), name.capitalize(), f"Show {name.capitalize()}.", "project", line=False)
         for number, name in enumerate(("setup", "data", "train", "logs", "generate", "compare", "files"), start=1)
     ),
+    _a("chart.cursor_left", "left", "cursor left", "Move the cursor to the value before.", "chart", line=False),
+    _a("chart.cursor_right", "right", "cursor right", "Move the cursor to the next value.", "chart", line=False),
+    _a("chart.cursor_first", "home", "first value", "Move the cursor to the first value.", "chart", line=False),
+    _a("chart.cursor_last", "end", "newest value", "Move the cursor to the newest value.", "chart", line=False),
+    _a(
+        "chart.zoom_in",
+        "plus,equals_sign",
+        "zoom in",
+        "Show half as much, about the cursor or the newest value.",
+        "chart",
+        line=False,
+    ),
+    _a("chart.zoom_out", "minus", "zoom out", "Show twice as much.", "chart", line=False),
+    _a("chart.pan_left", "shift+left,comma", "earlier", "Show what came before.", "chart", line=False),
+    _a("chart.pan_right", "shift+right,full_stop", "later", "Show what came after.", "chart", line=False),
+    _a("chart.smoother", "right_square_bracket", "smoother", "Smooth the curve more.", "chart", line=False),
+    _a(
+        "chart.rougher",
+        "left_square_bracket",
+        "less smooth",
+        "Smooth the curve less, at last not at all.",
+        "chart",
+        line=False,
+    ),
+    _a("chart.log", "l", "logarithmic", "Turn between a logarithmic and a linear scale.", "chart", line=False),
+    _a("chart.axis", "x", "axis", "Turn between step, tokens and time along the chart.", "chart", line=False),
+    _a("chart.reset", "0", "show all", "Show everything again, without a cursor.", "chart", line=False),
     _a("train.filter", "slash", "metrics", "Show only the metrics whose name an expression finds.", "train"),
     _a("train.alone", "enter", "one chart", "Show the chart with the focus alone, or all again.", "train"),
     _a("train.next", "n", "next chart", "Put the focus on the next chart.", "train", line=False),
@@ -332,6 +367,8 @@ def _together(place: str) -> Iterable[str]:
     """The places whose keys hold at one time."""
     if place in {"everywhere", "home", "project", "queue", "plugins", "settings", "doctor"}:
         return {"everywhere", place}
+    if place in {"train", "compare"}:
+        return ("everywhere", "project", "chart", place)
     return ("everywhere", "project", place)
 
 

@@ -243,7 +243,7 @@ class _Drawing:
     def _why_empty(self) -> str:
         scene = self.scene
         if not any(len(t.series) for t in scene.traces):
-            return f"no {scene.view.axis}s logged" if scene.left_out and scene.view.axis != "step" else "no values yet"
+            return f"no {scene.view.axis} logged" if scene.left_out and scene.view.axis != "step" else "no values yet"
         if not scene.points():
             return "no values in this window"
         if scene.view.log and scene.hidden()[1]:

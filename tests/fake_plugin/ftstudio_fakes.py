@@ -18,6 +18,7 @@ from ftstudio.api import (
     Component,
     ComponentError,
     Facts,
+    Metric,
     Plan,
     Problem,
     TrainingError,
@@ -371,6 +372,7 @@ def ftstudio_trainers():
         exact_resume=True,
         plan="ftstudio_fakes:trainer_plan",
         check="ftstudio_fakes:trainer_check",
+        metrics=(Metric(name="walked", label="way so far", unit="metres", better="max"),),
     )
 
 

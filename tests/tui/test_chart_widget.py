@@ -7,6 +7,7 @@ import pytest
 from textual.app import App
 from textual.containers import Horizontal
 
+from ftstudio.tui.actions import in_place
 from ftstudio.tui.canvas import ASCII
 from ftstudio.tui.scene import View
 from ftstudio.tui.series import Series, Timeline
@@ -205,7 +206,7 @@ def test_smoothing_many_values_is_worked_off_while_keys_are_answered():
     app = TwoCharts(series)
 
     async def talk(pilot):
-        app.left.action_smooth(1)
+        app.left.do_chart_smoother()
         assert app.left.picture.scene.traces[0].lagging > 0
         assert "smoothing 13%" in painted(app.left)
         for _ in range(200):
@@ -327,5 +328,7 @@ def test_runs_keep_their_number_whoever_else_comes():
     assert Hues().of(labels[0]) == first[labels[0]], "the same the next time"
 
 
-def test_every_action_has_an_id_and_a_description():
-    assert all(b.id and b.id.startswith("chart.") and b.description for b in ChartView.BINDINGS)
+def test_every_key_of_a_chart_is_of_the_registry_and_the_chart_can_do_it():
+    own = in_place("chart")
+    assert {b.id for b in ChartView.BINDINGS} == {"back", *(a.id for a in own)}
+    assert all(hasattr(ChartView, action.method) for action in own)

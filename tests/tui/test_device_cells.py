@@ -1,4 +1,4 @@
-"""Home's title says who computes where, as far as there is room."""
+"""Home's title and the tiles of Train say who computes where, as far as there is room."""
 
 import pytest
 from hand_made import made
@@ -66,6 +66,23 @@ def test_home_shows_as_much_as_fits_beside_its_title(make_project, tmp_path, mon
 
     title = session(tmp_path, script, size=(width, 24))
     assert ("gpu0" in title) == bool(shown)
+
+
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize(("width", "shown"), [(140, "gpu0 poetry 96 % 31/80 GB"), (110, "gpu0 96 %"), (80, "")])
+def test_train_shows_them_where_its_tiles_leave_room(make_project, tmp_path, monkeypatch, width, shown):
+    made(make_project())
+    monkeypatch.setattr(device_cells, "read_cells", lambda share: [GPU])
+
+    async def script(driver):
+        await driver.press("enter", "3")
+        await driver.until(lambda: driver.app.screen.query("TrainPane DeviceCells"))
+        cells = driver.app.screen.query_one("TrainPane DeviceCells")
+        await driver.until(lambda: cells.cells)
+        await driver.until(lambda: shown in driver.text.splitlines()[1])
+        return driver.text.splitlines()[1]
+
+    assert ("gpu0" in session(tmp_path, script, size=(width, 36))) == bool(shown)
 
 
 def test_without_anybody_computing_there_is_no_cell(tmp_path):

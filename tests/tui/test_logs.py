@@ -103,7 +103,7 @@ def test_a_step_is_gone_to_and_search_walks_both_ways(tmp_path, make_project):
         await driver.until(lambda: view.mark is not None)
         driver.app.screen.step_at_cursor = 77
         await driver.press("at")
-        await driver.until("step 77 ")
+        await driver.until("found step 77")
         first = view.mark
         await driver.press("slash")
         await driver.type("metrics")

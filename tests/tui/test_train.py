@@ -1,6 +1,9 @@
 """Train shows a run as it goes: tiles, charts, words; several runs over each other; what waits, and what went wrong."""
 
 import json
+import re
+import time
+from pathlib import Path
 
 import pytest
 from studio import session
@@ -9,6 +12,9 @@ from ftstudio.files import state_dir, write_toml
 from ftstudio.project import load
 from ftstudio.runs.observers import Cursor, ObserverFiles
 from ftstudio.runs.record import create_run
+from ftstudio.runs.status import Status
+from ftstudio.tui.look import Look
+from ftstudio.tui.tiles import tiles
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -46,12 +52,64 @@ def test_tiles_charts_and_words_of_a_run(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_the_tiles_tell_time_and_memory_and_drop_what_tells_least_where_it_is_narrow(tmp_path, make_project):
+    run = made(make_project(), "running", eval_loss=0.1, learning_rate=1e-6, perplexity=0.04, peak_memory_bytes=1e8)
+    with run.events.open("a") as file:
+        file.write(
+            json.dumps({"t": time.time() - 5, "attempt": 1, "kind": "message", "step": None, "text": "x"}) + "\n"
+        )
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("30/40   ")
+        await driver.until("so far 90 s" if driver.app.size.width > 80 else "loss 0.1333")
+        return driver.text.splitlines()[1]
+
+    wide = session(tmp_path, script, size=(140, 36))
+    assert " running   loss 0.1333   eval_loss 3   ppl 1.2   lr 3e-05   30/40   so far 90 s   3.0 GB   on gpu03" in wide
+    narrow = session(tmp_path, script)
+    assert " running   loss 0.1333   eval_loss 3" in narrow
+    assert re.search(r"30/40 .*on gpu03, last event \d+ s ago", narrow)
+    assert "GB" not in narrow
+
+
+def test_a_run_of_this_machine_tells_its_last_event_beside_what_is_left():
+    status = Status(
+        project="lab", run="0001", path=Path("0001"), state="running", reason="", attempt=1, host="here", device="cpu",
+        step=3, total_steps=9, metrics={"loss": 2.0}, eta_s=60.0, last_event_t=time.time() - 1,
+    )  # fmt: skip
+    assert tiles(status, Look(), "lo", 5.0, 100).plain.endswith(
+        " running   /lo   loss 2   3/9   60 s left   so far 5 s   last event 1 s ago"
+    )
+
+
 def test_a_run_without_a_metric_says_why(tmp_path, make_project):
-    made(make_project(), "queued", steps=0, reason="Waits for cpu, behind poetry:0007.")
+    run = made(make_project(), "queued", steps=0, reason="Waits for cpu, behind poetry:0007.")
+    run.events.unlink()
 
     async def script(driver):
         await driver.press("enter")
         await driver.until("Waits for cpu, behind poetry:0007.")
+        assert "last event" not in driver.text, "there is none yet"
+
+    session(tmp_path, script)
+
+
+def test_without_a_chart_every_key_is_a_key_and_none_is_typed(tmp_path, make_project):
+    folder = make_project()
+    made(folder)
+    made(folder, "queued", steps=0, reason="Waits for cpu.")
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("Waits for cpu.")
+        await driver.press("o")
+        await driver.until("Lay over this run")
+        await driver.press("escape", "question_mark")
+        await driver.until("Help")
+        await driver.press("escape", "less_than_sign")
+        await driver.until(lambda: "loss" in shown(driver))
+        assert driver.app.screen.pane.focused_chart is not None
 
     session(tmp_path, script)
 
@@ -80,6 +138,28 @@ def test_a_metric_is_found_by_an_expression_with_a_look_at_each_keystroke(tmp_pa
         await driver.until(lambda: shown(driver) == set())
         await driver.press("backspace", "enter")
         await driver.until(lambda: "loss" in shown(driver))
+
+    session(tmp_path, script)
+
+
+def test_a_filter_that_finds_nothing_says_so_and_can_be_changed(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: shown(driver) == {"loss"})
+        await driver.press("slash")
+        await driver.type("zzz")
+        await driver.press("enter")
+        await driver.until("No metric's name holds 'zzz'.")
+        assert "/zzz" in driver.text.splitlines()[1]
+        await driver.press("slash", "backspace", "backspace", "backspace")
+        await driver.type("tok(")
+        await driver.press("enter")
+        await driver.until("'tok(' is no expression: missing )")
+        await driver.press("slash", *["backspace"] * 4, "enter")
+        await driver.until(lambda: shown(driver) == {"loss"})
+        assert driver.app.screen.pane.focused_chart is not None
 
     session(tmp_path, script)
 
@@ -124,6 +204,40 @@ def test_one_cursor_over_all_charts_and_one_chart_alone(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_the_keys_of_a_chart_are_in_help_and_in_the_palette(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        chart = driver.app.screen.pane._charts["loss"]
+        await driver.press("question_mark")
+        await driver.until("Smooth the curve more.")
+        assert "]" in next(line for line in driver.text.splitlines() if "Smooth the curve more." in line)
+        await driver.press("escape", "colon")
+        await driver.type("smoother")
+        await driver.until(lambda: "Smooth the curve more." in driver.text and "zoom out" not in driver.text)
+        await driver.press("enter")
+        await driver.until(lambda: chart.view.smoothing > 0)
+
+    session(tmp_path, script, size=(120, 60))
+
+
+def test_help_explains_the_metric_of_the_chart_a_strangers_by_what_it_declares(tmp_path, make_project):
+    made(make_project(), walked=2.0, odd=1.0)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: shown(driver) == {"loss", "odd", "walked"})
+        for words in ("how badly the model foresees", "declares nothing of it", "'way so far', in metres"):
+            await driver.press("question_mark")
+            await driver.until(words)
+            assert "lr the learning rate" in driver.text
+            await driver.press("escape", "n")
+
+    session(tmp_path, script, size=(120, 60))
+
+
 def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
     made(make_project())
 
@@ -134,6 +248,24 @@ def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
         await driver.until((state_dir() / "exports" / "lab-0001-loss.svg").exists)
         text = (state_dir() / "exports" / "lab-0001-loss.csv").read_text()
         assert len(text.splitlines()) == 31
+
+    session(tmp_path, script)
+
+
+def test_y_copies_the_last_values_and_where_those_of_the_chart_are(tmp_path, make_project):
+    made(make_project())
+    table = state_dir() / "exports" / "lab-0001-loss.csv"
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        await driver.press("y")
+        await driver.until((state_dir() / "copied.txt").exists)
+        first, second, last = (state_dir() / "copied.txt").read_text().splitlines()
+        assert first.startswith("lab:0001  ")
+        assert "finished" in first
+        assert (second, last) == ("loss 0.133333", f"loss: {table}")
+        assert len(table.read_text().splitlines()) == 31
 
     session(tmp_path, script)
 

@@ -72,6 +72,12 @@ def test_the_smallest_and_largest_of_every_column_are_drawn(count):
         assert abs(middle - column.x) < 1
 
 
+def test_a_run_that_counted_no_tokens_says_so_along_the_axis_of_tokens():
+    unknown = Series("loss", "0001", Timeline("0001"))
+    unknown.extend([1, 2], [2.0, 1.0])
+    assert "no tokens logged" in shown([unknown], View(axis="tokens"))
+
+
 def test_no_points_one_point_and_two_points():
     assert "no values yet" in shown(one([]))
     single = shown(one([2.5]))

@@ -1,8 +1,11 @@
 """docs/keys.md says what the registry of actions says, and no two actions of one place share a key."""
 
 from pathlib import Path
+from string import punctuation
 
-from ftstudio.tui.actions import ACTIONS, PLACES, _together, clashes, in_place, keys_page
+from textual.keys import _character_to_key
+
+from ftstudio.tui.actions import ACTIONS, PLACES, _together, clashes, in_place, key_words, keys_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
 
@@ -20,6 +23,13 @@ def test_no_two_actions_of_one_place_share_a_key():
 def test_keys_that_terminals_use_themselves_are_left_alone():
     taken = {f"ctrl+{letter}" for letter in "abhijm["}
     assert not [a.id for a in ACTIONS if taken & set(a.keys.split(","))]
+
+
+def test_a_sign_is_written_as_the_sign():
+    used = {key for action in ACTIONS for key in action.keys.split(",")}
+    signs = {_character_to_key(sign): sign for sign in punctuation}
+    assert {key: key_words(key) for key in used & signs.keys()} == {key: signs[key] for key in used & signs.keys()}
+    assert "at" in used
 
 
 def test_a_clash_and_an_unknown_action_are_sentences():

@@ -44,6 +44,8 @@ class LogsPane(Pane):
         self.run: RunFolder | None = None
         self.raw = self.errors = False
         self._pattern: re.Pattern[bytes] | None = None
+        self._sought = ""
+        """What the pattern looks for, in words."""
 
     def compose(self) -> ComposeResult:
         """Where one is, and the lines."""
@@ -153,12 +155,13 @@ class LogsPane(Pane):
             wrong = InputError(f"That is no expression: {error}.", "Mend it, or write \\ before signs.")
             self.project_screen.say_error(wrong)
             return
+        self._sought = event.value
         self._search(forward=False)
 
     def _search(self, *, forward: bool) -> None:
         if self._pattern is None:
             raise InputError("Nothing was searched for yet.", "/ searches.")
-        words = self._pattern.pattern.decode("utf-8", "replace")
+        words = self._sought
         self.project_screen.say(f"looking for {words} ...")
 
         def done(found: bool) -> None:
@@ -206,5 +209,6 @@ class LogsPane(Pane):
             self.raw = self.errors = False
             self._open()
         self._pattern = re.compile(rb'"kind": ?"metrics", ?"step": ?%d,' % step)
+        self._sought = f"step {step}"
         self.view.mark = None
         self._search(forward=False)

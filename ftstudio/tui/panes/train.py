@@ -17,33 +17,40 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Grid
+from textual.containers import Grid, Horizontal
 from textual.timer import Timer
 from textual.widgets import Input
 
 from ftstudio.errors import InputError
+from ftstudio.explain import explained
 from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
 from ftstudio.runs.observers import Trouble, troubles
-from ftstudio.runs.status import LIVE, Status
+from ftstudio.runs.status import Status
+from ftstudio.text import quote, safe_text
+from ftstudio.tui import metric_help
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
+from ftstudio.tui.copying import copy
 from ftstudio.tui.feed import Feed
 from ftstudio.tui.last_words import LastWords
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.scene import View
+from ftstudio.tui.tiles import TILES_HELP, tiles
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView, Hues
+from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import progress, run_rows, value, when
+from ftstudio.tui.words import progress, run_rows
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
 HIDDEN = ("epoch", "tokens")
 """Metrics that are axes rather than curves; the filter brings them back."""
-TILES = (("loss", "loss"), ("eval_loss", "eval_loss"), ("perplexity", "ppl"), ("learning_rate", "lr"))
+TILES_WIDTH = 90
+"""Columns that the tiles have before the cells of the devices get any."""
 CHART_ROWS = 8
 SLICE_SECONDS = 0.01
 MOST_OVERLAID = 6
@@ -53,7 +60,8 @@ class TrainPane(Pane, Asks):
     """Shows the project's current run, and others laid over it."""
 
     DEFAULT_CSS = """
-    TrainPane #tiles { height: 1; }
+    TrainPane #top { height: 1; }
+    TrainPane #tiles { height: 1; width: 1fr; }
     TrainPane #charts { height: 1fr; grid-gutter: 0 1; }
     TrainPane #empty { height: 1fr; display: none; padding: 1 2; }
     TrainPane #observers { height: 1; display: none; }
@@ -76,7 +84,9 @@ class TrainPane(Pane, Asks):
 
     def compose(self) -> ComposeResult:
         """Tiles, charts, words."""
-        yield Still("", id="tiles", markup=False)
+        with Horizontal(id="top"):
+            yield Still("", id="tiles", markup=False)
+            yield DeviceCells()
         yield Still("", id="observers", markup=False)
         yield Still("", id="empty", markup=False)
         yield Grid(id="charts")
@@ -97,10 +107,12 @@ class TrainPane(Pane, Asks):
             self._timer = None
 
     def refocus(self) -> None:
-        """The focus on a chart, so that its keys hold."""
+        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do."""
         chart = next((c for c in self._charts.values() if c.display), None)
-        if chart is not None and (self.screen.focused is None or not self.screen.focused.display):
-            chart.focus()
+        self.can_focus = chart is None
+        focused = self.screen.focused
+        if focused is None or focused is self or not focused.display:
+            (chart or self).focus()
 
     def show_run(self, run: RunFolder | None) -> None:
         """Another run, or the same one again."""
@@ -116,6 +128,7 @@ class TrainPane(Pane, Asks):
 
     def seen(self, seen: Seen) -> None:
         """Files changed: read what came, and draw it and the tiles as one picture."""
+        self.query_one(DeviceCells).look_again()
         if not self._read():
             self._come_back()
         self._ask_of_observers()
@@ -181,12 +194,15 @@ class TrainPane(Pane, Asks):
         """Tiles, and what stands in place of charts that are not there yet."""
         status, look = self.status, self.studio.look
         empty = self.query_one("#empty", Still)
-        self.query_one("#tiles", Still).update(self._tiles(status))
+        cells = self.query_one(DeviceCells).fit(self.size.width - TILES_WIDTH)
+        self.query_one("#tiles", Still).update(self._tiles(status, self.size.width - cells))
         has_points = bool(self._metrics())
         empty.display = not has_points
         self.query_one("#charts").display = has_points
         if self.run is None:
             empty.update("No run yet.\n\nS starts one with the settings of Setup.")
+        elif not has_points and self._names():
+            empty.update(look.lines(self._why_none_is_found()))
         elif status is not None and not has_points:
             glyph, colour = look.state(status.state)
             reason = look.lines(status.reason or "No metric yet: the first one comes with the first logged step.")
@@ -194,42 +210,38 @@ class TrainPane(Pane, Asks):
         self._draw_charts()
         self._draw_words()
 
-    def _tiles(self, status: Status | None) -> Text:
+    def _tiles(self, status: Status | None, width: int) -> Text:
         if status is None:
             return Text("")
-        look, parts = self.studio.look, []
-        for name, label in TILES:
-            if name in status.metrics:
-                parts.append(f"{label} {value(status.metrics[name])}")
-        parts += [progress(status)] if progress(status) else []
-        if "tokens_per_second" in status.metrics:
-            parts.append(f"{value(status.metrics['tokens_per_second'], 3)} tokens/s")
-        if status.eta_s is not None:
-            parts.append(f"{when(status)} left")
-        elif status.state in LIVE:
-            parts.append(f"last event {when(status)}")
-        glyph, colour = look.state(status.state)
-        text = Text.assemble(
-            " ", (glyph, colour), f" {status.state}   ", look.words("   ".join(parts)), no_wrap=True, end=""
-        )
-        if status.note:
-            text.append_text(look.plain(f"   {status.note}", "yellow"))
-        elif status.state not in LIVE and status.reason:
-            text.append_text(look.plain(f"   {status.reason}", "dim"))
-        return text
+        history = self._histories.get(status.path)
+        times = history.best.timeline.time.values if history else ()
+        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width)
+
+    def _names(self) -> set[str]:
+        """The metrics that the shown runs have logged."""
+        return {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
 
     def _metrics(self) -> list[str]:
         """The names to draw, those people look at first before the others."""
-        names = {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
         if self.filter:
             try:
                 wanted = re.compile(self.filter, re.IGNORECASE)
             except re.error:
                 return []
-            names = {name for name in names if wanted.search(name)}
+            names = {name for name in self._names() if wanted.search(name)}
         else:
-            names -= set(HIDDEN)
+            names = self._names() - set(HIDDEN)
         return sorted(names, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))
+
+    def _why_none_is_found(self) -> str:
+        """Why the filter leaves no chart, with what to do."""
+        try:
+            re.compile(self.filter)
+        except re.error as error:
+            return f"{quote(self.filter)} is no expression: {error}.\n\n/ changes it; write \\ before signs."
+        if not self.filter:
+            return f"Logged so far: {', '.join(sorted(self._names()))}.\n\n/ and one of these names shows it."
+        return f"No metric's name holds {quote(self.filter)}.\n\n/ changes it; an empty one shows all."
 
     def _draw_charts(self) -> None:
         if not self.is_attached:
@@ -274,6 +286,10 @@ class TrainPane(Pane, Asks):
             self._draw_charts()
             self._draw_words()
 
+    def on_device_cells_changed(self) -> None:
+        """Somebody else computes, or is done."""
+        self.draw()
+
     # --------------------------------------------------------------------------------------- charts
 
     def on_chart_view_cursor_moved(self, event: ChartView.CursorMoved) -> None:
@@ -297,6 +313,12 @@ class TrainPane(Pane, Asks):
         """The chart that has the focus."""
         return self.screen.focused if isinstance(self.screen.focused, ChartView) else None
 
+    def explain(self) -> str:
+        """For help: the metric of the chart with the focus, and what the tiles are."""
+        chart = self.focused_chart
+        about = [metric_help.explained(self.run, chart.title)] if self.run and chart else []
+        return "\n\n".join([*about, TILES_HELP])
+
     # --------------------------------------------------------------------------------------- actions
 
     def do_train_filter(self) -> None:
@@ -308,7 +330,7 @@ class TrainPane(Pane, Asks):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Show what the expression finds so far."""
         self.filter = event.value
-        self._draw_charts()
+        self.draw()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep it."""
@@ -351,9 +373,26 @@ class TrainPane(Pane, Asks):
         chart = self.focused_chart
         if chart is None or self.run is None:
             raise InputError("No chart has the focus.", "Tab goes to one.")
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{self.run.project.name}-{self.run.name}-{chart.title}")
-        folder = state_dir() / "exports"
-        folder.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".csv", chart.csv()), (".svg", chart.svg())):
-            write_atomic(folder / f"{name}{suffix}", text)
-        self.project_screen.say(f"Written: {folder / name}.csv and .svg")
+        path = self._written(self.run, chart, ".csv", chart.csv())
+        self._written(self.run, chart, ".svg", chart.svg())
+        self.project_screen.say(f"Written: {path} and .svg")
+
+    def do_copy(self) -> None:
+        """The run's last values; of the chart with the focus also all values, by the path of their CSV file."""
+        status, chart = self.status, self.focused_chart
+        if self.run is None or status is None:
+            raise InputError("There is no run to copy from.", "S starts one.")
+        lines = [f"{self.run.title}  {' '.join(self._tiles(status, 1000).plain.split())}"]
+        lines += [f"{safe_text(name)} {number:g}" for name, number in sorted(status.metrics.items())]
+        if chart is not None:
+            lines.append(f"{safe_text(chart.title)}: {self._written(self.run, chart, '.csv', chart.csv())}")
+        self.studio.say(copy(self.app, "\n".join(lines)))
+
+    def _written(self, run: RunFolder, chart: ChartView, suffix: str, text: str) -> Path:
+        """Write what a chart shows into the folder of exports, and return where."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{run.project.name}-{run.name}-{chart.title}")
+        path = state_dir() / "exports" / f"{name}{suffix}"
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text)
+        return path

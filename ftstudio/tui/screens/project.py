@@ -103,13 +103,16 @@ class ProjectScreen(StudioScreen):
             self.call_later(self.show_pane, pane)
 
     def places(self) -> tuple[str, ...]:
-        """A pane's own keys hold beside the project's."""
-        return (*self.PLACES, self.shown)
+        """A pane's own keys hold beside the project's, and those of a widget with the focus that has some."""
+        within = getattr(self.focused, "PLACE", "")
+        return (*self.PLACES, *([within] if within else []), self.shown)
 
     def doers(self) -> Iterator[object]:
-        """The pane first."""
+        """The pane first, and then what has the focus in it."""
         if self.pane is not None:
             yield self.pane
+        if self.focused is not None:
+            yield self.focused
         yield self
 
     # ------------------------------------------------------------------------------------------- run

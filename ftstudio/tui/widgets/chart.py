@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partialmethod
 from time import monotonic
 from typing import ClassVar
 from zlib import crc32
@@ -18,13 +19,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.color import Color, ColorParseError
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ftstudio.tui.actions import bindings
 from ftstudio.tui.canvas import BRAILLE, Glyphs, Ink, Line
 from ftstudio.tui.chart import Picture, draw
 from ftstudio.tui.chart_export import csv_text, svg_text
@@ -69,21 +71,11 @@ class ChartView(Widget, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         f"chart--{kind}" for kind in ("title", "legend", "note", "axis", "rule", "cursor", "warn", "bad")
     }
+    PLACE: ClassVar[str] = "chart"
+    """The place whose actions hold while it has the focus."""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "cursor(-1)", "cursor left", id="chart.cursor_left", show=False),
-        Binding("right", "cursor(1)", "cursor right", id="chart.cursor_right", show=False),
-        Binding("home", "cursor_end(0)", "cursor to the first value", id="chart.cursor_first", show=False),
-        Binding("end", "cursor_end(1)", "cursor to the newest value", id="chart.cursor_last", show=False),
-        Binding("escape", "no_cursor", "hide the cursor", id="chart.no_cursor", show=False),
-        Binding("plus,equals_sign", "zoom(0.5)", "zoom in", id="chart.zoom_in", key_display="+", show=False),
-        Binding("minus", "zoom(2.0)", "zoom out", id="chart.zoom_out", key_display="-", show=False),
-        Binding("shift+left,comma", "pan(-0.25)", "earlier", id="chart.pan_left", show=False),
-        Binding("shift+right,full_stop", "pan(0.25)", "later", id="chart.pan_right", show=False),
-        Binding("right_square_bracket", "smooth(1)", "smoother", id="chart.smoother", key_display="]", show=False),
-        Binding("left_square_bracket", "smooth(-1)", "less smooth", id="chart.rougher", key_display="[", show=False),
-        Binding("l", "log", "logarithmic", id="chart.log", show=False),
-        Binding("x", "axis", "step, tokens or time", id="chart.axis", show=False),
-        Binding("0", "reset", "show everything", id="chart.reset", show=False),
+        *bindings("chart"),
+        *(replace(back, action="no_cursor") for back in bindings("everywhere") if back.id == "back"),
     ]
 
     @dataclass
@@ -273,7 +265,11 @@ class ChartView(Widget, can_focus=True):
         """Escape goes on to the screen when there is no cursor to hide."""
         return self._view.cursor is not None if action == "no_cursor" else True
 
-    def action_cursor(self, by: int) -> None:
+    def action_act(self, id: str) -> None:
+        """Take one of the chart's own actions."""
+        getattr(self, "do_" + id.replace(".", "_"))()
+
+    def _cursor(self, by: int) -> None:
         """To the next value of the first run, at least a cell away; from the right end when there was no cursor."""
         scene = self.picture.scene
         if scene is None or not scene.traces:
@@ -284,7 +280,7 @@ class ChartView(Widget, can_focus=True):
         left = self._view.cursor is None or by < 0
         self._move_cursor(snap(scene.traces[0].series, start, self._view.axis, left=left), scene)
 
-    def action_cursor_end(self, last: int) -> None:
+    def _cursor_end(self, last: int) -> None:
         """To the first or the newest value."""
         scene = self.picture.scene
         if scene and scene.traces:
@@ -317,32 +313,43 @@ class ChartView(Widget, can_focus=True):
             self.view = view
             self.post_message(self.ViewChanged(self, view))
 
-    def action_zoom(self, factor: float) -> None:
+    def _zoom(self, factor: float) -> None:
         """Half or twice the width."""
         if scene := self.picture.scene:
             self._choose(self._view.zoomed(factor, scene.everything))
 
-    def action_pan(self, share: float) -> None:
+    def _pan(self, share: float) -> None:
         """Earlier or later by a share of the width."""
         if scene := self.picture.scene:
             self._choose(self._view.panned(share, scene.everything))
 
-    def action_smooth(self, by: int) -> None:
+    def _smooth(self, by: int) -> None:
         """One level of smoothing more or less."""
         self._choose(self._view.smoother(by))
 
-    def action_log(self) -> None:
+    def do_chart_log(self) -> None:
         """Logarithmic or linear."""
         self._choose(replace(self._view, log=not self._view.log))
 
-    def action_axis(self) -> None:
+    def do_chart_axis(self) -> None:
         """The next axis; window and cursor belong to the old one."""
         view = replace(self._view, axis=next_axis(self._view.axis), width=None, end=None, cursor=None)
         self._choose(view)
 
-    def action_reset(self) -> None:
+    def do_chart_reset(self) -> None:
         """Everything, without a cursor."""
         self._choose(replace(self._view, width=None, end=None, cursor=None))
+
+    do_chart_cursor_left = partialmethod(_cursor, -1)
+    do_chart_cursor_right = partialmethod(_cursor, 1)
+    do_chart_cursor_first = partialmethod(_cursor_end, 0)
+    do_chart_cursor_last = partialmethod(_cursor_end, 1)
+    do_chart_zoom_in = partialmethod(_zoom, 0.5)
+    do_chart_zoom_out = partialmethod(_zoom, 2.0)
+    do_chart_pan_left = partialmethod(_pan, -0.25)
+    do_chart_pan_right = partialmethod(_pan, 0.25)
+    do_chart_smoother = partialmethod(_smooth, 1)
+    do_chart_rougher = partialmethod(_smooth, -1)
 
 
 def _differences(old: Strip, new: Strip) -> list[tuple[int, int]]:

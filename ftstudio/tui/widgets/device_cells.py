@@ -1,7 +1,7 @@
-"""Who computes where, in Home's title: `gpu0 poetry 96 % 31/80 GB`. A place where nobody computes has no cell.
+"""Who computes where, in Home's title and beside Train's tiles: `gpu0 poetry 96 % 31/80 GB`.
 
-A run of ours is named by its project, a stranger's process by its user. Asked in a thread every few seconds while
-Home is shown; nvidia-smi only where there is an NVIDIA device.
+A place where nobody computes has no cell. A run of ours is named by its project, a stranger's process by its user.
+Asked in a thread every few seconds while one of the two is shown; nvidia-smi only where there is an NVIDIA device.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A line of text that takes its keys in the order in which they were typed."""
+"""A line of text that takes its keys in the order in which they were typed, and none while it is hidden."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ class LineInput(Input):
     Of Textual a letter goes in when the field gets it, but backspace only when the app has looked for its binding. Of
     keys that come in one burst, as over a slow link, "backspace 2" then deletes the 2.
     """
+
+    @property
+    def focusable(self) -> bool:
+        """Not while it is hidden: a screen puts the focus on the first widget that takes it."""
+        return self.display and super().focusable
 
     async def on_key(self, event: events.Key) -> None:
         """A key that this field has an action for."""
