@@ -3,6 +3,7 @@
 import pytest
 from studio import session
 
+from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
@@ -252,5 +253,50 @@ def test_what_says_the_same_is_not_painted_again(tmp_path, make_project):
         screen.query_one("#title", Still).update("another title")
         await driver.until("another title")
         assert not layouts, "a line of its own has its room"
+
+    session(tmp_path, script)
+
+
+def test_the_run_under_the_cursor_is_stopped_from_home(tmp_path, make_project):
+    folder = make_project()
+    done, live = made(folder, "finished"), made(folder, "running")
+    lock = RecordLock(live.lock)
+    assert lock.acquire()
+
+    async def script(driver):
+        await driver.until("lab:0002")
+        driver.app.screen.query_one("#runs").put_cursor(done.path)
+        await driver.until(lambda: "X stop" not in driver.text)
+        await driver.press("X")
+        await driver.until("The run is finished: there is nothing to ask of it.")
+        driver.app.screen.query_one("#runs").put_cursor(live.path)
+        driver.app.screen.query_one("KeyLine")._forget()
+        await driver.until("X stop")
+        await driver.press("X")
+        await driver.until("lab:0002: It will finish its step, commit a checkpoint and stop.")
+
+    session(tmp_path, script)
+    lock.release()
+    assert [p.name for p in live.control.iterdir()] == ["stop"]
+    assert not done.control.exists() or not list(done.control.iterdir())
+
+
+def test_a_run_is_started_and_forked_from_home(tmp_path, make_project):
+    folder = make_project("poems")
+    make_project("songs")
+
+    async def script(driver):
+        await driver.press("S")
+        await driver.until("Start a run of")
+        await driver.until("songs  no runs")
+        await driver.press("enter")
+        await driver.until("Start a run of poems")
+        await driver.press("escape")
+        made(folder, "finished")
+        await driver.until("poems:0001")
+        await driver.press("S")
+        await driver.until("Start a run of poems")
+        await driver.press("escape", "F")
+        await driver.until("Fork poems:0001")
 
     session(tmp_path, script)

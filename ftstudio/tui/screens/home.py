@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,11 +14,12 @@ from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.finding import FILE
+from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, Status
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
-from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import Glance
@@ -45,11 +46,11 @@ AWAY_SHOWN = 3
 TUTORIAL = "tutorial"
 
 
-class Home(StudioScreen):
+class Home(ActingScreen):
     """What runs, what ran, and what happened meanwhile."""
 
-    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "home")
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "home"), *bindings("project")]
+    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "project", "home")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "project", "home")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +120,7 @@ class Home(StudioScreen):
         self.query_one("#title", Still).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
+        self.refresh_keys()
 
     def _set_rows(self, rows: list[Row]) -> None:
         """The order is known once all events were read: until then the first line has the cursor, if it was there."""
@@ -202,16 +204,50 @@ class Home(StudioScreen):
             glance.show(found.statuses.get(key) if isinstance(key, Path) else None, pinned=key in found.pinned)
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
-        """Another run under the cursor."""
+        """Another run under the cursor: other words beside the list, and maybe other keys."""
         self._glance()
+        self.refresh_keys()
 
     # --------------------------------------------------------------------------------------- actions
 
     @property
     def under_cursor(self) -> Path | None:
-        """The folder of the run under the cursor."""
-        key = self.query_one(Lines).key
+        """The folder of the run under the cursor; while the list is being made there is none."""
+        key = next((lines.key for lines in self.query(Lines)), None)
         return key if isinstance(key, Path) else None
+
+    def current(self) -> Path | None:
+        """The run under the cursor is the one that is acted on."""
+        return self.under_cursor
+
+    def started(self, run: Path) -> None:
+        """Say that it was started; its line comes with the next look."""
+        self.say(f"{RunFolder(run).title} was started.")
+
+    def do_run_start(self) -> None:
+        """Start a run of the project of the run under the cursor; without a run, ask of which project."""
+        run, found = self.under_cursor, self.studio.found
+        if run is not None:
+            self.start(run.parent.parent)
+        elif len(found.projects) == 1:
+            self.start(found.projects[0])
+        else:
+            self._pick_project("Start a run of", self._picked_to_start)
+
+    def _picked_to_start(self, project: object) -> None:
+        if isinstance(project, Path):
+            self.start(project)
+
+    def _pick_project(self, title: str, take: Callable[[object], None], first: Sequence[Row] = ()) -> None:
+        """Ask for one of the projects, or for what stands before them."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
+
+        found, look = self.studio.found, self.studio.look
+        rows = [*first] + [
+            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
+            for p in found.projects
+        ]
+        self.app.push_screen(Picking(title, rows, self.only), take)
 
     def on_lines_chosen(self, event: Lines.Chosen) -> None:
         """Enter on a run."""
@@ -227,17 +263,11 @@ class Home(StudioScreen):
 
     def do_home_projects(self) -> None:
         """Ask for a project to show alone, or to open when it has no run."""
-        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
-
-        found, look = self.studio.found, self.studio.look
-        rows = [Row("all", Text(" all projects"))] if found.statuses else []
-        rows += [
-            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
-            for p in found.projects
-        ]
-        if not rows:
+        found = self.studio.found
+        if not found.projects:
             raise InputError("There is no project here yet.", "Press n for a new one.")
-        self.app.push_screen(Picking("Projects", rows, self.only), self._show_only)
+        everything = [Row("all", Text(" all projects"))] if found.statuses else []
+        self._pick_project("Projects", self._show_only, everything)
 
     def _show_only(self, chosen: object) -> None:
         if chosen == "all":
@@ -303,10 +333,12 @@ class Home(StudioScreen):
         """Why an action cannot be taken now."""
         if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
             return "There is no run yet."
-        if id in {"home.open", "home.projects"} and not self.studio.found.projects:
+        if id in {"home.open", "home.projects", "run.start"} and not self.studio.found.projects:
             return "There is no project here yet: n makes one."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
-        return "Mark two runs or more with space first." if id == "home.compare" and few else ""
+        if id == "home.compare" and few:
+            return "Mark two runs or more with space first."
+        return super().why_not(id)
 
     def do_copy(self) -> None:
         """The run's name, as commands take it."""
