@@ -55,6 +55,11 @@ class StudioScreen(Screen[None]):
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")
         self.set_class(width >= WIDE, "wide")
 
+    def watch_focused(self) -> None:
+        """Within a field other keys hold."""
+        if self.is_whole:
+            self.refresh_keys()
+
     @property
     def is_whole(self) -> bool:
         """Whether all its widgets are there: not while it is being made or taken away."""

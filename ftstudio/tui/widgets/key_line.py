@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class KeyLine(Still):
             self.update(look.plain(f" {self._said}", "bold"))
             return
         screen = cast("StudioScreen", self.screen)
+        if isinstance(screen.focused, LineInput):  # letters are text there: no other key would do what is said of it
+            enter = screen.focused.ENTER
+            self.update(Text.assemble(" ", ("enter", "bold"), f" {enter}", " " * GAP, ("esc", "bold"), " leave", end=""))
+            return
         actions = [a for a in screen.offered() if a.line and a.keys and not screen.why_off(a)]
         order = {place: index for index, place in enumerate(reversed(screen.places()))}
         actions.sort(key=lambda a: order[a.place])
