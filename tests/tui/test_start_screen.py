@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from hand_made import made
 from studio import session
 
 from ftstudio.process.wanted import Wanted
@@ -36,3 +37,24 @@ def test_a_look_that_takes_long_does_not_overwrite_the_plan_of_what_was_typed_af
         assert "77 steps" in driver.text
 
     session(tmp_path, script, size=(120, 36))
+
+
+def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, make_project):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[40])
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("run 0001")
+        await driver.press("F")
+        await driver.until("no step would be left to train")
+        assert "lab:0001 is at step 40 already" in driver.text
+        await driver.press("enter")
+        await driver.pilot.pause(1)
+        assert "Fork lab:0001" in driver.text
+        await driver.press("ctrl+w")
+        await driver.until("10 steps")
+        await driver.until(lambda: "no step would be left" not in driver.text)
+
+    session(tmp_path, script, size=(120, 36))
+    assert [p.name for p in (folder / "runs").iterdir() if p.name.isdigit()] == ["0001"]

@@ -92,6 +92,7 @@ class Start(ModalScreen[Path | None], Asks):
         if self.origin is not None:
             self.weights_only = not self.weights_only
             self._draw_keys()
+            self.look_ahead()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look ahead at each keystroke."""
