@@ -7,8 +7,13 @@ import pytest
 from studio import opened, session
 from textual import events
 
+from ftstudio.api import Plan
+from ftstudio.plan import Outlook
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
+from ftstudio.tui.look import Look
+from ftstudio.tui.since import Since
+from ftstudio.tui.widgets.aside import aside_text
 
 pytestmark = pytest.mark.usefixtures("fakes")
 TEXT = """# of mine
@@ -548,3 +553,11 @@ def test_keys_that_come_in_one_burst_behind_enter_go_into_the_field(project):
 
     at(project, script)
     assert (project / "project.toml").read_text() == TEXT.replace("max_steps = 10 #", "max_steps = 25 #")
+
+
+def test_a_learning_rate_that_is_no_round_number_keeps_what_it_means_on_its_line():
+    curve = ((1, 1e-3 / 6000), (6000, 0.0))
+    outlook = Outlook(project=None, plan=Plan(total_steps=6000, curve=curve))
+    lines = aside_text(outlook, Since(), Look()).plain.splitlines()
+    assert "up to 1.67e-7" in next(line for line in lines if "learning rate" in line)
+    assert max(map(len, lines)) <= 50
