@@ -53,8 +53,31 @@ def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, mak
         await driver.pilot.pause(1)
         assert "Fork lab:0001" in driver.text
         await driver.press("ctrl+w")
-        await driver.until("10 steps")
+        await driver.until("takes all of")
+        await driver.until("in all        10 steps")
         await driver.until(lambda: "no step would be left" not in driver.text)
 
     session(tmp_path, script, size=(120, 36))
     assert [p.name for p in (folder / "runs").iterdir() if p.name.isdigit()] == ["0001"]
+
+
+def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_standing(tmp_path, make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.press("S")
+        await driver.until("10 steps")
+        await driver.press("tab")
+        await driver.type("trainer.step_seconds=1e-5,x")
+        await driver.until("step_seconds must be a number, not 'x'.")
+        await driver.press("shift+tab")
+        await driver.type("trainer.max_step=3")
+        await driver.until("Did you mean max_steps?")
+        await driver.press("enter")
+        await driver.pilot.pause(0.5)
+        await driver.until("enter start, tab next field")
+        assert "Did you mean max_steps?" in driver.text
+
+    session(tmp_path, script, size=(120, 36))
