@@ -24,6 +24,7 @@ from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
+from ftstudio.runs.state import LIVE
 from ftstudio.tui.actions import Action, clashes
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.last_touch import AsciiOnly
@@ -173,7 +174,11 @@ class Studio(TypeAhead):
             time.sleep(LOOK_SECONDS if seen.found.whole else 0.05)
 
     def _take_in(self, seen: Seen) -> None:
-        self.found = seen.found
+        before, self.found = self.found, seen.found
+        ended = [p for p in seen.changed if (s := seen.found.statuses.get(p)) is not None and s.state not in LIVE]
+        watched = [p for p in ended if p not in before.statuses or before.statuses[p].state in LIVE]
+        if before.whole and watched:
+            self.memory.watched(watched)
         screen = self.screen if isinstance(self.screen, StudioScreen) else self.screen_stack[0]
         if isinstance(screen, StudioScreen) and screen.is_whole:  # one that is being made reads when it is there
             with contextlib.suppress(NoMatches):  # one that is being taken apart has no widgets any more

@@ -3,6 +3,7 @@
 import pytest
 from studio import session
 
+from ftstudio.files import write_toml
 from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
@@ -20,8 +21,6 @@ async def read(driver):
 
 def made(folder, state, **values):
     """A run that ended, from the files that a supervisor would leave."""
-    from ftstudio.files import write_toml
-
     run = create_run(load(folder), ["test"])
     write_toml(run.state, {"state": state, "attempt": 1, "host": "gpu03", "boot_id": "b", **values})
     run.events.write_text(
@@ -300,3 +299,30 @@ def test_a_run_is_started_and_forked_from_home(tmp_path, make_project):
         await driver.until("Fork poems:0001")
 
     session(tmp_path, script)
+
+
+def test_a_run_that_was_watched_ending_did_not_end_while_nobody_looked(tmp_path, make_project):
+    folder = make_project()
+    Memory().put(seen={str(tmp_path.resolve()): 1.5})
+    watched = made(folder, "running")
+    lock = RecordLock(watched.lock)
+    assert lock.acquire()
+
+    async def first(driver):
+        driver.app.open_project(folder.resolve(), "setup")  # Home tells nothing meanwhile
+        await driver.until("run 0001 ● 7/10")
+        write_toml(watched.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+        await driver.until("run 0001 ✓")
+
+    async def second(driver):
+        await driver.until("While you were away")
+        assert "lab:0002 finished" in driver.text
+        assert "lab:0001 finished" not in next(line for line in driver.text.splitlines() if "While you" in line)
+
+    Memory().put(seen={str(tmp_path.resolve()): 1.5})
+    session(tmp_path, first)
+    lock.release()
+    Memory().put(seen={str(tmp_path.resolve()): 1.5}, project="")
+    made(folder, "finished")
+    session(tmp_path, second, size=(120, 36))
+    assert not Memory().get("watched", dict, None)

@@ -169,12 +169,12 @@ class Home(ActingScreen):
             empty.update("\n No run's line holds that. esc shows all again.")
 
     def _say_what_happened(self) -> None:
-        """What ended since somebody last looked."""
-        look, since = self.studio.look, self.studio.away_since
+        """What ended since somebody last looked, and not before anybody's eyes."""
+        look, since, watched = self.studio.look, self.studio.away_since, self.studio.memory.watched_until
         self.away = []
         ended = [
             s for s in self.studio.found.statuses.values()
-            if since and s.state not in LIVE and (s.last_event_t or 0.0) > since
+            if since and s.state not in LIVE and (s.last_event_t or 0.0) > max(since, watched(s.path))
         ]  # fmt: skip
         for status in sorted(ended, key=lambda s: -(s.last_event_t or 0.0)):
             glyph, colour = look.state(status.state)
