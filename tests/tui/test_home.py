@@ -326,3 +326,17 @@ def test_a_run_that_was_watched_ending_did_not_end_while_nobody_looked(tmp_path,
     made(folder, "finished")
     session(tmp_path, second, size=(120, 36))
     assert not Memory().get("watched", dict, None)
+
+
+def test_beside_the_list_stands_the_same_age_as_in_it(tmp_path, make_project, monkeypatch):
+    made(make_project(), "finished")
+    ages = []
+    monkeypatch.setattr(words, "ago", lambda t: f"{len(ages)} d ago")
+
+    async def script(driver):
+        await driver.until("lab:0001")
+        for _ in range(2):
+            ages.append(1)
+            await driver.until(lambda: driver.text.count(f"{len(ages)} d ago") == 2)
+
+    session(tmp_path, script, size=(120, 36))
