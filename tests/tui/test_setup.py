@@ -176,6 +176,23 @@ def test_a_list_is_edited_on_lines_of_its_own(project):
     at(project, script)
 
 
+def test_a_list_that_is_not_set_begins_as_its_default_and_unchanged_is_not_written(project):
+    async def script(driver):
+        go(driver, "dataset.texts")
+        await driver.press("enter")
+        await driver.until("one item a line")
+        await driver.press("ctrl+s")
+        await driver.until(lambda: "one item a line" not in driver.text)
+        assert (project / "project.toml").read_text() == TEXT
+        await driver.press("enter")
+        await driver.until("one item a line")
+        await driver.press("X", "ctrl+s")
+        await driver.until(lambda: "fourX" in (project / "project.toml").read_text())
+        assert load(project).parts["dataset"].options.texts == ("one", "two", "three", "fourX")
+
+    at(project, script)
+
+
 def test_another_component_is_picked_by_its_summary_and_brings_its_own_options(project):
     (project / "project.toml").write_text(TEXT.replace('"fake-bytes"', '"fake-bytes"\nmasked = true # once'))
 
