@@ -16,6 +16,7 @@ from textual.containers import Vertical
 from ftstudio.tui.actions import bindings, in_place
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.acting import ActingScreen
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_rows
@@ -137,25 +138,39 @@ class ProjectScreen(ActingScreen):
             self.pane.seen(seen)
 
     def draw(self) -> None:
-        """The header: the project, the panes, the current run."""
-        look, wide = self.studio.look, self.size.width >= 110
-        header = Text.assemble(" ", look.plain(self.project.name, "bold"), "  ", end="", no_wrap=True)
-        for number, name in self._numbered():
-            style = "reverse bold" if name == self.shown else ""
-            title = name.capitalize() if wide or name == self.shown else name.capitalize()[:3]
-            header.append(f" {number} {title} ", style)
-        status, right = self.status, Text(end="")
-        if status is not None:
-            glyph, colour = look.state(status.state)
-            right = Text.assemble(
-                f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end=""
-            )
-            if wide:
-                right.append(look.words("< > step, r list "), "dim")
-        header.truncate(max(10, self.size.width - right.cell_len - 1))
-        header.pad_right(max(1, self.size.width - header.cell_len - right.cell_len))
+        """The header: the project, the panes, the current run.
+
+        Whole names of the panes where they fit, with the run's keys beside it where those do too; the project's own
+        name gives way before a pane does.
+        """
+        name, width = self.studio.look.plain(self.project.name, "bold"), self.size.width
+        for whole, hint in ((True, width >= WIDE), (True, False), (False, False)):
+            panes, right = self._panes_text(whole=whole), self._run_text(hint=hint)
+            room = width - panes.cell_len - right.cell_len - 4
+            if name.cell_len <= room:
+                break
+        ascii_only = self.studio.look.ascii
+        name.truncate(max(8, room), overflow="crop" if ascii_only else "ellipsis")
+        header = Text.assemble(" ", name, "  ", panes, end="", no_wrap=True)
+        header.truncate(max(10, width - right.cell_len - 1))
+        header.pad_right(max(1, width - header.cell_len - right.cell_len))
         self.query_one("#header", Still).update(header.append_text(right))
         self.refresh_keys()
+
+    def _panes_text(self, *, whole: bool) -> Text:
+        text = Text(end="")
+        for number, name in self._numbered():
+            title = name.capitalize() if whole or name == self.shown else name.capitalize()[:3]
+            text.append(f" {number} {title} ", "reverse bold" if name == self.shown else "")
+        return text
+
+    def _run_text(self, *, hint: bool) -> Text:
+        look, status, text = self.studio.look, self.status, Text(end="")
+        if status is not None:
+            glyph, colour = look.state(status.state)
+            text = Text.assemble(f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end="")
+            text.append(look.words("< > step, r list ") if hint else "", "dim")
+        return text
 
     def _numbered(self) -> list[tuple[str, str]]:
         """Number and name of each pane, as the registry has them."""

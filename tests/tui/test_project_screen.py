@@ -1,0 +1,37 @@
+"""A project's screen: its header holds the panes at any width."""
+
+import pytest
+from hand_made import made
+from studio import session
+
+pytestmark = pytest.mark.usefixtures("fakes")
+WHOLE = "1 Setup  2 Data  3 Train  4 Logs  5 Generate  6 Compare  7 Files"
+
+
+def header(folder, size):
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.until(lambda: "enter edit" in driver.text)
+        return driver.text.splitlines()[0]
+
+    return session(folder.parent, script, size=size)
+
+
+def test_panes_have_their_whole_names_where_these_fit(make_project):
+    folder = make_project("chat")
+    assert WHOLE in header(folder, (80, 24))
+    made(folder)
+    assert "1 Setup  2 Dat  3 Tra" in header(folder, (80, 24))
+    assert WHOLE in header(folder, (120, 24))
+    assert header(folder, (120, 24)).endswith("< > step, r list")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_long_name_gives_way_before_a_pane_does(make_project, size):
+    folder = make_project("n" * 65)
+    made(folder)
+    line = header(folder, size)
+    assert "7 Fil" in line
+    assert "run 0001" in line
+    assert "nnnnnnn\u2026" in line
