@@ -1,4 +1,4 @@
-"""A project's screen: its header holds the panes at any width."""
+"""A project's screen: its header holds the panes at any width, and a pane's error stays with it."""
 
 import pytest
 from hand_made import made
@@ -35,3 +35,19 @@ def test_a_long_name_gives_way_before_a_pane_does(make_project, size):
     assert "7 Fil" in line
     assert "run 0001" in line
     assert "nnnnnnn\u2026" in line
+
+
+def test_an_error_stays_with_the_pane_that_said_it(make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "logs")
+        await driver.until("4 Logs")
+        await driver.press("at")
+        await driver.until("The charts have no cursor")
+        await driver.press("1")
+        await driver.until("enter edit")
+        assert "The charts have no cursor" not in driver.text
+
+    session(folder.parent, script)

@@ -18,6 +18,7 @@ from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.error_panel import ErrorPanel
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_rows
 
@@ -76,6 +77,7 @@ class ProjectScreen(ActingScreen):
         if before is not None:
             before.leave()
             before.display = False
+            self.query_one(ErrorPanel).dismiss_error()  # it was that pane's
         pane = self._panes.get(name)
         if pane is None:
             module = import_module(f"ftstudio.tui.panes.{name}")
