@@ -96,8 +96,10 @@ def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any
         "dataset": table,
         "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
         "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
-        "generator": {"use": "sample", "prompts": [prompt], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7},
-    }
+        "generator": {
+            "use": "sample", "prompts": [prompt], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7,
+        },
+    }  # fmt: skip
 
 
 def _model_name(text: str) -> str:

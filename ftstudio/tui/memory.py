@@ -56,8 +56,9 @@ class Memory:
 
     def looked(self, root: Path) -> None:
         """Somebody was told now what had ended in this folder."""
-        watched = {run: t for run, t in self.get("watched", Mapping, {}).items() if root.resolve() not in Path(run).parents}
-        self.put(seen={**self.get("seen", Mapping, {}), str(root.resolve()): time.time()}, watched=watched)
+        here, known = root.resolve(), self.get("watched", Mapping, {})
+        watched = {run: t for run, t in known.items() if here not in Path(run).parents}
+        self.put(seen={**self.get("seen", Mapping, {}), str(here): time.time()}, watched=watched)
 
     def watched(self, runs: Iterable[Path]) -> None:
         """These runs ended while the studio was open: nobody was away."""

@@ -55,7 +55,9 @@ class KeyLine(Still):
         screen = cast("StudioScreen", self.screen)
         if isinstance(screen.focused, LineInput):  # letters are text there: no other key would do what is said of it
             enter = screen.focused.ENTER
-            self.update(Text.assemble(" ", ("enter", "bold"), f" {enter}", " " * GAP, ("esc", "bold"), " leave", end=""))
+            self.update(
+                Text.assemble(" ", ("enter", "bold"), f" {enter}", " " * GAP, ("esc", "bold"), " leave", end="")
+            )
             return
         actions = [a for a in screen.offered() if a.line and a.keys and not screen.why_off(a)]
         order = {place: index for index, place in enumerate(reversed(screen.places()))}
