@@ -18,6 +18,7 @@ from textual import work
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
+from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import get_current_worker
@@ -117,6 +118,14 @@ class Studio(TypeAhead):
         self._benches: dict[str, Bench] = {}
 
     # ------------------------------------------------------------------------------------------- life
+
+    async def on_event(self, event: Event) -> None:
+        """A key takes away what was said before it."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            screen = self.screen
+            if isinstance(screen, StudioScreen) and screen.is_whole:
+                screen.forget_said()
+        await super().on_event(event)
 
     def on_load(self) -> None:
         """Find what the folder names and state.toml say: the first picture is made of it."""

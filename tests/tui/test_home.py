@@ -269,7 +269,6 @@ def test_the_run_under_the_cursor_is_stopped_from_home(tmp_path, make_project):
         await driver.press("X")
         await driver.until("The run is finished: there is nothing to ask of it.")
         driver.app.screen.query_one("#runs").put_cursor(live.path)
-        driver.app.screen.query_one("KeyLine")._forget()
         await driver.until("X stop")
         await driver.press("X")
         await driver.until("lab:0002: It will finish its step, commit a checkpoint and stop.")
@@ -340,3 +339,19 @@ def test_beside_the_list_stands_the_same_age_as_in_it(tmp_path, make_project, mo
             await driver.until(lambda: driver.text.count(f"{len(ages)} d ago") == 2)
 
     session(tmp_path, script, size=(120, 36))
+
+
+def test_what_was_said_is_there_in_full_until_the_next_key(tmp_path, make_project):
+    made(make_project(), "finished")
+    path = "/" + "/".join(f"folder{number}" for number in range(16)) + "/end.csv"
+
+    async def script(driver):
+        await driver.until("lab:0001")
+        driver.app.say(f"Written: {path}")
+        await driver.until("end.csv")
+        assert path in "".join(line.strip() for line in driver.text.splitlines()[-3:])
+        await driver.press("down")
+        await driver.until("enter open")
+        assert len(driver.text.splitlines()) == 24
+
+    session(tmp_path, script)

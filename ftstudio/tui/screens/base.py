@@ -114,6 +114,10 @@ class StudioScreen(Screen[None]):
         """One line in place of the keys, until the next key."""
         self.query_one(KeyLine).say(text)
 
+    def forget_said(self) -> None:
+        """The keys again, where something was said in their place."""
+        self.query_one(KeyLine).forget()
+
     def refresh_keys(self) -> None:
         """Other actions hold now."""
         self.query_one(KeyLine).refresh_keys()
