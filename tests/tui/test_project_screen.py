@@ -51,3 +51,18 @@ def test_an_error_stays_with_the_pane_that_said_it(make_project):
         assert "The charts have no cursor" not in driver.text
 
     session(folder.parent, script)
+
+
+def test_help_does_not_say_that_the_palettes_key_does_what_only_the_palette_has(make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("enter edit")
+        await driver.press("question_mark")
+        await driver.until("End the run at once")
+        line = next(line for line in driver.text.splitlines() if "End the run at once" in line)
+        assert "(commands)" in line
+        assert ":" not in line
+
+    session(folder.parent, script, size=(120, 100))
