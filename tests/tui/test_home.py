@@ -355,3 +355,13 @@ def test_what_was_said_is_there_in_full_until_the_next_key(tmp_path, make_projec
         assert len(driver.text.splitlines()) == 24
 
     session(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_long_name_gives_way_before_the_time_of_its_run_does(tmp_path, make_project, size, monkeypatch):
+    made(make_project("a-project-with-a-name-that-is-long"), "finished")
+    monkeypatch.setattr(words, "ago", lambda t: "2 min ago")
+    text = session(tmp_path, read, size)
+    line = next(line for line in text.splitlines() if "a-project" in line)
+    assert "2 min ago" in line[: 74 if size[0] > 80 else 80]
+    assert "7/10  loss 2.5" in line

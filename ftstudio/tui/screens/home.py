@@ -20,9 +20,10 @@ from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.acting import ActingScreen
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
-from ftstudio.tui.widgets.glance import Glance
+from ftstudio.tui.widgets.glance import GLANCE_WIDTH, Glance
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.still import Still
@@ -106,7 +107,8 @@ class Home(ActingScreen):
         if of == self._drawn:
             return
         self._drawn = of
-        self._set_rows(run_rows(self._shown(), found, look, self.marked))
+        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0)
+        self._set_rows(run_rows(self._shown(), found, look, self.marked, room))
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
         title = Text.assemble((" ftstudio ", "bold"), look.plain(from_home(self.studio.root)), end="", no_wrap=True)
@@ -198,7 +200,7 @@ class Home(ActingScreen):
 
     def _glance(self) -> None:
         glance = self.query_one(Glance)
-        if glance.display and self.size.width >= 110:
+        if glance.display and self.size.width >= WIDE:
             key = self.query_one(Lines).key
             found = self.studio.found
             glance.show(found.statuses.get(key) if isinstance(key, Path) else None, pinned=key in found.pinned)

@@ -193,7 +193,8 @@ class ProjectScreen(ActingScreen):
         """Ask for a run."""
         from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
 
-        rows = run_rows(self.studio.found.of(self.project), self.studio.found, self.studio.look)
+        found = self.studio.found
+        rows = run_rows(found.of(self.project), found, self.studio.look, room=72)  # within a dialog
         self.app.push_screen(Picking("Runs", rows, self.run_path), self._chosen)
 
     def _chosen(self, run: object) -> None:

@@ -16,6 +16,7 @@ from ftstudio.tui.words import progress, short, value, when
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
+GLANCE_WIDTH = 46
 TAIL_BYTES = 64 << 10
 LAST_WORDS = 6
 
@@ -23,8 +24,8 @@ LAST_WORDS = 6
 class Glance(Still):
     """Reads the end of one run's events, only when that run changed."""
 
-    DEFAULT_CSS = """
-    Glance { width: 46; height: 100%; padding: 0 1; display: none; border-left: vkey $panel; }
+    DEFAULT_CSS = f"""
+    Glance {{ width: {GLANCE_WIDTH}; height: 100%; padding: 0 1; display: none; border-left: vkey $panel; }}
     """
 
     def __init__(self) -> None:
