@@ -16,7 +16,6 @@ from ftstudio.tui.look import Look
 from ftstudio.tui.watch import Found
 from ftstudio.tui.widgets.lines import Row
 
-
 BESIDE_NAME = 53
 """Columns of a run's line beside its name: marks, state, steps, loss, time, and the list's scroll bar."""
 PINNED = 8
