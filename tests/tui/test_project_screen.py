@@ -66,3 +66,30 @@ def test_help_does_not_say_that_the_palettes_key_does_what_only_the_palette_has(
         assert ":" not in line
 
     session(folder.parent, script, size=(120, 100))
+
+
+def test_help_on_a_component_is_whole_sentences(make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("enter edit")
+        driver.app.screen.query_one("SetupPane").lines.lines.put_cursor("model.use")
+        await driver.press("question_mark")
+        await driver.until("Which component does this part of the work. Two numbers.")
+
+    session(folder.parent, script, size=(120, 36))
+
+
+def test_a_studio_that_writes_nothing_says_so_before_a_key_is_refused(make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        await driver.until("read-only")
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        assert driver.text.splitlines()[0].endswith("read-only")
+        assert "run 0001" in driver.text.splitlines()[0]
+
+    session(folder.parent, script, readonly=True)

@@ -138,7 +138,8 @@ class Home(ActingScreen):
         self.draw()
 
     def _view_words(self) -> list[str]:
-        words = [f"only {self.only.name}"] if self.only else []
+        words = ["read-only"] if self.studio.manners.readonly else []
+        words += [f"only {self.only.name}"] if self.only else []
         words += [f"/{self.filter}"] if self.filter else []
         words += [self.sort] if self.sort != "live first" else []
         return words

@@ -172,6 +172,8 @@ class ProjectScreen(ActingScreen):
             glyph, colour = look.state(status.state)
             text = Text.assemble(f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end="")
             text.append(look.words("< > step, r list ") if hint else "", "dim")
+        if self.studio.manners.readonly:
+            text.append("read-only ", "bold")
         return text
 
     def _numbered(self) -> list[tuple[str, str]]:
