@@ -25,6 +25,8 @@ PLACEHOLDERS = (
     "Each entry of this list is one text that the model is trained on.",
     'A file is better for more than a few: use = "text" and path = "data.txt".',
 )
+QUESTION = "Hello, who are you?"
+"""What a model is asked that learns to answer; one that learns to continue text gets a beginning."""
 MODELS = ("starter", "scratch")
 """Models that are named by their component; every other word is a Hub id or a folder."""
 
@@ -79,8 +81,9 @@ def _is_of_dataset(key: str) -> bool:
 
 
 def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The tables of a new project. `dataset` is what `sniff` gives: a table, with "rows" where they were counted."""
-    table = {key: value for key, value in dataset.items() if key != "rows"}
+    """The tables of a new project. `dataset` is what `sniff` gives: a table, with "rows" and "shape" where known."""
+    table = {key: value for key, value in dataset.items() if key not in {"rows", "shape"}}
+    prompt = "The" if dataset.get("shape", "text") == "text" else QUESTION
     rows = dataset.get("rows")
     enough = table["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
     if enough and "validation_path" not in table:
@@ -93,8 +96,10 @@ def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any
         "dataset": table,
         "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
         "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
-        "generator": {"use": "sample", "prompts": ["The"], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7},
-    }
+        "generator": {
+            "use": "sample", "prompts": [prompt], "max_new_tokens": 60, "do_sample": True, "temperature": 0.7,
+        },
+    }  # fmt: skip
 
 
 def _model_name(text: str) -> str:

@@ -85,7 +85,7 @@ def each_value(text: str) -> list[str]:
     key, values = override(text)
     if isinstance(values, str):  # A,B,C is no TOML value, but [A,B,C] may be one
         as_list = parse_value(f"[{values}]")
-        values = as_list if isinstance(as_list, list) else [part.strip() for part in values.split(",")]
+        values = as_list if isinstance(as_list, list) else [parse_value(p.strip()) for p in values.split(",")]
     if not isinstance(values, list) or len(values) < 2 or "" in values:
         raise InputError(
             f"{quote(text)} does not name two values or more.", "For example: --each trainer.learning_rate=1e-5,1e-4."

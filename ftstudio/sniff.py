@@ -27,6 +27,8 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
             table = {"use": str(found.get("use", offer.component.name)), **dict(found.get("options", {}))}
             if isinstance(found.get("rows"), int):
                 table["rows"] = found["rows"]
+            if isinstance(found.get("shape"), str):
+                table["shape"] = found["shape"]
             return table, says
     raise InputError(
         f"No dataset source reads {quote(path.name)}.",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftstudio import plan
+from ftstudio.api import Problem
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.process.devices import choose_device
 from ftstudio.process.launch import begin_here, start, try_own_folders
@@ -23,6 +24,7 @@ from ftstudio.runs import measured
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import Parent, copy_origin
 from ftstudio.runs.record import create_run
+from ftstudio.text import plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Wanted:
         where = choose_device(self.device)
         project = load(self.project, self.overrides)
         outlook = plan.look_ahead(project, None if project.errors else measured.recall(project, where))
+        if self.parent is not None and not self.parent.weights_only:
+            outlook = replace(outlook, problems=(*outlook.problems, *_nothing_left(outlook, self.parent)))
         if outlook.errors:
             raise ProblemsError("It cannot start.", outlook.problems)
         return outlook
@@ -68,6 +72,27 @@ class Wanted:
         """Begin the run that was made in this process; `launch.begin_here` says what comes back, and what it raises."""
         with _whole(run):
             return begin_here(run, self.device)
+
+
+def _nothing_left(outlook: plan.Outlook, parent: Parent) -> Iterator[Problem]:
+    """A fork goes on counting where its parent was: of a plan that ends there or before, no step is left to train.
+
+    That is an error where the plan counted its steps, and a warning where it rests on an estimate.
+    """
+    total, done = outlook.plan.total_steps if outlook.plan else None, parent.manifest.step
+    if total is None or total > done:
+        return
+    guessed = outlook.plan is not None and "total_steps" in outlook.plan.estimated
+    longer = "Let it train longer"
+    if hasattr(outlook.project.parts["trainer"].options, "max_steps"):
+        longer = f"Set trainer.max_steps above {done:,}"
+    yield Problem(
+        level="warning" if guessed else "error",
+        table="trainer",
+        message=f"{parent.run.title} is at step {done:,} already, and these settings train "
+        f"{'about ' if guessed else ''}{plural(total, 'step')} in all: no step would be left to train.",
+        fix=f"{longer}, or take only its weights (--weights-only).",
+    )
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from textual.binding import Binding
 PLACES: Mapping[str, str] = {
     "everywhere": "Everywhere",
     "home": "Home",
-    "project": "In a project",
+    "project": "In a project (on a run: also on Home)",
     "chart": "In a chart",
     "setup": "Setup",
     "data": "Data",
@@ -365,7 +365,9 @@ def clashes(keymap: Mapping[str, str]) -> list[str]:
 
 def _together(place: str) -> Iterable[str]:
     """The places whose keys hold at one time."""
-    if place in {"everywhere", "home", "project", "queue", "plugins", "settings", "doctor"}:
+    if place == "home":  # a run under the cursor is acted on there as in its project
+        return ("everywhere", "project", place)
+    if place in {"everywhere", "project", "queue", "plugins", "settings", "doctor"}:
         return {"everywhere", place}
     if place in {"train", "compare"}:
         return ("everywhere", "project", "chart", place)

@@ -18,12 +18,14 @@ from textual import work
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
+from textual.events import Event, Key
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
+from ftstudio.runs.state import LIVE
 from ftstudio.tui.actions import Action, clashes
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.last_touch import AsciiOnly
@@ -117,6 +119,14 @@ class Studio(TypeAhead):
 
     # ------------------------------------------------------------------------------------------- life
 
+    async def on_event(self, event: Event) -> None:
+        """A key takes away what was said before it."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            screen = self.screen
+            if isinstance(screen, StudioScreen) and screen.is_whole:
+                screen.forget_said()
+        await super().on_event(event)
+
     def on_load(self) -> None:
         """Find what the folder names and state.toml say: the first picture is made of it."""
         theme = self.memory.get("theme", str, "")
@@ -173,7 +183,11 @@ class Studio(TypeAhead):
             time.sleep(LOOK_SECONDS if seen.found.whole else 0.05)
 
     def _take_in(self, seen: Seen) -> None:
-        self.found = seen.found
+        before, self.found = self.found, seen.found
+        ended = [p for p in seen.changed if (s := seen.found.statuses.get(p)) is not None and s.state not in LIVE]
+        watched = [p for p in ended if p not in before.statuses or before.statuses[p].state in LIVE]
+        if before.whole and watched:
+            self.memory.watched(watched)
         screen = self.screen if isinstance(self.screen, StudioScreen) else self.screen_stack[0]
         if isinstance(screen, StudioScreen) and screen.is_whole:  # one that is being made reads when it is there
             with contextlib.suppress(NoMatches):  # one that is being taken apart has no widgets any more

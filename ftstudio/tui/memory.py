@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,20 @@ class Memory:
         return float(seen) if isinstance(seen, (int, float)) else 0.0
 
     def looked(self, root: Path) -> None:
-        """Somebody looks now."""
-        self.put(seen={**self.get("seen", Mapping, {}), str(root.resolve()): time.time()})
+        """Somebody was told now what had ended in this folder."""
+        here, known = root.resolve(), self.get("watched", Mapping, {})
+        watched = {run: t for run, t in known.items() if here not in Path(run).parents}
+        self.put(seen={**self.get("seen", Mapping, {}), str(here): time.time()}, watched=watched)
+
+    def watched(self, runs: Iterable[Path]) -> None:
+        """These runs ended while the studio was open: nobody was away."""
+        now = time.time()
+        self.put(watched={**self.get("watched", Mapping, {}), **{str(run): now for run in runs}})
+
+    def watched_until(self, run: Path) -> float:
+        """When a run was last seen to end here, in Unix seconds; 0 for never."""
+        t = self.get("watched", Mapping, {}).get(str(run), 0.0)
+        return float(t) if isinstance(t, (int, float)) else 0.0
 
     def pane(self, project: Path) -> str:
         """The pane that was open in a project."""

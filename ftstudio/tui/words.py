@@ -8,12 +8,17 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from ftstudio.runs.status import LIVE, Status, age_text, ago
 from ftstudio.tui.look import Look
 from ftstudio.tui.watch import Found
 from ftstudio.tui.widgets.lines import Row
+
+BESIDE_NAME = 53
+"""Columns of a run's line beside its name: marks, state, steps, loss, time, and the list's scroll bar."""
+PINNED = 8
 
 
 def value(number: float | None, digits: int = 4) -> str:
@@ -47,9 +52,16 @@ def loss(status: Status) -> str:
     return ""
 
 
-def run_rows(statuses: Sequence[Status], found: Found, look: Look, marked: Collection[Path] = ()) -> list[Row]:
-    """Runs as lines of a list whose columns align; `marked` are their folders."""
-    width = min(28, max((len(f"{s.project}:{s.run}") for s in statuses), default=10))
+def run_rows(
+    statuses: Sequence[Status], found: Found, look: Look, marked: Collection[Path] = (), room: int = 80
+) -> list[Row]:
+    """Runs as lines of a list whose columns align in `room` columns; `marked` are their folders.
+
+    A long name gives way before the time does, which stands at the end.
+    """
+    beside = BESIDE_NAME + (PINNED if any(s.path in found.pinned for s in statuses) else 0)
+    longest = max((cell_len(f"{s.project}:{s.run}") for s in statuses), default=10)
+    width = min(28, longest, max(8, room - beside))
     line = partial(_run_line, look=look, name_width=width)
     return [Row(s.path, partial(line, s, marked=s.path in marked, pinned=s.path in found.pinned)) for s in statuses]
 

@@ -47,9 +47,11 @@ class Choice:
     unused: Sequence[str] = ()
 
     def says(self) -> str:
-        """'question', 'answer' read as prompt, completion."""
+        """'question', 'answer' read as prompt, completion; conversations by their name."""
         sentence = f"columns {listed(self.columns.values())}"
-        if list(self.columns) != list(self.columns.values()):
+        if self.shape == "messages":
+            sentence = f"conversations in column {listed(self.columns.values())}"
+        elif list(self.columns) != list(self.columns.values()):
             sentence += f" read as {', '.join(self.columns)}"
         return sentence + (f"; not used: {listed(self.unused)}" if self.unused else "")
 

@@ -23,7 +23,7 @@ _Options = TypeVar("_Options", bound=FileOptions)
 
 
 def sniff_table(path: Path, given: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
-    """For a file with columns: {"use", "options", "rows", "says"}; None for other files.
+    """For a file with columns: {"use", "options", "rows", "shape", "says"}; None for other files.
 
     `given` are options that are set already; texts that tell how to read the file are heeded. `options` are those that
     differ from the defaults, `path` first. Raises ComponentError when a file has the suffix
@@ -88,4 +88,4 @@ def _sniffed(use: str, options: FileOptions, says: str, facts: Facts) -> Mapping
     changed["path"] = options.path[0]
     if "encoding" in changed:
         says += f"; read as {options.encoding}"
-    return {"use": use, "options": changed, "rows": facts.rows, "says": says}
+    return {"use": use, "options": changed, "rows": facts.rows, "shape": facts.shape, "says": says}

@@ -53,6 +53,20 @@ def test_a_project_from_a_file_says_what_it_found_and_can_start(ftstudio, tmp_pa
     assert "tokens" in rows.out
 
 
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [("poems.txt", "The"), ("chat.jsonl", "Hello, who are you?"), ("qa.csv", "Hello, who are you?")],
+)
+def test_what_learns_to_answer_is_asked_and_what_learns_to_go_on_gets_a_beginning(tmp_path, name, prompt):
+    (tmp_path / name).write_text(FILES[name][0])
+    made = new_project(tmp_path / "projects", "mine", data=tmp_path / name)
+    table = tomllib.loads((made.folder / "project.toml").read_text())
+    assert table["generator"]["prompts"] == [prompt]
+    assert not {"rows", "shape"} & table["dataset"].keys()
+    if name == "chat.jsonl":
+        assert made.says == "JSONL, 30 rows; conversations in column 'messages'"
+
+
 def test_a_model_folder_is_named_by_its_absolute_path(ftstudio, tmp_path):
     (tmp_path / "models" / "mine").mkdir(parents=True)
     made = ftstudio("new", "lab", "--model", "models/mine", "--root", "projects")

@@ -136,3 +136,18 @@ def test_a_fork_of_a_damaged_checkpoint_is_refused_and_one_of_other_data_says_so
     assert refused.code == 2
     assert "Checkpoint 000008 of lab:0001 is damaged: " in refused.err
     assert len(list_runs(project)) == 2
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_fork_with_no_step_left_to_train_is_refused_and_makes_no_run(make_project, ftstudio):
+    project = make_project(trainer={"save_total_limit": 9})
+    assert ftstudio("run", project).code == 0
+    (run,) = list_runs(project)
+    for more, total in [((), "10 steps"), (("--set", "trainer.max_steps=7"), "7 steps")]:
+        refused = ftstudio("run", project, "--from", run.path, *more)
+        assert refused.code == 2
+        assert f"lab:0001 is at step 10 already, and these settings train {total} in all" in refused.err
+        assert "Set trainer.max_steps above 10, or take only its weights (--weights-only)." in refused.err
+        assert list_runs(project) == [run]
+    weights = ftstudio("run", project, "--from", run.path, "--weights-only")
+    assert weights.code == 0, weights.err

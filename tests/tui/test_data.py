@@ -1,10 +1,12 @@
 """Data: the rows at once, the tokens with their rail, and plain words where there are none."""
 
 import json
+import threading
 
 import pytest
 from studio import session
 
+from ftstudio.process.bench import Bench
 from ftstudio.tui.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -261,3 +263,35 @@ def test_a_wide_terminal_shows_the_row_beside_the_list(open_data):
         assert "one" in line
 
     open_data(script, size=(120, 36))
+
+
+def test_the_row_beside_the_list_turns_with_it_where_the_cursor_stays(open_data):
+    async def script(driver):
+        await driver.until("longest 32")
+        await driver.press("l")
+        await driver.until("longest first")
+        await driver.until("3 tokens, 3 trained")
+        assert under_cursor(driver) == 1
+
+    open_data(script, size=(120, 36))
+
+
+def test_tokens_that_are_asked_for_before_they_are_counted_are_shown_then(open_data, monkeypatch):
+    counted, ask = threading.Event(), Bench.ask
+
+    def late(bench, project, job, *arguments, **more):
+        if job["kind"] == "listing":
+            assert counted.wait(60)
+        return ask(bench, project, job, *arguments, **more)
+
+    monkeypatch.setattr(Bench, "ask", late)
+
+    async def script(driver):
+        await driver.until("loading the data")
+        await driver.until("two and more")
+        await driver.press("t")
+        await driver.until("The tokens are shown as soon as they are counted.")
+        counted.set()
+        await driver.until("3 tokens, 3 trained")
+
+    open_data(script)

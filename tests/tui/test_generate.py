@@ -150,7 +150,6 @@ def test_esc_cancels_at_once_and_what_comes_late_is_not_shown(open_generate, tra
         text = columns(driver)[0].answer
         await driver.pilot.pause(0.5)
         assert columns(driver)[0].answer == text
-        await driver.press("escape")
         await driver.press("2")  # out of the prompt: keys act again
         await driver.until("rows 1 to")
 
@@ -161,9 +160,7 @@ def test_up_and_down_go_through_the_prompts_of_before_and_outlive_the_studio(ope
     async def first(driver):
         await ask(driver, "alpha")
         await answered(driver)
-        driver.app.screen.query_one("PromptLine").value = ""
-        await driver.type("beta")
-        await driver.press("enter")
+        await ask(driver, "beta")
         await answered(driver)
 
     async def second(driver):
@@ -300,7 +297,7 @@ def test_y_copies_both_texts_into_a_file_that_is_named(open_generate, trained, o
     async def script(driver):
         await ask(driver)
         await answered(driver)
-        await driver.press("escape", "tab", "y")
+        await driver.press("tab", "y")
         await driver.until("Copied, and written to")
 
     open_generate(script, trained(8))
@@ -315,3 +312,27 @@ def test_in_ascii_nothing_else_is_shown(open_generate, trained):
         return driver.text
 
     assert open_generate(script, trained(8), ascii=True).isascii()
+
+
+def test_after_enter_the_keys_that_the_key_line_names_hold(open_generate, trained):
+    async def script(driver):
+        await driver.until("before")
+        await driver.press("enter")
+        assert driver.text.splitlines()[-1].split() == ["enter", "generate", "esc", "leave"]
+        await driver.press("enter")
+        await answered(driver)
+        assert "m model" in driver.text.splitlines()[-1]
+        await driver.press("m")
+        await driver.until("The first model")
+
+    open_generate(script, trained(8))
+
+
+def test_within_a_conversation_the_key_line_is_the_prompts(open_generate, trained):
+    async def script(driver):
+        await driver.until("a conversation")
+        await ask(driver, "one")
+        await answered(driver)
+        assert "enter generate   esc leave" in driver.text.splitlines()[-1]
+
+    open_generate(script, trained(8, shape="messages"))

@@ -3,6 +3,8 @@
 import pytest
 from studio import session
 
+from ftstudio.files import write_toml
+from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
@@ -19,8 +21,6 @@ async def read(driver):
 
 def made(folder, state, **values):
     """A run that ended, from the files that a supervisor would leave."""
-    from ftstudio.files import write_toml
-
     run = create_run(load(folder), ["test"])
     write_toml(run.state, {"state": state, "attempt": 1, "host": "gpu03", "boot_id": "b", **values})
     run.events.write_text(
@@ -254,3 +254,114 @@ def test_what_says_the_same_is_not_painted_again(tmp_path, make_project):
         assert not layouts, "a line of its own has its room"
 
     session(tmp_path, script)
+
+
+def test_the_run_under_the_cursor_is_stopped_from_home(tmp_path, make_project):
+    folder = make_project()
+    done, live = made(folder, "finished"), made(folder, "running")
+    lock = RecordLock(live.lock)
+    assert lock.acquire()
+
+    async def script(driver):
+        await driver.until("lab:0002")
+        driver.app.screen.query_one("#runs").put_cursor(done.path)
+        await driver.until(lambda: "X stop" not in driver.text)
+        await driver.press("X")
+        await driver.until("The run is finished: there is nothing to ask of it.")
+        driver.app.screen.query_one("#runs").put_cursor(live.path)
+        await driver.until("X stop")
+        await driver.press("X")
+        await driver.until("lab:0002: It will finish its step, commit a checkpoint and stop.")
+
+    session(tmp_path, script)
+    lock.release()
+    assert [p.name for p in live.control.iterdir()] == ["stop"]
+    assert not done.control.exists() or not list(done.control.iterdir())
+
+
+def test_a_run_is_started_and_forked_from_home(tmp_path, make_project):
+    folder = make_project("poems")
+    make_project("songs")
+
+    async def script(driver):
+        await driver.press("S")
+        await driver.until("Start a run of")
+        await driver.until("songs  no runs")
+        await driver.press("enter")
+        await driver.until("Start a run of poems")
+        await driver.press("escape")
+        made(folder, "finished")
+        await driver.until("poems:0001")
+        await driver.press("S")
+        await driver.until("Start a run of poems")
+        await driver.press("escape", "F")
+        await driver.until("Fork poems:0001")
+
+    session(tmp_path, script)
+
+
+def test_a_run_that_was_watched_ending_did_not_end_while_nobody_looked(tmp_path, make_project):
+    folder = make_project()
+    Memory().put(seen={str(tmp_path.resolve()): 1.5})
+    watched = made(folder, "running")
+    lock = RecordLock(watched.lock)
+    assert lock.acquire()
+
+    async def first(driver):
+        driver.app.open_project(folder.resolve(), "setup")  # Home tells nothing meanwhile
+        await driver.until("run 0001 ● 7/10")
+        write_toml(watched.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+        await driver.until("run 0001 ✓")
+
+    async def second(driver):
+        await driver.until("While you were away")
+        assert "lab:0002 finished" in driver.text
+        assert "lab:0001 finished" not in next(line for line in driver.text.splitlines() if "While you" in line)
+
+    Memory().put(seen={str(tmp_path.resolve()): 1.5})
+    session(tmp_path, first)
+    lock.release()
+    Memory().put(seen={str(tmp_path.resolve()): 1.5}, project="")
+    made(folder, "finished")
+    session(tmp_path, second, size=(120, 36))
+    assert not Memory().get("watched", dict, None)
+
+
+def test_beside_the_list_stands_the_same_age_as_in_it(tmp_path, make_project, monkeypatch):
+    made(make_project(), "finished")
+    ages = []
+    monkeypatch.setattr(words, "ago", lambda t: f"{len(ages)} d ago")
+
+    async def script(driver):
+        await driver.until("lab:0001")
+        for _ in range(2):
+            ages.append(1)
+            await driver.until(lambda: driver.text.count(f"{len(ages)} d ago") == 2)
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_what_was_said_is_there_in_full_until_the_next_key(tmp_path, make_project):
+    made(make_project(), "finished")
+    path = "/" + "/".join(f"folder{number}" for number in range(16)) + "/end.csv"
+
+    async def script(driver):
+        await driver.until("lab:0001")
+        driver.app.say(f"Written: {path}")
+        await driver.until("end.csv")
+        assert path in "".join(line.strip() for line in driver.text.splitlines()[-3:])
+        await driver.press("down")
+        await driver.until("enter open")
+        assert len(driver.text.splitlines()) == 24
+
+    session(tmp_path, script)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_long_name_gives_way_before_the_time_of_its_run_does(tmp_path, make_project, size, monkeypatch):
+    made(make_project("a-project-with-a-name-that-is-long"), "finished")
+    monkeypatch.setattr(words, "ago", lambda t: "2 min ago")
+    text = session(tmp_path, read, size)
+    line = next(line for line in text.splitlines() if "a-project" in line)
+    assert "2 min ago" in line[: 74 if size[0] > 80 else 80]
+    assert "7/10  loss 2.5" in line

@@ -37,6 +37,18 @@ def over(root, name, script, **manners):
 # ------------------------------------------------------------------------------------------------- queue
 
 
+def test_lines_and_what_is_said_beside_them_do_not_run_together(make_project, tmp_path):
+    folder = make_project("a-project-whose-name-is-long")
+
+    async def script(driver):
+        await driver.until("number 0")
+        line = line_with(driver.text, "a-project-whose-name-is-long/runs")
+        assert line[60] == "▏"
+
+    with waiting(folder, 1):
+        over(tmp_path, "queue", script, size=(120, 36))
+
+
 @contextlib.contextmanager
 def waiting(folder, count):
     """Runs that wait for the CPU, whose supervisor this process plays."""

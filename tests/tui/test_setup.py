@@ -7,8 +7,13 @@ import pytest
 from studio import opened, session
 from textual import events
 
+from ftstudio.api import Plan
+from ftstudio.plan import Outlook
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
+from ftstudio.tui.look import Look
+from ftstudio.tui.since import Since
+from ftstudio.tui.widgets.aside import aside_text
 
 pytestmark = pytest.mark.usefixtures("fakes")
 TEXT = """# of mine
@@ -167,6 +172,23 @@ def test_a_list_is_edited_on_lines_of_its_own(project):
         await driver.until("one item a line")
         await driver.press("enter", "T", "w", "o", "ctrl+s")
         await driver.until(lambda: load(project).prompts == ("Hello", "Two"))
+
+    at(project, script)
+
+
+def test_a_list_that_is_not_set_begins_as_its_default_and_unchanged_is_not_written(project):
+    async def script(driver):
+        go(driver, "dataset.texts")
+        await driver.press("enter")
+        await driver.until("one item a line")
+        await driver.press("ctrl+s")
+        await driver.until(lambda: "one item a line" not in driver.text)
+        assert (project / "project.toml").read_text() == TEXT
+        await driver.press("enter")
+        await driver.until("one item a line")
+        await driver.press("X", "ctrl+s")
+        await driver.until(lambda: "fourX" in (project / "project.toml").read_text())
+        assert load(project).parts["dataset"].options.texts == ("one", "two", "three", "fourX")
 
     at(project, script)
 
@@ -548,3 +570,11 @@ def test_keys_that_come_in_one_burst_behind_enter_go_into_the_field(project):
 
     at(project, script)
     assert (project / "project.toml").read_text() == TEXT.replace("max_steps = 10 #", "max_steps = 25 #")
+
+
+def test_a_learning_rate_that_is_no_round_number_keeps_what_it_means_on_its_line():
+    curve = ((1, 1e-3 / 6000), (6000, 0.0))
+    outlook = Outlook(project=None, plan=Plan(total_steps=6000, curve=curve))
+    lines = aside_text(outlook, Since(), Look()).plain.splitlines()
+    assert "up to 1.67e-7" in next(line for line in lines if "learning rate" in line)
+    assert max(map(len, lines)) <= 50

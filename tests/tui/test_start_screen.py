@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from hand_made import made
 from studio import session
 
 from ftstudio.process.wanted import Wanted
@@ -34,5 +35,49 @@ def test_a_look_that_takes_long_does_not_overwrite_the_plan_of_what_was_typed_af
         released.set()
         await driver.pilot.pause(1)
         assert "77 steps" in driver.text
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, make_project):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[40])
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("run 0001")
+        await driver.press("F")
+        await driver.until("no step would be left to train")
+        assert "lab:0001 is at step 40 already" in driver.text
+        await driver.press("enter")
+        await driver.pilot.pause(1)
+        assert "Fork lab:0001" in driver.text
+        await driver.press("ctrl+w")
+        await driver.until("takes all of")
+        await driver.until("in all        10 steps")
+        await driver.until(lambda: "no step would be left" not in driver.text)
+
+    session(tmp_path, script, size=(120, 36))
+    assert [p.name for p in (folder / "runs").iterdir() if p.name.isdigit()] == ["0001"]
+
+
+def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_standing(tmp_path, make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.press("S")
+        await driver.until("10 steps")
+        await driver.press("tab")
+        await driver.type("trainer.step_seconds=1e-5,x")
+        await driver.until("step_seconds must be a number, not 'x'.")
+        await driver.press("shift+tab")
+        await driver.type("trainer.max_step=3")
+        await driver.until("Did you mean max_steps?")
+        await driver.press("enter")
+        await driver.pilot.pause(0.5)
+        await driver.until("enter start, tab next field")
+        assert "Did you mean max_steps?" in driver.text
 
     session(tmp_path, script, size=(120, 36))

@@ -100,6 +100,8 @@ class DataPane(Pane):
         self.words = ""
         self.changed = False
         self.extending: tuple[View, int] | None = None
+        self.wants_tokens = False
+        """They were asked for before they were there."""
 
     def compose(self) -> ComposeResult:
         """Two lines of what all rows are, the list, the row; or why there is none."""
@@ -219,7 +221,7 @@ class DataPane(Pane):
 
     def on_data_pane_failed(self, message: Failed) -> None:
         """Nothing to show, or one question that had no answer."""
-        self.extending = None
+        self.extending, self.wants_tokens = None, self.wants_tokens and not message.loading
         if not message.loading:
             self.studio.say(str(message.error))
             return
@@ -241,13 +243,17 @@ class DataPane(Pane):
             self.summary = result
         self.query_one("#body").display = True
         self.query_one("#nothing").display = False
-        if message.where != "loaded" or view.mode == self.view.mode or not self.view.lines:
+        wanted = view.mode == self.view.mode or not self.view.lines or (self.wants_tokens and view.mode == "tokens")
+        if message.where != "loaded" or wanted:
             view.take(result, message.where)
             self.view = view
+            self.wants_tokens = self.wants_tokens and view.mode == "text"
         self.draw()
         self.project_screen.refresh_keys()
         if message.row is not None:
             self.query_one(Lines).put_cursor(message.row)
+        elif self.view is view and message.where in {"new", "loaded"}:
+            self._show_row()  # the cursor may be where it was, on a row that now is another
 
     def on_data_pane_viewed(self, message: Viewed) -> None:
         """The row under the cursor, if it still is there."""
@@ -257,18 +263,24 @@ class DataPane(Pane):
     def on_lines_moved(self, event: Lines.Moved) -> None:
         """Show the row under the cursor; ask for more lines near the ends."""
         view, index = self.view, event.lines.index
+        self._show_row()
         if index < 0:
-            self.query_one(RowView).clear()
             return
-        shown = view.lines[index]
-        if view.mode == "tokens":
-            self.fetch_row(int(shown["row"]))
-        else:
-            self.query_one(RowView).show_row(int(shown["row"]), shown["value"], shown["cut"])
         if index >= len(view.lines) - EDGE and view.goes_on:
             self._extend(view.end, "after")
         elif index < EDGE and view.first > 0:
             self._extend(max(0, view.first - PAGE), "before")
+
+    def _show_row(self) -> None:
+        """Show the row under the cursor in full."""
+        view, index = self.view, self.query_one(Lines).index
+        if index < 0:
+            self.query_one(RowView).clear()
+        elif view.mode == "tokens":
+            self.fetch_row(int(view.lines[index]["row"]))
+        else:
+            shown = view.lines[index]
+            self.query_one(RowView).show_row(int(shown["row"]), shown["value"], shown["cut"])
 
     def _extend(self, first: int, where: str) -> None:
         """Ask for more of the list, once: the cursor goes on while it is on its way."""
@@ -299,6 +311,8 @@ class DataPane(Pane):
 
     def why_not(self, id: str) -> str:
         """Tokens are looked at once they are there."""
+        if id == "data.tokens" and self.words:
+            return ""  # they come
         if id in {"data.tokens", "data.longest", "data.cut"} and self.summary is None:
             return "The tokens are not counted yet." if self.words else "There are no tokens: the data did not load."
         if id == "data.cut" and self.view.only == "all" and self.summary and not self.summary["cut_rows"]:
@@ -307,9 +321,13 @@ class DataPane(Pane):
 
     def do_data_tokens(self) -> None:
         """Turn between text and tokens, staying at the row where both count the same ones."""
+        if self.summary is None:
+            self.wants_tokens = not self.wants_tokens
+            which = "tokens are shown as soon as they are counted" if self.wants_tokens else "rows stay as text"
+            self.studio.say(f"The {which}.")
+            return
         key = self.query_one(Lines).key
         to = View(mode="tokens" if self.view.mode == "text" else "text")
-        assert self.summary is not None
         same = self.summary["rows"] == self.summary["counts"].get("documents") and self.view.only == "all"
         self._show_list(to, int(str(key)) if same and key is not None else None)
 

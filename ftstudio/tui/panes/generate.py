@@ -191,6 +191,9 @@ class GeneratePane(Pane):
             self._begin(event.value)
         except FtstudioError as error:
             self.studio.say_error(error)
+        else:
+            if not self.talks:  # what comes next is to read; a conversation goes on with the next question
+                self.query(Scroll).first().focus()
 
     def _begin(self, prompt: str) -> None:
         if not prompt.strip():

@@ -37,7 +37,8 @@ class SetupPane(FormPane):
         if entry is not None:
             return f"{entry.key}: {explained(entry.field)}"
         if section is not None:
-            return f"{section.table}.use: Which component does this part of the work. {section.summary}".strip()
+            said = f"{section.summary[:1].upper()}{section.summary[1:].removesuffix('.')}." if section.summary else ""
+            return f"{section.table}.use: Which component does this part of the work. {said}".strip()
         return "The settings of the project. What is written here is in project.toml at once."
 
     def why_not(self, id: str) -> str:

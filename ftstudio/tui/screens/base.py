@@ -55,6 +55,11 @@ class StudioScreen(Screen[None]):
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")
         self.set_class(width >= WIDE, "wide")
 
+    def watch_focused(self) -> None:
+        """Within a field other keys hold."""
+        if self.is_whole:
+            self.refresh_keys()
+
     @property
     def is_whole(self) -> bool:
         """Whether all its widgets are there: not while it is being made or taken away."""
@@ -108,6 +113,10 @@ class StudioScreen(Screen[None]):
     def say(self, text: str) -> None:
         """One line in place of the keys, until the next key."""
         self.query_one(KeyLine).say(text)
+
+    def forget_said(self) -> None:
+        """The keys again, where something was said in their place."""
+        self.query_one(KeyLine).forget()
 
     def refresh_keys(self) -> None:
         """Other actions hold now."""

@@ -64,15 +64,15 @@ def ask_component(app: App[Any], look: Look, kind: str, use: str, take: Callable
 
 
 def ask_lines(app: App[Any], look: Look, entry: Entry, write: Write) -> None:
-    """Edit a list, a table or a long text on lines of its own."""
+    """Edit a list, a table or a long text on lines of its own; one that is not set begins as its default."""
     f = entry.field
+    value = lines_of(f, entry.in_force, ascii_only=look.ascii)
     hint = {"tuple": "one item a line", "dict": "key = value, one a line"}.get(f.base, "a text")
 
     def check(text: str) -> object:
         return value_of_lines(f, text)
 
     def keep(text: str) -> bool:
-        return write({entry.key: value_of_lines(f, text)})
+        return text == value or write({entry.key: value_of_lines(f, text)})
 
-    value = lines_of(f, entry.value, ascii_only=look.ascii)
     app.push_screen(Listing(look.plain(entry.key, "bold"), value, hint, check, keep))

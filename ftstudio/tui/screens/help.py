@@ -33,7 +33,7 @@ def _keys(actions: Sequence[Action], look: Look) -> Iterator[RenderableType]:
             table = Table.grid(padding=(0, 2, 0, 0))
             table.add_column(width=15, no_wrap=True)
             for action in here:
-                keys = " ".join(map(key_words, action.keys.split(","))) if action.keys else ":"
+                keys = " ".join(map(key_words, action.keys.split(","))) if action.keys else "(commands)"
                 table.add_row(Text(f"  {keys}", "bold"), Text(look.words(action.help)))
             yield Text(title, "bold")
             yield table

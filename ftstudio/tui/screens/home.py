@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,14 +14,16 @@ from textual.widgets import Input
 
 from ftstudio.errors import InputError
 from ftstudio.finding import FILE
+from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, Status
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
-from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.screens.acting import ActingScreen
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.device_cells import DeviceCells
-from ftstudio.tui.widgets.glance import Glance
+from ftstudio.tui.widgets.glance import GLANCE_WIDTH, Glance
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.still import Still
@@ -45,11 +47,11 @@ AWAY_SHOWN = 3
 TUTORIAL = "tutorial"
 
 
-class Home(StudioScreen):
+class Home(ActingScreen):
     """What runs, what ran, and what happened meanwhile."""
 
-    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "home")
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "home"), *bindings("project")]
+    PLACES: ClassVar[tuple[str, ...]] = ("everywhere", "project", "home")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere", "project", "home")]
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +107,8 @@ class Home(StudioScreen):
         if of == self._drawn:
             return
         self._drawn = of
-        self._set_rows(run_rows(self._shown(), found, look, self.marked))
+        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0)
+        self._set_rows(run_rows(self._shown(), found, look, self.marked, room))
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
         title = Text.assemble((" ftstudio ", "bold"), look.plain(from_home(self.studio.root)), end="", no_wrap=True)
@@ -119,6 +122,7 @@ class Home(StudioScreen):
         self.query_one("#title", Still).update(title.append(aside, "dim"))
         self._draw_empty()
         self._glance()
+        self.refresh_keys()
 
     def _set_rows(self, rows: list[Row]) -> None:
         """The order is known once all events were read: until then the first line has the cursor, if it was there."""
@@ -134,7 +138,8 @@ class Home(StudioScreen):
         self.draw()
 
     def _view_words(self) -> list[str]:
-        words = [f"only {self.only.name}"] if self.only else []
+        words = ["read-only"] if self.studio.manners.readonly else []
+        words += [f"only {self.only.name}"] if self.only else []
         words += [f"/{self.filter}"] if self.filter else []
         words += [self.sort] if self.sort != "live first" else []
         return words
@@ -167,12 +172,12 @@ class Home(StudioScreen):
             empty.update("\n No run's line holds that. esc shows all again.")
 
     def _say_what_happened(self) -> None:
-        """What ended since somebody last looked."""
-        look, since = self.studio.look, self.studio.away_since
+        """What ended since somebody last looked, and not before anybody's eyes."""
+        look, since, watched = self.studio.look, self.studio.away_since, self.studio.memory.watched_until
         self.away = []
         ended = [
             s for s in self.studio.found.statuses.values()
-            if since and s.state not in LIVE and (s.last_event_t or 0.0) > since
+            if since and s.state not in LIVE and (s.last_event_t or 0.0) > max(since, watched(s.path))
         ]  # fmt: skip
         for status in sorted(ended, key=lambda s: -(s.last_event_t or 0.0)):
             glyph, colour = look.state(status.state)
@@ -196,22 +201,56 @@ class Home(StudioScreen):
 
     def _glance(self) -> None:
         glance = self.query_one(Glance)
-        if glance.display and self.size.width >= 110:
+        if glance.display and self.size.width >= WIDE:
             key = self.query_one(Lines).key
             found = self.studio.found
             glance.show(found.statuses.get(key) if isinstance(key, Path) else None, pinned=key in found.pinned)
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
-        """Another run under the cursor."""
+        """Another run under the cursor: other words beside the list, and maybe other keys."""
         self._glance()
+        self.refresh_keys()
 
     # --------------------------------------------------------------------------------------- actions
 
     @property
     def under_cursor(self) -> Path | None:
-        """The folder of the run under the cursor."""
-        key = self.query_one(Lines).key
+        """The folder of the run under the cursor; while the list is being made there is none."""
+        key = next((lines.key for lines in self.query(Lines)), None)
         return key if isinstance(key, Path) else None
+
+    def current(self) -> Path | None:
+        """The run under the cursor is the one that is acted on."""
+        return self.under_cursor
+
+    def started(self, run: Path) -> None:
+        """Say that it was started; its line comes with the next look."""
+        self.say(f"{RunFolder(run).title} was started.")
+
+    def do_run_start(self) -> None:
+        """Start a run of the project of the run under the cursor; without a run, ask of which project."""
+        run, found = self.under_cursor, self.studio.found
+        if run is not None:
+            self.start(run.parent.parent)
+        elif len(found.projects) == 1:
+            self.start(found.projects[0])
+        else:
+            self._pick_project("Start a run of", self._picked_to_start)
+
+    def _picked_to_start(self, project: object) -> None:
+        if isinstance(project, Path):
+            self.start(project)
+
+    def _pick_project(self, title: str, take: Callable[[object], None], first: Sequence[Row] = ()) -> None:
+        """Ask for one of the projects, or for what stands before them."""
+        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
+
+        found, look = self.studio.found, self.studio.look
+        rows = [*first] + [
+            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
+            for p in found.projects
+        ]
+        self.app.push_screen(Picking(title, rows, self.only), take)
 
     def on_lines_chosen(self, event: Lines.Chosen) -> None:
         """Enter on a run."""
@@ -227,17 +266,11 @@ class Home(StudioScreen):
 
     def do_home_projects(self) -> None:
         """Ask for a project to show alone, or to open when it has no run."""
-        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
-
-        found, look = self.studio.found, self.studio.look
-        rows = [Row("all", Text(" all projects"))] if found.statuses else []
-        rows += [
-            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
-            for p in found.projects
-        ]
-        if not rows:
+        found = self.studio.found
+        if not found.projects:
             raise InputError("There is no project here yet.", "Press n for a new one.")
-        self.app.push_screen(Picking("Projects", rows, self.only), self._show_only)
+        everything = [Row("all", Text(" all projects"))] if found.statuses else []
+        self._pick_project("Projects", self._show_only, everything)
 
     def _show_only(self, chosen: object) -> None:
         if chosen == "all":
@@ -303,10 +336,12 @@ class Home(StudioScreen):
         """Why an action cannot be taken now."""
         if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
             return "There is no run yet."
-        if id in {"home.open", "home.projects"} and not self.studio.found.projects:
+        if id in {"home.open", "home.projects", "run.start"} and not self.studio.found.projects:
             return "There is no project here yet: n makes one."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
-        return "Mark two runs or more with space first." if id == "home.compare" and few else ""
+        if id == "home.compare" and few:
+            return "Mark two runs or more with space first."
+        return super().why_not(id)
 
     def do_copy(self) -> None:
         """The run's name, as commands take it."""

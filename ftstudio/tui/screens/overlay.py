@@ -31,7 +31,7 @@ class OverlayScreen(StudioScreen, Asks):
     OverlayScreen Lines { height: 1fr; width: 1fr; }
     OverlayScreen #words { height: 4; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     OverlayScreen.wide #body { layout: horizontal; }
-    OverlayScreen.wide #words { height: 1fr; width: 1fr; }
+    OverlayScreen.wide #words { height: 1fr; width: 1fr; border-left: vkey $panel; }
     """
 
     def content(self) -> ComposeResult:

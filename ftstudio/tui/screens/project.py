@@ -13,16 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from ftstudio.errors import InputError
-from ftstudio.process.asking import request
-from ftstudio.process.launch import resume
-from ftstudio.runs.control import Request
-from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, Status
 from ftstudio.tui.actions import bindings, in_place
 from ftstudio.tui.panes.base import Pane
-from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.screens.acting import ActingScreen
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.error_panel import ErrorPanel
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, run_rows
 
@@ -30,7 +26,7 @@ PANES = ("setup", "data", "train", "logs", "generate", "compare", "files")
 """The panes, in the order of their numbers."""
 
 
-class ProjectScreen(StudioScreen):
+class ProjectScreen(ActingScreen):
     """Panes are imported and made when they are first shown."""
 
     CSS_PATH = "project.tcss"
@@ -81,6 +77,7 @@ class ProjectScreen(StudioScreen):
         if before is not None:
             before.leave()
             before.display = False
+            self.query_one(ErrorPanel).dismiss_error()  # it was that pane's
         pane = self._panes.get(name)
         if pane is None:
             module = import_module(f"ftstudio.tui.panes.{name}")
@@ -117,15 +114,14 @@ class ProjectScreen(StudioScreen):
 
     # ------------------------------------------------------------------------------------------- run
 
-    @property
-    def status(self) -> Status | None:
-        """The current run as the files were at the last look."""
-        return self.studio.found.statuses.get(self.run_path) if self.run_path else None
+    def current(self) -> Path | None:
+        """The run in the header."""
+        return self.run_path
 
-    @property
-    def run(self) -> RunFolder | None:
-        """The current run's folder."""
-        return RunFolder(self.run_path) if self.run_path else None
+    def started(self, run: Path) -> None:
+        """Show the run that was started."""
+        self.run_path = run
+        self.call_later(self.show_pane, "train")
 
     def choose(self, run: Path) -> None:
         """Make another run the current one."""
@@ -147,25 +143,41 @@ class ProjectScreen(StudioScreen):
             self.pane.seen(seen)
 
     def draw(self) -> None:
-        """The header: the project, the panes, the current run."""
-        look, wide = self.studio.look, self.size.width >= 110
-        header = Text.assemble(" ", look.plain(self.project.name, "bold"), "  ", end="", no_wrap=True)
-        for number, name in self._numbered():
-            style = "reverse bold" if name == self.shown else ""
-            title = name.capitalize() if wide or name == self.shown else name.capitalize()[:3]
-            header.append(f" {number} {title} ", style)
-        status, right = self.status, Text(end="")
-        if status is not None:
-            glyph, colour = look.state(status.state)
-            right = Text.assemble(
-                f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end=""
-            )
-            if wide:
-                right.append(look.words("< > step, r list "), "dim")
-        header.truncate(max(10, self.size.width - right.cell_len - 1))
-        header.pad_right(max(1, self.size.width - header.cell_len - right.cell_len))
+        """The header: the project, the panes, the current run.
+
+        Whole names of the panes where they fit, with the run's keys beside it where those do too; the project's own
+        name gives way before a pane does.
+        """
+        name, width = self.studio.look.plain(self.project.name, "bold"), self.size.width
+        for whole, hint in ((True, width >= WIDE), (True, False), (False, False)):
+            panes, right = self._panes_text(whole=whole), self._run_text(hint=hint)
+            room = width - panes.cell_len - right.cell_len - 4
+            if name.cell_len <= room:
+                break
+        ascii_only = self.studio.look.ascii
+        name.truncate(max(8, room), overflow="crop" if ascii_only else "ellipsis")
+        header = Text.assemble(" ", name, "  ", panes, end="", no_wrap=True)
+        header.truncate(max(10, width - right.cell_len - 1))
+        header.pad_right(max(1, width - header.cell_len - right.cell_len))
         self.query_one("#header", Still).update(header.append_text(right))
         self.refresh_keys()
+
+    def _panes_text(self, *, whole: bool) -> Text:
+        text = Text(end="")
+        for number, name in self._numbered():
+            title = name.capitalize() if whole or name == self.shown else name.capitalize()[:3]
+            text.append(f" {number} {title} ", "reverse bold" if name == self.shown else "")
+        return text
+
+    def _run_text(self, *, hint: bool) -> Text:
+        look, status, text = self.studio.look, self.status, Text(end="")
+        if status is not None:
+            glyph, colour = look.state(status.state)
+            text = Text.assemble(f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end="")
+            text.append(look.words("< > step, r list ") if hint else "", "dim")
+        if self.studio.manners.readonly:
+            text.append("read-only ", "bold")
+        return text
 
     def _numbered(self) -> list[tuple[str, str]]:
         """Number and name of each pane, as the registry has them."""
@@ -178,17 +190,6 @@ class ProjectScreen(StudioScreen):
 
     # --------------------------------------------------------------------------------------- actions
 
-    def why_not(self, id: str) -> str:
-        """Why an action on the run cannot be taken now."""
-        state = self.status.state if self.status else None
-        if id in {"run.stop", "run.checkpoint", "run.kill"} and state not in LIVE:
-            return "There is no run yet." if state is None else f"The run is {state}: there is nothing to ask of it."
-        if id == "run.resume" and (state is None or state in LIVE or state == "finished"):
-            return "There is no run yet." if state is None else f"The run is {state}: there is nothing to resume."
-        if id in {"run.previous", "run.next", "run.list", "run.note", "run.pin", "run.fork"} and state is None:
-            return "There is no run yet. S starts one."
-        return ""
-
     def go_back(self) -> None:
         """Back to Home."""
         self.studio.open_home()
@@ -197,7 +198,8 @@ class ProjectScreen(StudioScreen):
         """Ask for a run."""
         from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
 
-        rows = run_rows(self.studio.found.of(self.project), self.studio.found, self.studio.look)
+        found = self.studio.found
+        rows = run_rows(found.of(self.project), found, self.studio.look, room=72)  # within a dialog
         self.app.push_screen(Picking("Runs", rows, self.run_path), self._chosen)
 
     def _chosen(self, run: object) -> None:
@@ -219,85 +221,9 @@ class ProjectScreen(StudioScreen):
             if 0 <= at < len(runs):
                 self.choose(runs[at])
 
-    def do_run_stop(self) -> None:
-        """Ask the run to stop."""
-        self._ask("stop")
-
-    def do_run_checkpoint(self) -> None:
-        """Ask for a checkpoint."""
-        self._ask("checkpoint")
-
-    def do_run_kill(self) -> None:
-        """End the run at once, after a yes."""
-        from ftstudio.tui.screens.asking import Confirming  # noqa: PLC0415 - made when it is asked for
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._ask("kill")
-
-        text = Text("What came after its last checkpoint is lost.")
-        self.app.push_screen(Confirming("Kill the run?", text), answered)
-
-    def _ask(self, what: Request) -> None:
-        assert self.run is not None
-        self.say(f"{self.run.title}: {request(self.run, what)}")
-
-    def do_run_resume(self) -> None:
-        """Go on with the run."""
-        assert self.run is not None
-        attempt = resume(self.run)
-        self.studio.watcher.again(self.run.path)
-        self.say(f"{self.run.title} goes on: attempt {attempt}.")
-
     def do_run_start(self) -> None:
-        """Start a run: with these overrides, on that device."""
-        from ftstudio.tui.screens.start import Start  # noqa: PLC0415 - made when it is asked for
-
-        def started(run: Path | None) -> None:
-            if run is not None:
-                self.run_path = run
-                self.call_later(self.show_pane, "train")
-
-        self.app.push_screen(Start(self.project), started)
-
-    def do_run_fork(self) -> None:
-        """Start a run from a checkpoint of this one."""
-        from ftstudio.tui.screens.start import Start  # noqa: PLC0415 - made when it is asked for
-
-        if self.run is None:
-            raise InputError("There is no run to go out from.", "S starts one.")
-
-        def started(run: Path | None) -> None:
-            if run is not None:
-                self.run_path = run
-                self.call_later(self.show_pane, "train")
-
-        self.app.push_screen(Start(self.project, parent=self.run), started)
-
-    def do_run_note(self) -> None:
-        """Write on the run; an empty text takes the note away."""
-        from ftstudio.runs.notes import note_of, write_note  # noqa: PLC0415 - made when it is asked for
-        from ftstudio.tui.screens.asking import Asking  # noqa: PLC0415
-
-        run = self.run
-        assert run is not None
-
-        def answered(text: str | None) -> None:
-            if text is not None:
-                self.say(f"{run.title}: the note is {'written' if text else 'gone'}.")
-
-        title, hint = f"Note on {run.title}", "enter writes, esc leaves it; an empty text takes the note away"
-        asking = Asking(title, note_of(run).text, hint, check=lambda text: write_note(run, text))
-        self.app.push_screen(asking, answered)
-
-    def do_run_pin(self) -> None:
-        """Pin the run, or unpin it."""
-        from ftstudio.runs.notes import note_of, write_note  # noqa: PLC0415 - made when it is asked for
-
-        run = self.run
-        assert run is not None
-        pinned = write_note(run, pinned=not note_of(run).pinned).pinned
-        self.say(f"{run.title} is {'pinned' if pinned else 'no longer pinned'}.")
+        """Start a run of this project."""
+        self.start(self.project)
 
 
 def _pane_action(name: str) -> None:

@@ -46,7 +46,7 @@ class Start(ModalScreen[Path | None], Asks):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", show=False),
-        Binding("ctrl+w", "weights", show=False),
+        Binding("ctrl+w", "weights", show=False, priority=True),  # a field would take it to delete a word
     ]
 
     class Started(Message):
@@ -92,6 +92,7 @@ class Start(ModalScreen[Path | None], Asks):
         if self.origin is not None:
             self.weights_only = not self.weights_only
             self._draw_keys()
+            self.look_ahead()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look ahead at each keystroke."""
@@ -130,19 +131,23 @@ class Start(ModalScreen[Path | None], Asks):
         self.ask(lambda: self._look(value), self.query_one("#outlook", Static).update, group="look")
 
     def _look(self, value: Mapping[str, str]) -> Text:
-        """The plan of the first run, or why the settings do not go."""
-        look = cast("Studio", self.app).look
+        """The plan of the first run, or why the settings of one do not go."""
         try:
             wishes = self._wishes(value)
-            text = _outlook_text(wishes[0].outlook(), look.words)
-        except ProblemsError as error:
-            lines = [f"{p.message} {p.fix}".strip() for p in error.problems if p.level == "error"]
-            return look.lines("\n".join(lines), "red")
+            outlooks = [wish.outlook() for wish in wishes]
         except FtstudioError as error:
-            return look.lines(error, "red")
+            return self._why_not(error)
+        text = _outlook_text(outlooks[0], cast("Studio", self.app).look.words)
         if len(wishes) > 1:
             return Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
         return text
+
+    def _why_not(self, error: FtstudioError) -> Text:
+        """What is wrong, and what to do: of a wish with problems each of them."""
+        said: object = error
+        if isinstance(error, ProblemsError):
+            said = "\n".join(f"{p.message} {p.fix}".strip() for p in error.problems if p.level == "error")
+        return cast("Studio", self.app).look.lines(said, "red")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Start."""
@@ -171,8 +176,7 @@ class Start(ModalScreen[Path | None], Asks):
             self.dismiss(message.run)
             return
         self._draw_keys()
-        look = cast("Studio", self.app).look
-        self.query_one("#outlook", Static).update(look.lines(message.error, "red"))
+        self.query_one("#outlook", Static).update(self._why_not(message.error))
 
 
 def _outlook_text(outlook: Outlook, words: object) -> Text:

@@ -53,7 +53,8 @@ def _meaning(outlook: Outlook, look: Look) -> Text:
 
     text, curve = Text(), outlook.plan.curve if outlook.plan is not None else ()
     lines = outlook_lines(outlook)
-    peak = f"up to {float_text(max(rate for _, rate in curve))}" if curve else ""
+    top = max((rate for _, rate in curve), default=0.0)
+    peak = f"up to {float_text(float(f'{top:.3g}'))}" if curve else ""  # three digits tell; more push the rest away
     figures = [peak if what == "learning rate" and peak else figure for what, figure, _ in lines]
     width = max(map(len, figures), default=0)
     for (what, _, how), figure in zip(lines, figures, strict=True):

@@ -16,6 +16,7 @@ from ftstudio.tui.words import progress, short, value, when
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
+GLANCE_WIDTH = 46
 TAIL_BYTES = 64 << 10
 LAST_WORDS = 6
 
@@ -23,19 +24,21 @@ LAST_WORDS = 6
 class Glance(Still):
     """Reads the end of one run's events, only when that run changed."""
 
-    DEFAULT_CSS = """
-    Glance { width: 46; height: 100%; padding: 0 1; display: none; border-left: vkey $panel; }
+    DEFAULT_CSS = f"""
+    Glance {{ width: {GLANCE_WIDTH}; height: 100%; padding: 0 1; display: none; border-left: vkey $panel; }}
     """
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
-        self._shown: tuple[Status | None, bool] = (None, False)
+        self._shown: tuple[Status | None, bool, str] = (None, False, "")
+        self._read: tuple[Status | None, list[float], list[tuple[float, str]]] = (None, [], [])
 
     def show(self, status: Status | None, *, pinned: bool = False) -> None:
-        """Show another run, or the same one as it is now."""
-        if (status, pinned) == self._shown:
+        """Show another run, or the same one as it is now: how long ago its last event was goes on by itself."""
+        shown = (status, pinned, "" if status is None else when(status))
+        if shown == self._shown:
             return
-        self._shown = (status, pinned)
+        self._shown = shown
         self.update("" if status is None else self._text(status, pinned=pinned))
 
     def _text(self, status: Status, *, pinned: bool) -> Text:
@@ -46,7 +49,9 @@ class Glance(Still):
         text.append("  pinned" if pinned else "", "bold").append("\n")
         if status.reason:
             text.append_text(look.lines(status.reason)).append("\n")
-        losses, words = _tail(RunFolder(status.path))
+        if self._read[0] != status:
+            self._read = (status, *_tail(RunFolder(status.path)))
+        _, losses, words = self._read
         spark = look.spark(losses, 42)
         if spark:
             text.append(f"\nloss {value(losses[0])} to {value(losses[-1])}\n").append(spark, "bold").append("\n")

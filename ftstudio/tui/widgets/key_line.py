@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
+from textual.timer import Timer
 
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
 
 if TYPE_CHECKING:
@@ -21,11 +23,12 @@ ALWAYS = ("run.start", "run.stop", "help", "leave")
 class KeyLine(Still):
     """One line: the keys of the actions that can be taken now, as many as fit, those of the place first."""
 
-    DEFAULT_CSS = "KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }"
+    DEFAULT_CSS = "KeyLine { dock: bottom; height: auto; max-height: 3; background: $panel; color: $text-muted; }"
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
         self._said = ""
+        self._until: Timer | None = None
 
     def on_mount(self) -> None:
         """Draw for the first time."""
@@ -36,22 +39,34 @@ class KeyLine(Still):
         self.refresh_keys()
 
     def say(self, text: str) -> None:
-        """Say a sentence for a while."""
+        """Say a sentence until the next key, for a while at most; a long one, as with a path, takes further lines."""
         self._said = text
         self.refresh_keys()
-        self.set_timer(SAID_SECONDS, self._forget)
+        if self._until is not None:
+            self._until.stop()
+        self._until = self.set_timer(SAID_SECONDS, self.forget)
 
-    def _forget(self) -> None:
-        self._said = ""
-        self.refresh_keys()
+    def forget(self) -> None:
+        """Show the keys again."""
+        if self._said:
+            self._said = ""
+            self.refresh_keys()
 
     def refresh_keys(self) -> None:
         """Draw again what holds now."""
         look = cast("Studio", self.app).look
         if self._said:
-            self.update(look.plain(f" {self._said}", "bold"))
+            said = look.plain(f" {self._said}", "bold")
+            said.no_wrap, said.overflow = False, "fold"
+            self.update(said)
             return
         screen = cast("StudioScreen", self.screen)
+        if isinstance(screen.focused, LineInput):  # letters are text there: no other key would do what is said of it
+            enter = screen.focused.ENTER
+            self.update(
+                Text.assemble(" ", ("enter", "bold"), f" {enter}", " " * GAP, ("esc", "bold"), " leave", end="")
+            )
+            return
         actions = [a for a in screen.offered() if a.line and a.keys and not screen.why_off(a)]
         order = {place: index for index, place in enumerate(reversed(screen.places()))}
         actions.sort(key=lambda a: order[a.place])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import events
 from textual.widgets import Input
 
@@ -12,6 +14,9 @@ class LineInput(Input):
     Of Textual a letter goes in when the field gets it, but backspace only when the app has looked for its binding. Of
     keys that come in one burst, as over a slow link, "backspace 2" then deletes the 2.
     """
+
+    ENTER: ClassVar[str] = "take"
+    """What Enter does here, for the key line."""
 
     @property
     def focusable(self) -> bool:

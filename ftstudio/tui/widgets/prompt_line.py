@@ -13,6 +13,7 @@ from ftstudio.tui.widgets.line_input import LineInput
 class PromptLine(LineInput):
     """An input that remembers."""
 
+    ENTER: ClassVar[str] = "generate"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "history(-1)", show=False),
         Binding("down", "history(1)", show=False),

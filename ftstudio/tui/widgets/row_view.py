@@ -42,7 +42,7 @@ class RowView(VerticalScroll, can_focus=True):
 
     def show_row(self, number: int, row: Mapping[str, Any], cut: Mapping[str, int]) -> None:
         """Show a source's row. `cut`: column -> the true length of a text of which only the beginning came."""
-        look = cast("Studio", self.app).look
+        look, self._view = cast("Studio", self.app).look, None
         text = Text()
         for column, value in row.items():
             if len(row) > 1 or not isinstance(value, str):

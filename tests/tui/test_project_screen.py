@@ -1,0 +1,95 @@
+"""A project's screen: its header holds the panes at any width, and a pane's error stays with it."""
+
+import pytest
+from hand_made import made
+from studio import session
+
+pytestmark = pytest.mark.usefixtures("fakes")
+WHOLE = "1 Setup  2 Data  3 Train  4 Logs  5 Generate  6 Compare  7 Files"
+
+
+def header(folder, size):
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.until(lambda: "enter edit" in driver.text)
+        return driver.text.splitlines()[0]
+
+    return session(folder.parent, script, size=size)
+
+
+def test_panes_have_their_whole_names_where_these_fit(make_project):
+    folder = make_project("chat")
+    assert WHOLE in header(folder, (80, 24))
+    made(folder)
+    assert "1 Setup  2 Dat  3 Tra" in header(folder, (80, 24))
+    assert WHOLE in header(folder, (120, 24))
+    assert header(folder, (120, 24)).endswith("< > step, r list")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+def test_a_long_name_gives_way_before_a_pane_does(make_project, size):
+    folder = make_project("n" * 65)
+    made(folder)
+    line = header(folder, size)
+    assert "7 Fil" in line
+    assert "run 0001" in line
+    assert "nnnnnnn\u2026" in line
+
+
+def test_an_error_stays_with_the_pane_that_said_it(make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "logs")
+        await driver.until("4 Logs")
+        await driver.press("at")
+        await driver.until("The charts have no cursor")
+        await driver.press("1")
+        await driver.until("enter edit")
+        assert "The charts have no cursor" not in driver.text
+
+    session(folder.parent, script)
+
+
+def test_help_does_not_say_that_the_palettes_key_does_what_only_the_palette_has(make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("enter edit")
+        await driver.press("question_mark")
+        await driver.until("End the run at once")
+        line = next(line for line in driver.text.splitlines() if "End the run at once" in line)
+        assert "(commands)" in line
+        assert ":" not in line
+
+    session(folder.parent, script, size=(120, 100))
+
+
+def test_help_on_a_component_is_whole_sentences(make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("enter edit")
+        driver.app.screen.query_one("SetupPane").lines.lines.put_cursor("model.use")
+        await driver.press("question_mark")
+        await driver.until("Which component does this part of the work. Two numbers.")
+
+    session(folder.parent, script, size=(120, 36))
+
+
+def test_a_studio_that_writes_nothing_says_so_before_a_key_is_refused(make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        await driver.until("read-only")
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        assert driver.text.splitlines()[0].endswith("read-only")
+        assert "run 0001" in driver.text.splitlines()[0]
+
+    session(folder.parent, script, readonly=True)
