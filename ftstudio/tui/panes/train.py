@@ -194,8 +194,7 @@ class TrainPane(Pane, Asks):
         """Tiles, and what stands in place of charts that are not there yet."""
         status, look = self.status, self.studio.look
         empty = self.query_one("#empty", Still)
-        cells = self.query_one(DeviceCells).fit(self.size.width - TILES_WIDTH)
-        self.query_one("#tiles", Still).update(self._tiles(status, self.size.width - cells))
+        self._draw_tiles()
         has_points = bool(self._metrics())
         empty.display = not has_points
         self.query_one("#charts").display = has_points
@@ -209,6 +208,10 @@ class TrainPane(Pane, Asks):
             empty.update(Text.assemble((f"{glyph} {status.state}", colour), f"  {progress(status)}\n\n", reason))
         self._draw_charts()
         self._draw_words()
+
+    def _draw_tiles(self) -> None:
+        cells = self.query_one(DeviceCells).fit(self.size.width - TILES_WIDTH)
+        self.query_one("#tiles", Still).update(self._tiles(self.status, self.size.width - cells))
 
     def _tiles(self, status: Status | None, width: int) -> Text:
         if status is None:
@@ -281,8 +284,9 @@ class TrainPane(Pane, Asks):
             words.update(self._words.text(self.studio.look, rows))
 
     def on_resize(self) -> None:
-        """Another size holds other charts."""
+        """Another size holds other tiles and other charts."""
         if self.is_mounted:
+            self._draw_tiles()
             self._draw_charts()
             self._draw_words()
 
