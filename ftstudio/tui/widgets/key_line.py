@@ -23,7 +23,7 @@ ALWAYS = ("run.start", "run.stop", "help", "leave")
 class KeyLine(Still):
     """One line: the keys of the actions that can be taken now, as many as fit, those of the place first."""
 
-    DEFAULT_CSS = "KeyLine { dock: bottom; height: auto; max-height: 3; background: $panel; color: $text-muted; }"
+    DEFAULT_CSS = "KeyLine { dock: bottom; height: 1; background: $panel; color: $text-muted; }"
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
@@ -39,7 +39,7 @@ class KeyLine(Still):
         self.refresh_keys()
 
     def say(self, text: str) -> None:
-        """Say a sentence until the next key, for a while at most; a long one, as with a path, takes further lines."""
+        """Say a sentence until the next key, for a while at most."""
         self._said = text
         self.refresh_keys()
         if self._until is not None:
@@ -57,7 +57,8 @@ class KeyLine(Still):
         look = cast("Studio", self.app).look
         if self._said:
             said = look.plain(f" {self._said}", "bold")
-            said.no_wrap, said.overflow = False, "fold"
+            said.no_wrap = True
+            _cut_middle(said, self.app.size.width - 1, "..." if look.ascii else "…")
             self.update(said)
             return
         screen = cast("StudioScreen", self.screen)
@@ -78,3 +79,10 @@ class KeyLine(Still):
                 chosen.add(action.id)
         parts = [Text.assemble((a.key, "bold"), f" {look.words(a.words)}", end="") for a in actions if a.id in chosen]
         self.update(Text.assemble(" ", Text(" " * GAP).join(parts), no_wrap=True, end=""))
+
+
+def _cut_middle(text: Text, room: int, sign: str) -> None:
+    """Shorten what does not fit in its middle: it begins with what was done, and a path says at its end which file."""
+    if text.cell_len > room:
+        head = room // 3
+        text.plain = f"{text.plain[:head]}{sign}{text.plain[len(text.plain) - room + head + len(sign) :]}"
