@@ -225,7 +225,7 @@ def test_a_run_of_another_host_is_shown_with_its_last_event_and_nobody_here_is_s
             await driver.type("kill")
             await driver.pilot.pause(0.5)
             await driver.press("enter")
-            await driver.until("Kill the run?")
+            await driver.until("Kill lab:0001?")
             await driver.press("y")
             await driver.until("It is being killed")
             await driver.pilot.pause(1.5)

@@ -21,6 +21,7 @@ from ftstudio.runs.notes import write_note
 from ftstudio.runs.queue import take_ticket
 from ftstudio.runs.record import create_run
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.lines import Lines
 
 NOW = 1_790_000_000.0
@@ -209,6 +210,7 @@ class Tour:
     async def project(self):
         d = self.driver
         await self.open("poetry/runs/0002")
+        await d.until(lambda: all(cells.cells for cells in d.app.screen.query(DeviceCells)))  # a thread asks for them
         await self.take("train", "120/120")
         await self.pane("1", "setup", "learning_rate")
         await d.press("S")
