@@ -16,7 +16,7 @@ from ftstudio.files import read_toml, tail_bytes
 from ftstudio.runs.control import answer, stop_asked
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import GONE, workers_word
+from ftstudio.runs.state import GONE, process_stat, workers_word
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, age_text
 
 RUN_VARIABLE = "FTSTUDIO_RUN"
@@ -149,16 +149,9 @@ def _is_left(group: int) -> bool:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    members = [stat for stat in map(_stat, Path("/proc").glob("[0-9]*")) if len(stat) > 2 and int(stat[2]) == group]
+    processes = (process_stat(int(entry.name)) for entry in Path("/proc").glob("[0-9]*"))
+    members = [stat for stat in processes if len(stat) > 2 and int(stat[2]) == group]
     return not members or any(stat[0] not in b"ZX" for stat in members)
-
-
-def _stat(process: Path) -> list[bytes]:
-    """State, parent, group and what follows of /proc/PID/stat; empty where there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        stat = (process / "stat").read_bytes()
-        return stat[stat.rindex(b")") + 1 :].split()
-    return []
 
 
 def end_leftovers(run: RunFolder) -> None:

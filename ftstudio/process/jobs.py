@@ -171,11 +171,10 @@ def sample(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm)
     for chunk in stages.chunks(project.offer("generator"), generator, checkpoint, prompts, run):
         texts.add(chunk)
         run.chunk(**dataclasses.asdict(chunk))
-    sequences = [[text for _, text in sorted(of_prompt.items())] for of_prompt in texts.sequences]
     return {
         "prompts": prompts,
         "texts": texts.joined(),
-        "sequences": sequences,
+        "sequences": texts.by_prompt(),
         "checkpoint": str(checkpoint.path),
     }
 

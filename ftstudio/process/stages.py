@@ -181,17 +181,21 @@ class Texts:
     """What a generator writes, piece by piece: for each prompt a text by sequence."""
 
     def __init__(self, prompts: int, limit: int | None = None) -> None:
-        self.limit = limit
-        self.sequences: list[dict[int, str]] = [{} for _ in range(prompts)]
+        self._limit = limit
+        self._sequences: list[dict[int, str]] = [{} for _ in range(prompts)]
 
     def add(self, chunk: Chunk) -> None:
         """One more piece; what goes beyond `limit` characters of a sequence is left out."""
-        of_prompt = self.sequences[chunk.index]
-        of_prompt[chunk.sequence] = (of_prompt.get(chunk.sequence, "") + chunk.text)[: self.limit]
+        of_prompt = self._sequences[chunk.index]
+        of_prompt[chunk.sequence] = (of_prompt.get(chunk.sequence, "") + chunk.text)[: self._limit]
 
     def joined(self) -> list[str]:
         """One text for each prompt; several sequences of one prompt with blank lines between."""
-        return ["\n\n".join(text for _, text in sorted(of_prompt.items())) for of_prompt in self.sequences]
+        return ["\n\n".join(texts) for texts in self.by_prompt()]
+
+    def by_prompt(self) -> list[list[str]]:
+        """For each prompt the texts of its sequences, in their order."""
+        return [[text for _, text in sorted(of_prompt.items())] for of_prompt in self._sequences]
 
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from ftstudio.event import Event
-from ftstudio.files import LineAppender, plain_file
+from ftstudio.files import LineAppender, plain_file, tail_bytes
 from ftstudio.runs.series import Series, number
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "EventWriter",
     "Series",
     "iter_events",
+    "newest_first",
     "number",
     "parse_event",
     "plain",
@@ -142,6 +143,14 @@ class EventReader:
 ATTEMPTS = 1 << 31
 """Attempts have lower numbers."""
 _INTEGERS = 1 << 63
+
+
+def newest_first(path: Path, size: int = 64 << 10) -> Iterator[Event]:
+    """The events in the last `size` bytes of a stream, from the last one back, each with seq 0."""
+    for line in reversed(tail_bytes(path, size).splitlines()):
+        event = parse_event(line, 0)
+        if event is not None:
+            yield event
 
 
 def parse_event(line: bytes, seq: int) -> Event | None:

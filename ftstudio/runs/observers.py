@@ -18,7 +18,7 @@ from typing import Any
 
 from ftstudio.files import read_toml, tail_bytes, write_toml
 from ftstudio.locks import lock_holder
-from ftstudio.runs.events import parse_event
+from ftstudio.runs.events import newest_first
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import LIVE, is_elsewhere, read_state
 from ftstudio.runs.status import age_text
@@ -167,9 +167,4 @@ def _relative(files: ObserverFiles) -> str:
 
 
 def _newest_event_time(run: RunFolder) -> float | None:
-    try:
-        lines = tail_bytes(run.events, TAIL).splitlines()
-    except OSError:
-        return None
-    events = (parse_event(line, 0) for line in reversed(lines))
-    return next((event.t for event in events if event is not None), None)
+    return next((event.t for event in newest_first(run.events)), None)

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ftstudio.explain import explain
-from ftstudio.files import plain_file, state_dir, tail_bytes, write_atomic
+from ftstudio.files import plain_file, state_dir, write_atomic
 from ftstudio.locks import lock_holder
-from ftstudio.runs.events import ATTEMPTS, parse_event
+from ftstudio.runs.events import ATTEMPTS, newest_first
 from ftstudio.runs.folder import RunFolder
 from ftstudio.text import quote
 
@@ -100,12 +100,18 @@ def process_start(pid: int) -> float | None:
     """
     if sys.platform != "linux":
         return _process_start_elsewhere(pid)
-    try:
+    stat = process_stat(pid)
+    with contextlib.suppress(ValueError, IndexError):
+        return None if stat[0] in b"ZX" else int(stat[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
+def process_stat(pid: int) -> list[bytes]:
+    """State, parent, group and what follows of /proc/PID/stat (Linux); empty where there is none."""
+    with contextlib.suppress(OSError, ValueError):
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-        after_name = stat[stat.rindex(b")") + 1 :].split()  # the name may hold spaces and brackets
-        return None if after_name[0] in b"ZX" else int(after_name[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError):
-        return None
+        return stat[stat.rindex(b")") + 1 :].split()  # the name before it may hold spaces and brackets
+    return []
 
 
 def _process_start_elsewhere(pid: int) -> float | None:
@@ -172,10 +178,7 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
 
 def workers_word(run: RunFolder, attempt: int) -> tuple[State, str, int | None] | None:
     """How an attempt ended as its worker says, and with which exit code, when the stream ends with such a word."""
-    for line in reversed(tail_bytes(run.events, 64 << 10).splitlines()):
-        event = parse_event(line, 0)
-        if event is None:
-            continue
+    for event in newest_first(run.events):
         if event.kind == "state" and event.attempt == attempt:
             code = event.data.get("exit_code")
             for state in ENDED:
@@ -250,10 +253,8 @@ def _unreadable(run: RunFolder, reason: str) -> StateFile:
 def newest_attempt(run: RunFolder) -> int:
     """The attempt of the last event, 1 where there is none: what a resume counts on when state.toml is lost."""
     for size in (64 << 10, 16 << 20):  # a line may be long: a sample's
-        for line in reversed(tail_bytes(run.events, size).splitlines()):
-            event = parse_event(line, 0)
-            if event is not None:
-                return max(1, event.attempt)
+        for event in newest_first(run.events, size):
+            return max(1, event.attempt)
     return 1
 
 

@@ -3,7 +3,7 @@
 Three steps, each a command of ``python -m ftstudio_models.make_starter``:
 
 ``corpus``
-    lets the teacher write short English texts (about an hour of sampling);
+    lets the teacher write short English texts (the model card says how long that takes);
 ``train``
     makes tokenizer, model and model card from those texts;
 ``measure``

@@ -3,9 +3,9 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from ftstudio.process import endings
+from ftstudio.runs.state import process_stat
 
 SLEEPS = "import time; time.sleep(600)"
 IGNORES = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
@@ -18,7 +18,7 @@ def start(code, **more):
 def test_a_group_of_which_only_the_dead_are_left_is_gone():
     dead = start("")
     try:
-        while endings._stat(Path(f"/proc/{dead.pid}"))[0] != b"Z":
+        while process_stat(dead.pid)[0] != b"Z":
             time.sleep(0.01)
         began = time.monotonic()
         endings.end_group(dead.pid)
