@@ -28,6 +28,7 @@ from ftstudio.errors import InputError, InterruptedRunError, PluginError
 from ftstudio.explain import explained
 from ftstudio.files import cache_dir, open_log, tail_bytes, write_all
 from ftstudio.locks import lock_holder
+from ftstudio.process import heavy
 from ftstudio.process.errand import failure
 from ftstudio.project import Project
 from ftstudio.runs.events import parse_event
@@ -177,7 +178,7 @@ class _Process:
             self._child = subprocess.Popen(
                 [*command, str(self.scratch), str(idle_seconds)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs_in, theirs_out),
-                start_new_session=True, env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+                start_new_session=True, env=heavy.environment(),
             )  # fmt: skip
         finally:
             for descriptor in (theirs_in, theirs_out, log):

@@ -24,7 +24,7 @@ from ftstudio.errors import FtstudioError
 from ftstudio.explain import explain, is_disk_full
 from ftstudio.files import Reserve, bound_log, open_log, state_dir, toml_text, write_atomic
 from ftstudio.locks import RecordLock, lock_holder, why_locks_fail
-from ftstudio.process import endings
+from ftstudio.process import endings, heavy
 from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
@@ -227,7 +227,7 @@ class Supervisor:
 
     def _start(self) -> subprocess.Popen[bytes]:
         console = open_log(self.run.console)
-        extra = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+        extra = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", endings.RUN_VARIABLE: str(self.run.path)}
         try:
             return subprocess.Popen(
                 [
@@ -243,7 +243,7 @@ class Supervisor:
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
-                env={**os.environ, **extra, endings.RUN_VARIABLE: str(self.run.path)},
+                env=heavy.environment(**extra),
             )
         finally:
             os.close(console)

@@ -93,7 +93,10 @@ class Singles(Sequence[Bin]):
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors (B, T) on one device. `tokens` counts real ones, `trained` those that the loss is a sum over."""
+    """Tensors (B, T) on one device. `tokens` counts real ones, `trained` those that the loss is a sum over.
+
+    A flat batch is (1, N), and `lengths` are those of its rows.
+    """
 
     input_ids: Tensor
     labels: Tensor
@@ -101,6 +104,7 @@ class Batch:
     position_ids: Tensor | None
     tokens: int
     trained: int
+    lengths: tuple[int, ...] = ()
 
     def to(self, device: str) -> Batch:
         """The same on another device, without waiting for the copy where the device allows it."""
@@ -108,7 +112,13 @@ class Batch:
             return self
         moved = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
         mask, positions = moved.get("attention_mask"), moved.get("position_ids")
-        return Batch(moved["input_ids"], moved["labels"], mask, positions, self.tokens, self.trained)
+        return Batch(moved["input_ids"], moved["labels"], mask, positions, self.tokens, self.trained, self.lengths)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and tokens of the longest."""
+        rows, length = self.input_ids.shape
+        return (len(self.lengths), max(self.lengths)) if self.lengths else (rows, length)
 
     def inputs(self) -> dict[str, Tensor]:
         """What a model's forward takes, labels left out."""
@@ -157,6 +167,27 @@ def collate(rows: Rows, bins: Sequence[Bin], pad_token_id: int, *, packed: bool 
     )
 
 
+def join(rows: Rows, bins: Sequence[Bin]) -> Batch:
+    """One flat batch: the rows of all bins one behind the other, without padding. Each begins with label -100."""
+    indices = [index for one in bins for index in one]
+    parts = [rows.row(index) for index in indices]
+    ids = np.concatenate([rows.ids[part] for part in parts]).astype(np.int64)
+    labels = np.concatenate([rows.labels[part] for part in parts]).astype(np.int64)
+    lengths = rows.lengths[indices]
+    starts = np.cumsum(lengths) - lengths
+    labels[starts] = IGNORE
+    positions = np.arange(len(ids)) - np.repeat(starts, lengths)
+    return Batch(
+        torch.from_numpy(ids)[None],
+        torch.from_numpy(labels)[None],
+        None,
+        torch.from_numpy(positions)[None],
+        tokens=len(ids),
+        trained=int((labels != IGNORE).sum()),
+        lengths=tuple(int(length) for length in lengths),
+    )
+
+
 # -------------------------------------------------------------------------------------------------- order
 
 
@@ -196,6 +227,7 @@ class Batches:
     seed: int
     strategy: str = "random"
     packed: bool = False
+    flat: bool = False
 
     @cached_property
     def lengths(self) -> Ints:
@@ -210,10 +242,11 @@ class Batches:
         size = self.batch_size * self.accumulation
         for start in range(skip * size, len(indices), size):
             step = indices[start : start + size]
-            yield [
-                collate(self.rows, [self.bins[i] for i in part], self.pad_token_id, packed=self.packed)
-                for part in _split(step, self.batch_size)
-            ]
+            yield [self.batch([self.bins[i] for i in part]) for part in _split(step, self.batch_size)]
+
+    def batch(self, bins: Sequence[Bin]) -> Batch:
+        """The batch of these bins."""
+        return join(self.rows, bins) if self.flat else collate(self.rows, bins, self.pad_token_id, packed=self.packed)
 
 
 # ------------------------------------------------------------------------------------------------ packing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,12 +13,19 @@ from transformers import PreTrainedModel
 
 from ftstudio.api import ComponentError, Encoded, ModelRef, Run
 from ftstudio_kit import chat, lora, rng
-from ftstudio_kit.batching import Batches, Bin, Rows, Singles, collate, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, Bin, Rows, Singles, pack, packing_is_exact
+from ftstudio_kit.lean import Plain, Way
 from ftstudio_kit.loading import context_of, recompute_activations, to_device
-from ftstudio_kit.loss import summed_loss
-from ftstudio_kit.precision import autocast
+from ftstudio_kit.precision import use_bf16
 from ftstudio_kit.training import open_for_training
 from ftstudio_trainers.options import CommonOptions
+
+
+class Choice(Protocol):
+    """`Plain`, or `way_through`, which takes a faster way where there is one."""
+
+    def __call__(self, model: PreTrainedModel, device: str, *, bf16: bool, compiled: bool) -> Way:
+        """Called with the model on its device."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,15 @@ class Setup:
     batches: Batches
     validation: Rows | None
     device: str
+    bf16: bool
+    way: Way
 
 
-def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run) -> Setup:
-    """Load and lay out everything. Raises ComponentError for data and options that do not fit the model."""
+def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run, choose: Choice = Plain) -> Setup:
+    """Load and lay out everything; `choose` says which way through the model to take.
+
+    Raises ComponentError for data and options that do not fit the model.
+    """
     device = run.devices[0]
     if len(run.devices) > 1:
         run.say(f"This trainer uses one device: {device}.")
@@ -51,14 +63,17 @@ def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run) -
             f"A row has {longest} tokens, but {source.name} has {context} positions.",
             f"Set max_length = {context} or less in [tokenizer].",
         )
-    batches = _batches(options, rows, data.pad_token_id, run)
-    if options.packing and not packing_is_exact(model):
+    model, bf16 = to_device(model, device), use_bf16(options.bf16, device)
+    way = choose(model, device, bf16=bf16, compiled=options.torch_compile)
+    if options.packing and not way.flat and not packing_is_exact(model):
         raise ComponentError(
             f"{type(model).__name__} lets packed rows see each other, so packing would change what it learns.",
             "Set packing = false.",
         )
-    model = to_device(model, device)
-    return Setup(model, tokenizer, batches, validation if validation is not None and len(validation) else None, device)
+    batches = _batches(options, rows, data.pad_token_id, run, flat=way.flat)
+    return Setup(
+        model, tokenizer, batches, validation if validation is not None and len(validation) else None, device, bf16, way
+    )
 
 
 def _check_validation(options: CommonOptions, validation: Rows | None) -> None:
@@ -109,7 +124,7 @@ def _freeze(model: PreTrainedModel, patterns: tuple[str, ...]) -> None:
         raise ComponentError("freeze leaves no parameter to train.", "Name fewer parameters.")
 
 
-def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run) -> Batches:
+def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run, *, flat: bool) -> Batches:
     bins: Sequence[Bin]
     if options.packing:
         capacity = options.packing_length or rows.longest
@@ -126,24 +141,22 @@ def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run) ->
         seed=run.seed,
         strategy=options.train_sampling_strategy,
         packed=options.packing,
+        flat=flat,
     )
 
 
-@torch.no_grad()
-def evaluate(setup: Setup, batch_size: int, bf16: bool) -> float:
+def evaluate(setup: Setup, batch_size: int) -> float:
     """Mean loss (nats) over all trained tokens of the validation rows; no random number generator moves."""
     rows, model = cast("Rows", setup.validation), setup.model
     training = model.training
     model.eval()
     total, trained = torch.zeros((), device=setup.device), 0
+    batches = replace(setup.batches, rows=rows, packed=False)
     by_length = np.argsort(rows.lengths, kind="stable")  # rows of like length together need the least padding
     with rng.preserved():
         for start in range(0, len(rows), batch_size):
-            bins = [(int(i),) for i in by_length[start : start + batch_size]]
-            batch = collate(rows, bins, setup.batches.pad_token_id).to(setup.device)
-            with autocast(setup.device, bf16):
-                logits = model(**batch.inputs(), use_cache=False).logits
-            total += summed_loss(logits, batch.labels)
+            batch = batches.batch([(int(i),) for i in by_length[start : start + batch_size]]).to(setup.device)
+            total += setup.way.judge(batch)
             trained += batch.trained
     model.train(training)
     if not trained:

@@ -29,7 +29,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run
 from ftstudio_kit import memory, rng, state, training
-from ftstudio_kit.batching import Batches, collate
+from ftstudio_kit.batching import Batches
 from ftstudio_kit.schedule import Schedule
 from ftstudio_trainers import common
 from ftstudio_trainers.clock import Clock
@@ -75,7 +75,7 @@ class Hf:
         when = timing(self.options, len(setup.batches.bins), setup.validation is not None)
         record = Recorder("hf", self.options, setup, when, run, RUN_STATE)
         rates = schedule(self.options, when.total)
-        arguments = _arguments(self.options, run, record.bf16, extra)
+        arguments = _arguments(self.options, run, setup.bf16, extra)
         trainer = _built(arguments, setup, rates, self.options)
         if run.resume_from is not None:
             record.resume(run.resume_from)
@@ -221,7 +221,7 @@ class _Trainer(Trainer):  # type: ignore[misc]
     def _collate(self, examples: list[dict[str, Any]]) -> dict[str, Tensor]:
         batches = self.setup.batches
         bins = [example["bin"] for example in examples]
-        batch = collate(batches.rows, bins, batches.pad_token_id, packed=batches.packed)
+        batch = batches.batch(bins)
         return {**batch.tensors(), "tokens": torch.tensor(batch.tokens)}
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:

@@ -4,24 +4,22 @@ It promises: the same seed gives the same run; a run that was stopped and resume
 threads ends with the same bits as one that was not; the loss is a mean over trained tokens however they fell into
 batches; a loss that is no number ends the run, and nothing is saved after it. It uses one device.
 
-Weights are float32; with bf16 the matrix products run in bfloat16 (autocast). What is drawn at random comes from
-`run.seed` alone, and evaluation and sampling put every generator back.
+Weights are float32; with bf16 the matrix products run in bfloat16. ftstudio_kit.lean says how a batch becomes a loss
+and its gradient. What is drawn at random comes from `run.seed` alone; evaluation and sampling put every generator back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ftstudio.api import Checkpoint, Encoded, ModelRef, Run
 from ftstudio_kit import memory, state, training
-from ftstudio_kit.batching import Batch
-from ftstudio_kit.loss import summed_loss
-from ftstudio_kit.precision import autocast
+from ftstudio_kit.lean import way_through
+from ftstudio_kit.matrices import gradient_norm
 from ftstudio_trainers import common
 from ftstudio_trainers.clock import Clock
 from ftstudio_trainers.options import NativeOptions
@@ -57,7 +55,7 @@ class Native:
         when, net, device = self.when, self.setup.model, self.setup.device
         record, at = self.record, self.record.at
         rates = schedule(o, when.total)
-        forward: Any = torch.compile(net) if o.torch_compile else net
+        way = self.setup.way
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         loss_sum = torch.tensor(at.loss_sum, device=device)  # over the trained tokens since the last log
         bad_step = torch.tensor(when.total + 1, device=device)  # the first step that was not finite
@@ -78,14 +76,13 @@ class Native:
 
                 trained = sum(batch.trained for batch in batches)  # each token of the step weighs the same
                 for batch in batches:
-                    self.at_work = step, *batch.input_ids.shape
-                    loss = self._loss(forward, batch.to(device))  # a sum over the batch's trained tokens
-                    (loss / max(1, trained)).backward()  # type: ignore[no-untyped-call]
-                    loss_sum += loss.detach()
+                    self.at_work = step, *batch.shape
+                    loss_sum += way.learn(batch.to(device), 1 / max(1, trained))
                 norm = self._clip(parameters)
                 bad_step = torch.where(torch.isfinite(norm + loss_sum), bad_step, bad_step.clamp(max=step))
                 self.optimizer.step()
-                self.optimizer.zero_grad(set_to_none=True)
+                way.clear(parameters)
+                way.refresh()
 
                 at.step = step
                 at.loss_tokens += trained
@@ -130,15 +127,16 @@ class Native:
         o = self.options
         self.run, self.base = run, model
         run.phase("loading the model")
-        self.setup = setup = common.prepare(o, data, model, run)
+        self.setup = setup = common.prepare(o, data, model, run, way_through)
         self.when = timing(o, len(setup.batches.bins), setup.validation is not None)
         self.record = Recorder("native", o, setup, self.when, run)
+        self.fused = torch.device(setup.device).type in {"cpu", "cuda", "mps"}
         self.optimizer = torch.optim.AdamW(
             common.decay_groups(setup.model, o.weight_decay),
             lr=o.learning_rate,
             betas=(o.adam_beta1, o.adam_beta2),
             eps=o.adam_epsilon,
-            fused=torch.device(setup.device).type in {"cpu", "cuda", "mps"},
+            fused=self.fused,
         )
         memory.reset_peak(setup.device)
         if run.resume_from is not None:
@@ -147,14 +145,16 @@ class Native:
 
     # ---------------------------------------------------------------------------------------- one step
 
-    def _loss(self, forward: Any, batch: Batch) -> Tensor:
-        with autocast(self.setup.device, self.record.bf16):
-            logits = forward(**batch.inputs(), use_cache=False).logits  # (B, T, V)
-        return summed_loss(logits, batch.labels)
-
     def _clip(self, parameters: Sequence[torch.nn.Parameter]) -> Tensor:
-        """The norm of all gradients together, before they were clipped to `max_grad_norm`."""
-        return torch.nn.utils.clip_grad_norm_(parameters, self.options.max_grad_norm or float("inf"))
+        """The norm of all gradients together, before they are clipped to `max_grad_norm`."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        most = self.options.max_grad_norm
+        norm = gradient_norm(gradients)
+        if most and self.fused:  # it divides as it goes, where clipping alone reads and writes every gradient once more
+            self.optimizer.grad_scale = (norm / most).clamp(min=1.0)  # type: ignore[attr-defined]
+        elif most:
+            torch.nn.utils.clip_grads_with_norm_(parameters, most, norm)
+        return norm
 
     def _check_finite(self, bad_step: int, loss_sum: Tensor, norm: Tensor) -> None:
         at = self.record.at

@@ -11,7 +11,6 @@ import torch
 from ftstudio.api import Checkpoint, Run
 from ftstudio_kit import state
 from ftstudio_kit.loss import perplexity
-from ftstudio_kit.precision import use_bf16
 from ftstudio_kit.training import load_weights, write_model
 from ftstudio_trainers import common
 from ftstudio_trainers.common import Setup
@@ -26,8 +25,7 @@ class Recorder:
         self, trainer: str, options: CommonOptions, setup: Setup, when: Timing, run: Run, file: str = state.STATE
     ) -> None:
         self.trainer, self.options, self.setup, self.run, self.file = trainer, options, setup, run, file
-        self.bf16 = use_bf16(options.bf16, setup.device)
-        about = state.about_machine(setup.device, self.bf16)
+        about = state.about_machine(setup.device, setup.bf16)
         about |= {"seed": run.seed, "examples": len(setup.batches.bins), "steps_per_epoch": when.per_epoch}
         self.at = state.TrainerState(trainer, about=about)
         self.metrics: dict[str, float] = {}
@@ -35,7 +33,7 @@ class Recorder:
         self.best: Checkpoint | None = None
         trainable = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
         everything = sum(p.numel() for p in setup.model.parameters())
-        words = "bfloat16" if self.bf16 else "float32"
+        words = "bfloat16" if setup.bf16 else "float32"
         run.say(
             f"Training {trainable:,} of {everything:,} parameters on {setup.device} in {words}: "
             f"{when.total} steps, {when.per_epoch} an epoch."
@@ -50,6 +48,7 @@ class Recorder:
             self.run.warn(f"Resumed, but not to the same bits: {', '.join(changed)}.")
         self.at.about = now
         load_weights(self.setup.model, checkpoint)
+        self.setup.way.refresh()
         self.metrics = dict(checkpoint.metrics)
         self.last = checkpoint
         self._find_best(checkpoint)
@@ -71,7 +70,7 @@ class Recorder:
     def evaluate(self) -> bool:
         """Log eval_loss; True when it is the lowest so far. Step 0 does not count: it has no checkpoint."""
         at = self.at
-        loss = common.evaluate(self.setup, self.options.per_device_eval_batch_size, self.bf16)
+        loss = common.evaluate(self.setup, self.options.per_device_eval_batch_size)
         self.metrics["eval_loss"] = loss
         self.run.log(at.step, eval_loss=loss, perplexity=perplexity(loss))
         if at.step == 0:

@@ -16,7 +16,8 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2MLP
 
 from ftstudio.api import Checkpoint, Encoded, Facts, ModelRef
 from ftstudio.testing import FakeRun
-from ftstudio_trainers import common
+from ftstudio_kit.batching import Batch
+from ftstudio_kit.lean import Lean, Plain
 from ftstudio_trainers.light import plan
 from ftstudio_trainers.options import CommonOptions
 
@@ -137,7 +138,7 @@ def observed(
     model: ModelRef,
 ) -> Seen:
     """Train in a run of its own under `folder`, and look at what happens on the way."""
-    forward, collate, compile_ = GPT2MLP.forward, common.collate, torch.compile
+    forward, compile_ = GPT2MLP.forward, torch.compile
     forwards: list[None] = []
     compiled: list[Any] = []
     sizes: list[int] = []
@@ -146,9 +147,12 @@ def observed(
         forwards.append(None)
         return forward(*arguments)
 
-    def noted(rows: Any, bins: Any, *more: Any) -> Any:
-        sizes.append(len(bins))
-        return collate(rows, bins, *more)
+    def noting(judge: Callable[[Any, Batch], Any]) -> Callable[[Any, Batch], Any]:
+        def noted(way: Any, batch: Batch) -> Any:
+            sizes.append(batch.shape[0])
+            return judge(way, batch)
+
+        return noted
 
     def same(net: Any, **_: Any) -> Any:
         compiled.append(net)
@@ -156,11 +160,12 @@ def observed(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GPT2MLP, "forward", counted)
-        patch.setattr(common, "collate", noted)
+        for way in (Lean, Plain):
+            patch.setattr(way, "judge", noting(way.judge))
         patch.setattr(torch, "compile", same)
         run = FakeRun(folder)
         result = trainer(options).train(data, model, run)
-    assert (forward, collate, compile_) == (GPT2MLP.forward, common.collate, torch.compile)
+    assert (forward, compile_) == (GPT2MLP.forward, torch.compile)
     return Seen(options, run, result, len(forwards), len(compiled), frozenset(sizes))
 
 

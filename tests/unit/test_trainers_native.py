@@ -13,12 +13,12 @@ import pytest
 import torch
 from option_effects import assert_it_is_read, assert_that_without_a_change_all_looks_the_same, weights_hash
 from tiny_models import CONTEXT, VOCAB, ListTable, save_model, toy_data, toy_rows
-from transformers import AutoModelForCausalLM, BertConfig
+from transformers import AutoModelForCausalLM, BertConfig, MambaConfig
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
 from ftstudio.testing import FakeRun
 from ftstudio_kit import lora
-from ftstudio_trainers import native
+from ftstudio_kit.lean import Lean
 from ftstudio_trainers.native import Native
 from ftstudio_trainers.options import NativeOptions
 
@@ -277,7 +277,7 @@ def test_memory_that_runs_out_names_the_batch_and_proposes_a_smaller_one(
     def full(*_: Any) -> Any:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(native, "summed_loss", full)
+    monkeypatch.setattr(Lean, "learn", full)
     with pytest.raises(TrainingError, match=r"Memory ran out in step 1, on a batch of 4 rows of \d+ tokens") as caught:
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), gradient_accumulation_steps=2)
     assert "per_device_train_batch_size = 2 and gradient_accumulation_steps = 4" in caught.value.hint
@@ -308,7 +308,7 @@ def test_a_gpu_that_is_lost_is_named_with_the_batch(
     def lost(*_: Any) -> Any:
         raise RuntimeError(words)
 
-    monkeypatch.setattr(native, "summed_loss", lost)
+    monkeypatch.setattr(Lean, "learn", lost)
     with pytest.raises(TrainingError, match=r"^cpu was lost in step 1, on a batch of 4 rows of \d+ tokens: ") as caught:
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
     assert words.splitlines()[0] in caught.value.message
@@ -321,7 +321,7 @@ def test_another_runtime_error_stays_what_it_is(
     def broken(*_: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(native, "summed_loss", broken)
+    monkeypatch.setattr(Lean, "learn", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
 
@@ -454,11 +454,12 @@ def test_a_model_that_sees_what_it_should_foretell_is_refused(tmp_path: Path, is
         )
 
 
-def test_a_leaking_model_is_not_packed(tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ftstudio_trainers import common
-
-    monkeypatch.setattr(common, "packing_is_exact", lambda _: False)
-    refused(tmp_path, "lets packed rows see each other", gpt2, toy_data(tmp_path), packing=True)
+def test_a_model_that_carries_a_state_from_row_to_row_is_not_packed(tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_config(
+        MambaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1)
+    ).save_pretrained(tmp_path / "mamba")
+    model = ModelRef(tmp_path / "mamba", weights=True, name="tiny-mamba")
+    refused(tmp_path, "MambaForCausalLM lets packed rows see each other", model, toy_data(tmp_path), packing=True)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""The fast way through a model gives the losses and gradients of the plain one, and is taken only where it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import VOCAB, config_of, toy_rows
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    CohereConfig,
+    Gemma2Config,
+    MambaConfig,
+    MistralConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from ftstudio_kit import attention, dropout, lean
+from ftstudio_kit.batching import Batch, Rows, collate, join, pack
+from ftstudio_kit.lean import Lean, Plain, Way, way_through
+from ftstudio_kit.loading import recompute_activations
+from ftstudio_kit.lora import LoraSettings, attach
+
+SMALL: dict[str, Any] = {
+    "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 64, "bos_token_id": 256, "eos_token_id": 256,
+    "pad_token_id": 256,
+}  # fmt: skip
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "gpt2": config_of("gpt2", dropout=0.0),
+    "llama": config_of("llama", dropout=0.0),
+    "qwen2": config_of("qwen2", dropout=0.0),
+    "mistral, window of 4": MistralConfig(**SMALL, sliding_window=4),
+}
+
+
+def model_of(config: PreTrainedConfig) -> PreTrainedModel:
+    torch.manual_seed(1)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return model
+
+
+def learnt(way: Way, model: Any, *batches: Batch) -> tuple[float, Tensor]:
+    """The loss of a step over these batches, and the gradient of all parameters in one."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    way.clear(parameters)
+    trained = sum(batch.trained for batch in batches)
+    loss = sum(float(way.learn(batch, 1 / trained)) for batch in batches) / trained
+    return loss, torch.cat([p.grad.flatten() for p in parameters])
+
+
+def padded(rows: Rows) -> Batch:
+    return collate(rows, [(i,) for i in range(len(rows))], 256)
+
+
+def flat(rows: Rows) -> Batch:
+    return join(rows, [(i,) for i in range(len(rows))])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("masked", [0, 2])
+def test_rows_without_padding_have_the_loss_and_gradient_of_padded_ones(family: str, masked: int) -> None:
+    rows = Rows.of(toy_rows(11, masked=masked))
+    plain, fast = model_of(FAMILIES[family]), model_of(FAMILIES[family])
+    way = way_through(fast, "cpu", bf16=False)
+    assert isinstance(way, Lean)
+    loss, gradient = learnt(Plain(plain, "cpu", bf16=False), plain, padded(rows))
+    own_loss, own_gradient = learnt(way, fast, flat(rows))
+    assert own_loss == pytest.approx(loss, abs=1e-5)
+    assert torch.allclose(own_gradient, gradient, atol=1e-5)
+    assert way.judge(flat(rows)).item() == pytest.approx(own_loss * flat(rows).trained, rel=1e-5)
+
+
+def test_packed_rows_have_the_loss_of_rows_alone() -> None:
+    rows = Rows.of(toy_rows(11))
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=False)
+    alone = [join(rows, [(i,)]) for i in range(11)]
+    bins = [join(rows, [one]) for one in pack(rows.lengths, 40)]
+    assert len(bins) < 11
+    loss, gradient = learnt(way, model, *alone)
+    packed_loss, packed_gradient = learnt(way, model, *bins)
+    assert packed_loss == pytest.approx(loss, abs=1e-5)
+    assert torch.allclose(packed_gradient, gradient, atol=1e-5)
+
+
+def test_a_step_in_parts_has_the_loss_and_gradient_of_the_whole() -> None:
+    rows = Rows.of(toy_rows(8))
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=False)
+    whole = learnt(way, model, flat(rows))
+    parts = learnt(way, model, join(rows, [(0,), (1,), (2,)]), join(rows, [(i,) for i in range(3, 8)]))
+    assert parts[0] == pytest.approx(whole[0], abs=1e-6)
+    assert torch.allclose(parts[1], whole[1], atol=1e-6)
+
+
+def test_logits_in_parts_are_those_of_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Rows.of(toy_rows(8))
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=False)
+    whole = learnt(way, model, flat(rows))
+    monkeypatch.setattr(lean, "HEAD_TOKENS", 7)
+    monkeypatch.setattr(lean, "SOFTMAX_BYTES", 3 * 4 * VOCAB)
+    parts = learnt(way, model, flat(rows))
+    assert parts[0] == pytest.approx(whole[0], abs=1e-6)
+    assert torch.allclose(parts[1], whole[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_in_bfloat16_the_loss_stays_within_a_hundredth_of_float32s(family: str) -> None:
+    rows = Rows.of(toy_rows(12))
+    config = FAMILIES[family]
+    plain, fast = model_of(config), model_of(config)
+    ways = {plain: Plain(plain, "cpu", bf16=False), fast: way_through(fast, "cpu", bf16=True)}
+    losses: dict[Any, list[float]] = {plain: [], fast: []}
+    for model, way in ways.items():
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        for _ in range(30):
+            losses[model].append(learnt(way, model, flat(rows) if way.flat else padded(rows))[0])
+            optimizer.step()
+            way.refresh()
+    assert losses[fast] == pytest.approx(losses[plain], rel=1e-2)
+    assert losses[fast][-1] < losses[fast][0] - 0.5
+
+
+def test_the_copies_follow_the_weights() -> None:
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=True)
+    assert isinstance(way, Lean)
+    weight = model.get_parameter("transformer.h.0.mlp.c_fc.weight")
+    for p in (weight, way.head):
+        assert way.matrices.of(p).dtype == torch.bfloat16
+        with torch.no_grad():
+            p.add_(1)
+        assert not torch.equal(way.matrices.of(p), p.bfloat16())
+    way.refresh()
+    for p in (weight, way.head):
+        assert torch.equal(way.matrices.of(p), p.bfloat16())
+
+
+def test_gradients_of_bfloat16_are_added_up_in_float32() -> None:
+    rows = Rows.of(toy_rows(6))
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=True)
+    once = learnt(way, model, flat(rows))[1]
+    way.clear(model.parameters())
+    for _ in range(300):  # in bfloat16 a sum stops growing at 256 of its parts
+        way.learn(flat(rows), 1 / flat(rows).trained)
+    many = torch.cat([p.grad.flatten() for p in model.parameters()])
+    assert torch.allclose(many, 300 * once, rtol=1e-3, atol=1e-4)
+
+
+def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient() -> None:
+    rows = Rows.of(toy_rows(7))
+    gradients = []
+    for fast in (False, True):
+        torch.manual_seed(2)
+        model = attach(model_of(FAMILIES["gpt2"]), LoraSettings(rank=2))
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                if "lora_B" in name:
+                    p.normal_()
+        way = way_through(model, "cpu", bf16=False) if fast else Plain(model, "cpu", bf16=False)
+        assert way.flat == fast
+        gradients.append(learnt(way, model, flat(rows) if fast else padded(rows))[1])
+        assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+    assert torch.allclose(*gradients, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------- dropout
+
+
+def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
+    torch.manual_seed(3)
+    kept = dropout.keep((1000, 1000), 0.1, torch.zeros(()))
+    assert (kept == 0).float().mean().item() == pytest.approx(0.1, abs=1e-3)
+    assert kept.mean().item() == pytest.approx(1.0, abs=1e-3)
+    assert kept.unique().tolist() == pytest.approx([0, 1 / 0.9], rel=1e-4)
+
+
+def test_dropout_follows_torchs_seed() -> None:
+    def drawn() -> list[Tensor]:
+        return [dropout.keep((50,), 0.5, torch.zeros(())) for _ in range(2)]
+
+    torch.manual_seed(4)
+    first = drawn()
+    torch.manual_seed(4)
+    again = drawn()
+    assert torch.equal(torch.stack(first), torch.stack(again))
+    assert not torch.equal(*first)
+
+
+@pytest.mark.parametrize("lengths", [(6, 6), (6, 3, 2, 6)])
+def test_attention_with_dropout_is_attention_where_nothing_is_dropped(
+    lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "keep", lambda shape, p, like: torch.ones(*shape, dtype=like.dtype))
+    rows = Rows.of(toy_rows(len(lengths)))
+    results = []
+    for p in (0.0, 0.1):
+        config = config_of("gpt2", dropout=0.0)
+        config.attn_pdrop = p
+        model = model_of(config).train()
+        results.append(learnt(way_through(model, "cpu", bf16=False), model, flat(rows)))
+    assert results[0][0] == pytest.approx(results[1][0], abs=1e-6)
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-6)
+
+
+def test_a_forward_pass_that_is_repeated_for_its_gradient_draws_the_same() -> None:
+    rows = Rows.of(toy_rows(6))
+    results = []
+    for repeated in (False, True):
+        model = model_of(config_of("gpt2", dropout=0.3)).train()
+        if repeated:
+            recompute_activations(model)
+        way = way_through(model, "cpu", bf16=False)
+        torch.manual_seed(5)
+        results.append(learnt(way, model, flat(rows)))
+    assert results[0][0] == pytest.approx(results[1][0], abs=1e-6)
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------ which way is taken
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MambaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1),
+        CohereConfig(**SMALL, logit_scale=0.5),
+        Gemma2Config(**SMALL, query_pre_attn_scalar=16),
+        PhiConfig(**SMALL),
+    ],
+    ids=["a state from token to token", "scaled logits", "capped scores", "a head with a bias"],
+)
+def test_a_model_that_computes_otherwise_goes_the_plain_way_unchanged(config: PreTrainedConfig) -> None:
+    model, same = model_of(config).eval(), model_of(config).eval()
+    way = way_through(model, "cpu", bf16=True)
+    assert isinstance(way, Plain)
+    ids = torch.arange(9)[None]
+    assert torch.equal(model(input_ids=ids).logits, same(input_ids=ids).logits)
+    assert not any("forward" in vars(layer) for layer in model.modules())
+
+
+def test_a_compiled_model_and_one_on_a_gpu_go_the_plain_way() -> None:
+    model = model_of(FAMILIES["gpt2"])
+    assert isinstance(way_through(model, "cpu", bf16=False, compiled=True), Plain)
+    assert isinstance(way_through(model, "cuda:0", bf16=False), Plain)
+
+
+def test_rows_of_like_length_are_attended_together() -> None:
+    lengths = [10, 3, 12, 10, 4, 3]
+    layout = attention.Layout.of(lengths)
+    assert [(group.count, group.length) for group in layout.groups] == [(2, 3), (1, 4), (3, 12)]
+    everything = np.sort(np.concatenate([group.tokens for group in layout.groups]))
+    assert everything.tolist() == list(range(sum(lengths)))
