@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -103,7 +103,7 @@ class Lean:
         head: Any = self.whole.get_output_embeddings()
         if head.bias is not None or type(head) is not nn.Linear or self.base is self.whole:
             raise NotImplementedError("a head that is more than a matrix")
-        self.head: nn.Parameter = head.weight
+        self.head = cast("nn.Parameter", head.weight)
         self.gradients = Gradients()
         self.matrices = Matrices(model, torch.bfloat16 if bf16 else torch.float32, self.gradients)
         dropout.cheapen(model)

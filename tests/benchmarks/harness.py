@@ -89,16 +89,18 @@ def measure(benchmark: Benchmark, folder: Path, rounds: int | None = None) -> di
 
 
 def outcome(title: str, benchmark: Benchmark, values: Mapping[str, list[float]]) -> dict:
-    """Medians, their ratio to the first, the spread, and the goals."""
+    """Medians, their ratio to the first of the same measure, the spread, and the goals."""
     medians = {name: statistics.median(found) for name, found in values.items()}
-    baseline = next(iter(medians.values()))
+    first: dict[str, float] = {}
+    for name, median in medians.items():
+        first.setdefault(_measure_of(name), median)
     return {
         "title": title,
         "unit": benchmark.unit,
         "results": {
             name: {
                 "median": medians[name],
-                "ratio": medians[name] / baseline if baseline else None,
+                "ratio": medians[name] / first[_measure_of(name)] if first[_measure_of(name)] else None,
                 "lowest": min(found),
                 "highest": max(found),
                 "rounds": len(found),
@@ -110,6 +112,11 @@ def outcome(title: str, benchmark: Benchmark, values: Mapping[str, list[float]])
             for g in benchmark.goals(medians)
         ],
     }
+
+
+def _measure_of(name: str) -> str:
+    """What was measured: the part behind the variant, where one measures several things."""
+    return name.rpartition(": ")[2] if ": " in name else ""
 
 
 def machine() -> dict:

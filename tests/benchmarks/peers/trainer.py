@@ -24,6 +24,7 @@ def collate(rows):
             torch.tensor(row["labels"]),
         )
         mask[at, : len(row["ids"])] = 1
+    labels[:, 0] = -100  # Trainer divides by the labels that it is given, the first of which it cannot use
     counted[0] += int(mask.sum())
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 

@@ -1,0 +1,53 @@
+"""Training GPT-2 (124M) on dense rows of 256 and 1,024 tokens, beside its peers, without and with dropout."""
+
+from tests.benchmarks.harness import Benchmark, Goal
+from tests.benchmarks.lab import Lab, flops_a_token, matmul_rate
+
+STEPS = 10
+WORK = {256: 4, 1024: 1}
+PEERS = {
+    "Trainer": ("trainer", {"bf16": False}),
+    "Trainer bf16": ("trainer", {"bf16": True}),
+    "TRL packed bf16": ("sft", {}),
+    "plain loop bf16": ("plain_loop", {}),
+}
+AHEAD = {
+    0.0: {"Trainer": 4, "Trainer bf16": 1.5, "TRL packed bf16": 2.8, "plain loop bf16": 1.25},
+    0.1: {"Trainer": 3.5, "Trainer bf16": 2, "TRL packed bf16": 2.5, "plain loop bf16": 1.25},
+}
+
+
+def prepare(folder):
+    lab = Lab(folder)
+    variants = {
+        "bf16 matmul": lambda: {"GFLOP/s": matmul_rate("bfloat16")},
+        "fp32 matmul": lambda: {"GFLOP/s": matmul_rate("float32", 2048)},
+    }
+    for length, size in WORK.items():
+        settings = {
+            "dataset.split_by": "document", "tokenizer.max_length": length,
+            "trainer.per_device_train_batch_size": size, "trainer.max_steps": STEPS,
+        }  # fmt: skip
+        rows = lab.rows(settings)
+        for dropout in AHEAD if length == 256 else (0.0,):
+            case = f"{length}, dropout {dropout:g}"
+            variants[f"native, {case}"] = lambda s={**settings, "trainer.dropout": dropout}: lab.trained(s)
+            for name, (script, more) in PEERS.items():
+                work = {"batch_size": size, "steps": STEPS, "dropout": dropout, "packed": length, **more}
+                variants[f"{name}, {case}"] = lambda script=script, rows=rows, work=work: lab.peer(script, rows, **work)
+    return variants
+
+
+def goals(medians):
+    for dropout, ahead in AHEAD.items():
+        case = f"256, dropout {dropout:g}"
+        own = medians[f"native, {case}: tokens/s"]
+        for peer, limit in ahead.items():
+            yield Goal(f"native to {peer}, {case}", own / medians[f"{peer}, {case}: tokens/s"], limit, at_least=True)
+    for length in WORK:
+        rate = medians[f"native, {length}, dropout 0: tokens/s"] * flops_a_token(length) / 1e9
+        share = rate / medians["bf16 matmul: GFLOP/s"]
+        yield Goal(f"share of the bf16 matmul rate, {length} tokens a row", share, 0.55, at_least=True)
+
+
+BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2)
