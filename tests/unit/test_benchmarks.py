@@ -33,13 +33,14 @@ def test_variants_take_turns_and_the_first_round_does_not_count(tmp_path):
 )
 def test_a_goal_is_met_or_said_to_be_missed(tmp_path, value, limit, at_least, met):
     benchmark = Benchmark(
-        lambda folder: {"a": lambda: {"x": 1.0, "y": 2.0}}, lambda m: [Goal("So", m["a: x"] * value, limit, at_least)]
+        lambda folder: {"a": lambda: {"x": 1.0, "y": 2.0}, "b": lambda: {"x": 3.0, "y": 8.0}},
+        lambda m: [Goal("So", m["a: x"] * value, limit, at_least)],
     )
     found = outcome("T", benchmark, measure(benchmark, tmp_path, rounds=2))
     assert found["goals"][0]["met"] is met
     text = table(machine(), {"name": found})
     assert ("**met**" if met else "**MISSED**") in text
-    assert "| a: y | 2 | 2.00 | 2 to 2 |" in text
+    assert "| b: y | 8 | 4.00 | 8 to 8 |" in text, "compared with the first that measures the same"
 
 
 def test_a_program_that_fails_fails_the_benchmark():
