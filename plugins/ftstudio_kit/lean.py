@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -193,6 +194,8 @@ def way_through(model: PreTrainedModel, device: str, *, bf16: bool, compiled: bo
             return plain
         lean = Lean(model, bf16=bf16)
         lean.logits(probe)
+        if isinstance(model, PeftModel):  # adapters are all that will be saved of it
+            lean.matrices.drop_frozen(but=lean.head)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         if lean is not None:
             lean.undo()

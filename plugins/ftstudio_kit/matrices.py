@@ -99,6 +99,12 @@ class Matrices:
             self._copies[weight] = weight.detach().to(self.dtype)
         return self._copies[weight]
 
+    def drop_frozen(self, but: nn.Parameter) -> None:
+        """Keep the copy alone of weights that are not trained, except of `but`: the model then holds half of them."""
+        for weight, copy in self._copies.items():
+            if not weight.requires_grad and weight is not but:
+                weight.data = copy
+
     def refresh(self) -> None:
         """Copy the weights that are trained."""
         if self.dtype == torch.float32:

@@ -12,6 +12,15 @@ from tests import benchmarks
 from tests.benchmarks import harness
 
 
+_PAGE = """# Benchmarks
+
+Made by `python -m tests.benchmarks --page docs/benchmarks.md`, which runs every variant by turns, round after round:
+ratios of medians travel from machine to machine, times do not. `python -m tests.benchmarks NAME` runs one. A ratio is
+that to the first variant of the same measure.
+
+"""
+
+
 def known() -> dict:
     """The benchmarks by their modules' names."""
     modules = {
@@ -29,6 +38,7 @@ def main(arguments: list[str], found: dict) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
     parser.add_argument("--rounds", type=int, help="how often each variant runs; each benchmark has its own number")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where the results go")
+    parser.add_argument("--page", type=Path, help="a page of documentation to make of the results")
     asked = parser.parse_args(arguments)
     unknown = [name for name in asked.names if name not in found]
     if unknown:
@@ -44,11 +54,14 @@ def main(arguments: list[str], found: dict) -> int:
             failed.append(name)
             sys.stderr.write(f"{name} failed: {error}\n{getattr(error, 'stderr', None) or ''}\n")
         else:
-            outcomes[name] = harness.outcome(module.__doc__.partition("\n")[0], module.BENCHMARK, values)
+            title, _, about = module.__doc__.partition("\n")
+            outcomes[name] = {**harness.outcome(title, module.BENCHMARK, values), "about": about.strip()}
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "results.json").write_text(json.dumps({"machine": where, "benchmarks": outcomes}, indent=2) + "\n")
     text = harness.table(where, outcomes)
     (asked.out / "results.md").write_text(text)
+    if asked.page is not None:
+        asked.page.write_text(_PAGE + text)
     sys.stdout.write(text)
     return 0 if not failed and all(goal["met"] for found in outcomes.values() for goal in found["goals"]) else 1
 

@@ -152,6 +152,7 @@ def table(where: Mapping, outcomes: Mapping[str, Mapping]) -> str:
         for variant, r in found["results"].items():
             ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
             lines.append(f"| {variant} | {r['median']:.4g} | {ratio} | {r['lowest']:.4g} to {r['highest']:.4g} |")
+        lines += ["", found["about"]] if found.get("about") else []
         lines += [""] if found["goals"] else []
         for goal in found["goals"]:
             bound = "at least" if goal["at_least"] else "under"

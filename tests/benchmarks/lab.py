@@ -11,6 +11,7 @@ import sysconfig
 from pathlib import Path
 
 import numpy as np
+import tomlkit
 
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = Path("build/benchmarks/environments")
@@ -62,7 +63,6 @@ class Lab:
         starter = Path("plugins/ftstudio_models/starter_gpt2").resolve()
         subprocess.run([sys.executable, "-c", _SAVE, self.gpt2, starter], check=True, capture_output=True)
         (folder / "lab").mkdir()
-        (folder / "lab" / "project.toml").write_text(_PROJECT.format(model=self.gpt2, data=_PLAYS))
 
     def ftstudio(self, *arguments: str) -> str:
         """What a command prints; its failure is one here."""
@@ -72,20 +72,28 @@ class Lab:
         )
         return done.stdout
 
+    def run(self, settings: dict, *, without: tuple[str, ...] = ()) -> Path:
+        """The folder of a run of the project with these settings laid over it."""
+        project = tomlkit.parse(_PROJECT.format(model=self.gpt2, data=_PLAYS))
+        for name in without:
+            table, _, key = name.partition(".")
+            project[table].pop(key)
+        for name, value in settings.items():
+            table, _, key = name.partition(".")
+            project[table][key] = value
+        (self.folder / "lab" / "project.toml").write_text(tomlkit.dumps(project))
+        told = json.loads(self.ftstudio("run", "lab", "--json"))
+        return self.folder / "lab" / "runs" / told["run"].rpartition(":")[2]
+
     def trained(self, settings: dict) -> dict:
-        """A run of the project: real tokens a second, the losses by step, the peak of memory."""
-        sets = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
-        told = json.loads(self.ftstudio("run", "lab", "--json", *sets))
-        lines = (
-            (self.folder / "lab" / "runs" / told["run"].rpartition(":")[2] / "events.jsonl").read_text().splitlines()
-        )
+        """Of such a run: real tokens a second, the losses by step, the peak of memory."""
+        lines = (self.run(settings) / "events.jsonl").read_text().splitlines()
         events = [
             event for event in map(json.loads, lines) if event["kind"] == "metrics" and "loss" in event["metrics"]
         ]
+        rates = [event["metrics"]["tokens_per_second"] for event in events[min(2, len(events) - 1) :]]
         return {
-            "tokens/s": float(
-                np.median([event["metrics"]["tokens_per_second"] for event in events[min(2, len(events) - 1) :]])
-            ),
+            "tokens/s": float(np.median(rates)),
             "peak GB": events[-1]["metrics"]["peak_memory_bytes"] / 1e9,
             **{f"loss {event['step']}": event["metrics"]["loss"] for event in events if event["step"] in SHOWN},
         }
@@ -110,20 +118,29 @@ class Lab:
 
     def peer(self, script: str, rows: Path, **work: object) -> dict:
         """What a peer measured of itself on these rows."""
-        told = {"model": str(self.gpt2), "rows": str(rows), "learning_rate": 3e-4, "threads": os.cpu_count(), **work}
-        file = self.folder / "work.json"
-        file.write_text(json.dumps(told))
-        python = environment("trl", "trl==1.16.0") if script == "sft" else Path(sys.executable)
-        done = subprocess.run(
-            [python, PEERS / f"{script}.py", file], check=True, text=True, capture_output=True, env=self.environment
-        )
-        answer = json.loads(done.stdout.splitlines()[-1])
+        answer = self.peer_says(script, rows=str(rows), **work)
         seconds, losses = answer["seconds"], answer["losses"]
         return {
             "tokens/s": answer["tokens"] / len(seconds) / float(np.median(seconds[2:])),
             "peak GB": answer["peak_bytes"] / 1e9,
             **{f"loss {step}": losses[step - 1] for step in SHOWN if step <= len(losses)},
         }
+
+    def peer_says(self, script: str, **work: object) -> dict:
+        """The answer of a peer's script to this work."""
+        told = {"model": str(self.gpt2), "learning_rate": 3e-4, "threads": os.cpu_count(), **work}
+        file = self.folder / "work.json"
+        file.write_text(json.dumps(told))
+        python = environment("trl", "trl==1.16.0") if script == "sft" else Path(sys.executable)
+        done = subprocess.run(
+            [python, PEERS / f"{script}.py", file], check=True, text=True, capture_output=True, env=self.environment
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def _logged(run: Path) -> list[dict]:
+    events = map(json.loads, (run / "events.jsonl").read_text().splitlines())
+    return [event for event in events if event["kind"] == "metrics" and "loss" in event["metrics"]]
 
 
 SHOWN = (1, 5, 10, 20, 50, 100)

@@ -57,7 +57,12 @@ def test_the_command_line_names_what_there_is_and_writes_both_results(tmp_path, 
     with pytest.raises(SystemExit, match="2"):
         main(["fastest"], {"fake": fake})
     assert "there is no benchmark fastest; there are fake" in capsys.readouterr().err
-    assert main(["fake", "--rounds", "2", "--out", str(tmp_path / "out")], {"fake": fake}) == 1, "a goal was missed"
+    page = tmp_path / "page.md"
+    asked = ["fake", "--rounds", "2", "--out", str(tmp_path / "out"), "--page", str(page)]
+    assert main(asked, {"fake": fake}) == 1, "a goal was missed"
+    assert page.read_text().startswith("# Benchmarks\n")
+    assert "### fake: A title." in page.read_text()
+    assert "\nMore.\n" in page.read_text()
     found = json.loads((tmp_path / "out" / "results.json").read_text())["benchmarks"]["fake"]
     assert (found["title"], found["results"]["a"]["median"]) == ("A title.", 1.5)
     assert (tmp_path / "out" / "results.md").read_text() == capsys.readouterr().out

@@ -172,6 +172,28 @@ def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_
     assert torch.allclose(*gradients, atol=1e-4)
 
 
+def test_of_weights_beneath_adapters_only_the_bfloat16_copy_is_kept() -> None:
+    model = attach(model_of(FAMILIES["gpt2"]), LoraSettings(rank=2))
+    way = way_through(model, "cpu", bf16=True)
+    assert isinstance(way, Lean)
+    kept = {name: p.dtype for name, p in model.named_parameters() if "c_fc" in name and name.endswith("weight")}
+    assert {("lora" in name, dtype) for name, dtype in kept.items()} == {
+        (False, torch.bfloat16),
+        (True, torch.float32),
+    }
+    rows = Rows.of(toy_rows(7))
+    loss, gradient = learnt(way, model, flat(rows))
+    assert loss > 0
+    assert gradient.abs().sum() > 0
+
+
+def test_frozen_weights_of_a_model_that_is_saved_whole_stay_as_they_are() -> None:
+    model = model_of(FAMILIES["gpt2"])
+    model.get_parameter("transformer.h.0.mlp.c_fc.weight").requires_grad_(False)
+    assert isinstance(way_through(model, "cpu", bf16=True), Lean)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
 # ------------------------------------------------------------------------------------------- dropout
 
 

@@ -1,0 +1,69 @@
+"""The well-known tutorial's own steps, made to run: `python tutorial.py WORK`, from its imports to the sampled text.
+
+Ten sentences padded to 128 tokens, three epochs, batches of two, Trainer's defaults, generate(). What of it stopped
+running is written as it has to be today; what it does is as it was.
+"""
+
+import tempfile
+import time
+
+began = time.perf_counter()
+
+import common  # noqa: E402 - the clock runs before what is imported
+import torch  # noqa: E402
+from datasets import Dataset  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DataCollatorForLanguageModeling,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+work = common.json.loads(common.Path(common.sys.argv[1]).read_text())
+torch.set_num_threads(work["threads"])
+tokenizer = AutoTokenizer.from_pretrained(work["model"])
+tokenizer.pad_token = tokenizer.eos_token
+model = AutoModelForCausalLM.from_pretrained(work["model"], dtype=torch.float32)
+texts = Dataset.from_dict({"text": work["texts"]})
+rows = texts.map(
+    lambda some: tokenizer(some["text"], truncation=True, padding="max_length", max_length=128), batched=True
+)
+steps = common.Steps()
+
+
+class Watch(TrainerCallback):
+    def on_train_begin(self, *_, **__):
+        steps.began = time.perf_counter()
+
+    def on_step_end(self, *_, **__):
+        steps.done()
+
+
+with tempfile.TemporaryDirectory() as folder:
+    arguments = TrainingArguments(
+        folder, num_train_epochs=3, per_device_train_batch_size=2, weight_decay=0.01, logging_steps=10, save_steps=100,
+        report_to=[], disable_tqdm=True, use_cpu=True,
+    )  # fmt: skip
+    collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    trainer = Trainer(
+        model=model, args=arguments, train_dataset=rows.remove_columns("text"), data_collator=collator,
+        callbacks=[Watch()],
+    )  # fmt: skip
+    trainer.train()
+    trainer.save_model(folder)
+    ids = tokenizer.encode(work["prompt"], return_tensors="pt")
+    with torch.no_grad():
+        output = model.generate(
+            ids, max_length=50, do_sample=True, temperature=0.7, pad_token_id=tokenizer.eos_token_id
+        )
+    text = tokenizer.decode(output[0], skip_special_tokens=True)
+common.sys.stdout.write(
+    "\n"
+    + common.json.dumps({
+        "whole": time.perf_counter() - began, "training": steps.ends[-1] - steps.began, "steps": len(steps.ends),
+        "text": text,
+    })
+    + "\n"
+)  # fmt: skip

@@ -1,0 +1,47 @@
+"""The tutorial's ten sentences on GPT-2 (124M): the whole pipeline to sampled text, and training alone, beside its script."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from tests.benchmarks.harness import Benchmark, Goal, seconds
+from tests.benchmarks.lab import Lab
+
+
+def prepare(folder):
+    lab = Lab(folder)
+    tutorial = tomllib.loads(Path("projects/tutorial/project.toml").read_text())
+    texts, prompt = tutorial["dataset"]["texts"], tutorial["generator"]["prompts"][0]
+    settings = {
+        "dataset.use": "inline", "dataset.texts": texts, "tokenizer.max_length": 128, "trainer.num_train_epochs": 3,
+        "trainer.per_device_train_batch_size": 2, "trainer.weight_decay": 0.01, "generator.prompts": [prompt],
+        "generator.max_length": 50, "generator.do_sample": True, "generator.temperature": 0.7,
+    }  # fmt: skip
+
+    def own():
+        told = {}
+        whole = seconds(lambda: told.update(run=lab.run(settings, without=("dataset.path",))))
+        events = [json.loads(line) for line in (told["run"] / "events.jsonl").read_text().splitlines()]
+        begin = next(e["t"] for e in events if e["kind"] == "phase" and e["name"] == "training")
+        end = [e["t"] for e in events if e["kind"] == "metrics"][-1]
+        return {"whole": whole, "training": end - begin}
+
+    def script():
+        told = lab.peer_says("tutorial", texts=texts, prompt=prompt)
+        return {"whole": told["whole"], "training": told["training"]}
+
+    return {"its script": script, "ftstudio": own}
+
+
+def goals(medians):
+    yield Goal(
+        "whole pipeline, its script to ftstudio", medians["its script: whole"] / medians["ftstudio: whole"], 4,
+        at_least=True,
+    )  # fmt: skip
+    yield Goal(
+        "training alone, its script to ftstudio", medians["its script: training"] / medians["ftstudio: training"], 7,
+        at_least=True,
+    )  # fmt: skip
+
+
+BENCHMARK = Benchmark(prepare, goals, rounds=3)
