@@ -16,6 +16,7 @@ import bisect
 import inspect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,7 +111,9 @@ class Batch:
         """The same on another device, without waiting for the copy where the device allows it."""
         if device == "cpu":
             return self
-        moved = {name: value.to(device, non_blocking=True) for name, value in self.tensors().items()}
+        pinned = device.startswith("cuda")  # only memory that stays where it is can be copied meanwhile
+        here = {name: value.pin_memory() if pinned else value for name, value in self.tensors().items()}
+        moved = {name: value.to(device, non_blocking=True) for name, value in here.items()}
         mask, positions = moved.get("attention_mask"), moved.get("position_ids")
         return Batch(moved["input_ids"], moved["labels"], mask, positions, self.tokens, self.trained, self.lengths)
 
@@ -247,6 +250,15 @@ class Batches:
     def batch(self, bins: Sequence[Bin]) -> Batch:
         """The batch of these bins."""
         return join(self.rows, bins) if self.flat else collate(self.rows, bins, self.pad_token_id, packed=self.packed)
+
+
+def ahead(steps: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
+    """The same steps, each made in a thread while the one before it is learnt from."""
+    with ThreadPoolExecutor(1, "batches") as thread:
+        coming = thread.submit(next, steps, None)
+        while (step := coming.result()) is not None:
+            coming = thread.submit(next, steps, None)
+            yield step
 
 
 # ------------------------------------------------------------------------------------------------ packing

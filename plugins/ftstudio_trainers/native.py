@@ -10,7 +10,7 @@ and its gradient. What is drawn at random comes from `run.seed` alone; evaluatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ftstudio.api import Checkpoint, Encoded, ModelRef, Run
 from ftstudio_kit import memory, state, training
+from ftstudio_kit.batching import Batch, ahead
 from ftstudio_kit.lean import way_through
 from ftstudio_kit.matrices import gradient_norm
 from ftstudio_trainers import common
@@ -69,7 +70,7 @@ class Native:
         for epoch, skip in when.epochs(at.step):
             if ended:
                 break
-            for batches in self.setup.batches.epoch(epoch, skip):
+            for batches in self._steps(epoch, skip):
                 step = at.step + 1
                 for group in self.optimizer.param_groups:
                     group["lr"] = rates.at(step)
@@ -77,7 +78,7 @@ class Native:
                 trained = sum(batch.trained for batch in batches)  # each token of the step weighs the same
                 for batch in batches:
                     self.at_work = step, *batch.shape
-                    loss_sum += way.learn(batch.to(device), 1 / max(1, trained))
+                    loss_sum += way.learn(batch, 1 / max(1, trained))
                 norm = self._clip(parameters)
                 bad_step = torch.where(torch.isfinite(norm + loss_sum), bad_step, bad_step.clamp(max=step))
                 self.optimizer.step()
@@ -144,6 +145,14 @@ class Native:
             state.restore(run.resume_from.path, self.optimizer, setup.model)
 
     # ---------------------------------------------------------------------------------------- one step
+
+    def _steps(self, epoch: int, skip: int) -> Iterator[list[Batch]]:
+        """The batches of each step on their device; for a GPU they are made and copied while it is busy."""
+        device = self.setup.device
+        steps = self.setup.batches.epoch(epoch, skip)
+        if device == "cpu":
+            return steps
+        return ahead([batch.to(device) for batch in step] for step in steps)
 
     def _clip(self, parameters: Sequence[torch.nn.Parameter]) -> Tensor:
         """The norm of all gradients together, before they are clipped to `max_grad_norm`."""

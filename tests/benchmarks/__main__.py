@@ -11,7 +11,6 @@ from pathlib import Path
 from tests import benchmarks
 from tests.benchmarks import harness
 
-
 _PAGE = """# Benchmarks
 
 Made by `python -m tests.benchmarks --page docs/benchmarks.md`, which runs every variant by turns, round after round:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from tiny_models import ListTable, config_of, toy_rows
 from transformers import AutoModelForCausalLM
 
-from ftstudio_kit.batching import Batches, Rows, collate, order, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, Rows, ahead, collate, order, pack, packing_is_exact
 from ftstudio_kit.loss import summed_loss
 
 END = 256
@@ -122,6 +123,31 @@ def test_packed_rows_have_the_loss_and_gradient_that_they_have_apart(family: str
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert torch.allclose(gradients[0], gradients[1], atol=1e-4)
+
+
+def test_steps_that_are_made_ahead_are_the_same_and_an_error_is_raised_where_it_is_asked_for() -> None:
+    rows = Rows.of(toy_rows(11))
+    batches = Batches(rows, [(i,) for i in range(11)], 2, 2, END, seed=1)
+    made = [[batch.input_ids.tolist() for batch in step] for step in ahead(batches.epoch(0))]
+    assert made == [[batch.input_ids.tolist() for batch in step] for step in batches.epoch(0)]
+    assert len(made) == 3
+
+    def failing() -> Any:
+        yield [batches.batch([(0,)])]
+        raise ValueError("so")
+
+    steps = ahead(failing())
+    assert len(next(steps)) == 1
+    with pytest.raises(ValueError, match="so"):
+        next(steps)
+
+
+def test_steps_that_are_not_wanted_any_more_leave_no_thread() -> None:
+    rows = Rows.of(toy_rows(11))
+    steps = ahead(Batches(rows, [(i,) for i in range(11)], 2, 2, END, seed=1).epoch(0))
+    next(steps)
+    steps.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])

@@ -326,6 +326,18 @@ def test_another_runtime_error_stays_what_it_is(
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no GPU here.")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_learns_in_bfloat16_what_a_cpu_learns(tmp_path: Path, compiled: bool) -> None:
+    model, data = save_model(tmp_path / "model", dropout=0.0), toy_data(tmp_path, 12)
+    losses = []
+    for device in ("cpu", "cuda:0"):
+        run = FakeRun(tmp_path / device, devices=(device,))
+        train(run, model, data, max_steps=10, bf16=True, torch_compile=compiled and device != "cpu", logging_steps=1)
+        losses.append([metrics["loss"] for _, metrics in run.metrics if "loss" in metrics])
+    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+
+
 def test_a_run_from_scratch_takes_the_tokenizers_vocabulary(tmp_path: Path, gpt2: ModelRef) -> None:
     data = dataclasses.replace(toy_data(tmp_path), vocab_size=300)
     result = train(FakeRun(tmp_path), ModelRef(gpt2.path, weights=False, name="scratch"), data)
