@@ -59,9 +59,18 @@ def explained(run: RunFolder, name: str) -> str:
     return f"{name}: {quote(declared.label or name)}{unit}, as the trainer declares it. {better}"
 
 
+def tiles_of(run: RunFolder) -> tuple[Metric, ...]:
+    """The metrics that the trainer of a run wants among the tiles, besides those that every trainer logs."""
+    return tuple(metric for metric in _all_declared(run) if metric.tile and metric.name not in MEANING)
+
+
 def _declared(run: RunFolder, name: str) -> Metric | None:
     """What the trainer of a run declares of a metric; None when that cannot be said."""
+    return next((metric for metric in _all_declared(run) if metric.name == name), None)
+
+
+def _all_declared(run: RunFolder) -> tuple[Metric, ...]:
     with contextlib.suppress(FtstudioError, TypeError, AttributeError):  # a stranger may declare what is no list
-        metrics = frozen_project(run).offer("trainer").component.metrics
-        return next((metric for metric in metrics if metric.name == name), None)
-    return None
+        declared = tuple(frozen_project(run).offer("trainer").component.metrics)
+        return declared if all(isinstance(metric, Metric) for metric in declared) else ()
+    return ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
+from ftstudio.api import Metric
 from ftstudio.runs.status import LIVE, Status, age_text, ago
 from ftstudio.text import safe_text, size_text
 from ftstudio.tui.look import Look
@@ -20,10 +21,11 @@ TILES_HELP = (
 GAP = "   "
 
 
-def tiles(status: Status, look: Look, filter: str, seconds: float, width: int) -> Text:
+def tiles(status: Status, look: Look, filter: str, seconds: float, width: int, own: Sequence[Metric] = ()) -> Text:
     """One line on a run, at most `width` columns: where that is too few, what tells least goes first.
 
-    `filter` is the expression that the run's charts are chosen by, "" for none; `seconds` is how long it has trained.
+    `filter` is the expression that the run's charts are chosen by, "" for none; `seconds` is how long it has trained;
+    `own` are metrics that its trainer wants here besides those that every trainer logs.
     """
     glyph, colour = look.state(status.state)
     text = Text.assemble(" ", (glyph, colour), f" {status.state}", no_wrap=True, end="")
@@ -32,7 +34,7 @@ def tiles(status: Status, look: Look, filter: str, seconds: float, width: int) -
         said = look.plain(status.reason, "dim")
     room = width - text.cell_len - (min(len(GAP) + said.cell_len, width // 2) if said else 0)
     kept = set[str]()
-    parts = _parts(status, filter, seconds)
+    parts = _parts(status, filter, seconds, own)
     for _, part in sorted(parts):
         if len(GAP) + len(part) <= room:
             room -= len(GAP) + len(part)
@@ -45,7 +47,7 @@ def tiles(status: Status, look: Look, filter: str, seconds: float, width: int) -
     return text
 
 
-def _parts(status: Status, filter: str, seconds: float) -> list[tuple[int, str]]:
+def _parts(status: Status, filter: str, seconds: float, own: Sequence[Metric]) -> list[tuple[int, str]]:
     """Rank and words of all that there is to say, in the order it stands in; the least rank tells most."""
     metrics, live = status.metrics, status.state in LIVE
     left, last = when(status) if status.eta_s is not None and live else "", ago(status.last_event_t)
@@ -53,6 +55,7 @@ def _parts(status: Status, filter: str, seconds: float) -> list[tuple[int, str]]
         (0, f"/{safe_text(filter)}" if filter else ""),
         (1, _metric(metrics, "loss", "loss {}")),
         (2, _metric(metrics, "eval_loss", "eval_loss {}")),
+        *((3, _own(metrics, metric)) for metric in own),
         (6, _metric(metrics, "perplexity", "ppl {}")),
         (7, _metric(metrics, "learning_rate", "lr {}")),
         (5, _metric(metrics, "tokens_per_second", "{} tokens/s", digits=3)),
@@ -68,6 +71,14 @@ def _parts(status: Status, filter: str, seconds: float) -> list[tuple[int, str]]
         (4, f"last event {last}" if live and last and not status.note else ""),
     ]
     return [(rank, words) for rank, words in parts if words]
+
+
+def _own(metrics: Mapping[str, float], metric: Metric) -> str:
+    if metric.name not in metrics:
+        return ""
+    return " ".join(
+        filter(None, (safe_text(metric.label or metric.name), value(metrics[metric.name]), safe_text(metric.unit)))
+    )
 
 
 def _metric(metrics: Mapping[str, float], name: str, words: str, digits: int = 4) -> str:

@@ -236,7 +236,7 @@ def test_it_is_driven_through_form_check_run_and_sample(tmp_path):
         run = RunFolder(folder / "runs" / "0001")
         await driver.until(lambda: run.state.exists() and read_state(run).state == "finished", seconds=120)
         await driver.until("7/7")
-        await driver.until("distance")
+        await driver.until("distance 7 m")  # among the tiles, as it asked for
         assert {"loss", "distance"} <= {name for name, chart in app.screen.pane._charts.items() if chart.display}
 
         await driver.press("5", "enter", "enter")

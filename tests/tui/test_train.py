@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from studio import session
 
+from ftstudio.api import Metric
 from ftstudio.files import state_dir, write_toml
 from ftstudio.project import load
 from ftstudio.runs.observers import Cursor, ObserverFiles
@@ -81,6 +82,20 @@ def test_a_run_of_this_machine_tells_its_last_event_beside_what_is_left():
     assert tiles(status, Look(), "lo", 5.0, 100).plain.endswith(
         " running   /lo   loss 2   3/9   60 s left   so far 5 s   last event 1 s ago"
     )
+
+
+def test_the_tiles_of_a_stranger_s_trainer_stand_behind_everybody_s_losses():
+    status = Status(
+        project="lab", run="0001", path=Path("0001"), state="finished", reason="", attempt=1, host="here", device="cpu",
+        step=9, total_steps=9, metrics={"loss": 2.0, "rewards/margins": 1.5, "perplexity": 3.0}, eta_s=None,
+        last_event_t=None,
+    )  # fmt: skip
+    own = [Metric(name="rewards/margins", label="mar\x1bgin", unit="nats", tile=True), Metric(name="unseen", tile=True)]
+    line = tiles(status, Look(), "", 0.0, 100, own).plain
+    assert " finished   loss 2   mar" in line
+    assert "gin 1.5 nats   ppl 3   9/9" in line
+    assert "\x1b" not in line
+    assert "unseen" not in line
 
 
 def test_a_run_without_a_metric_says_why(tmp_path, make_project):

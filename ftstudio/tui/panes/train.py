@@ -21,6 +21,7 @@ from textual.containers import Grid, Horizontal
 from textual.timer import Timer
 from textual.widgets import Input
 
+from ftstudio.api import Metric
 from ftstudio.errors import InputError
 from ftstudio.explain import explained
 from ftstudio.files import state_dir, write_atomic
@@ -78,6 +79,7 @@ class TrainPane(Pane, Asks):
         self.alone = ""
         self._histories: dict[Path, History[Feed]] = {}
         self._words: LastWords | None = None
+        self._own: tuple[Metric, ...] = ()
         self._charts: dict[str, ChartView] = {}
         self._hues, self._view = Hues(), View()
         self._timer: Timer | None = None
@@ -121,6 +123,8 @@ class TrainPane(Pane, Asks):
             self._words = LastWords(run.events)
             self._view = replace(self._view, cursor=None)
             self.overlaid = [path for path in self.overlaid if path != run.path]
+            self._own = ()
+            self.ask(lambda: metric_help.tiles_of(run), self._take_own, group="own")
             if not self._read():
                 self._come_back()
         self._ask_of_observers()
@@ -213,12 +217,16 @@ class TrainPane(Pane, Asks):
         cells = self.query_one(DeviceCells).fit(self.size.width - TILES_WIDTH)
         self.query_one("#tiles", Still).update(self._tiles(self.status, self.size.width - cells))
 
+    def _take_own(self, own: tuple[Metric, ...]) -> None:
+        self._own = own
+        self._draw_tiles()
+
     def _tiles(self, status: Status | None, width: int) -> Text:
         if status is None:
             return Text("")
         history = self._histories.get(status.path)
         times = history.best.timeline.time.values if history else ()
-        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width)
+        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width, self._own)
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
