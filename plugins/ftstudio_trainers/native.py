@@ -129,6 +129,10 @@ class Native:
         self.run, self.base = run, model
         run.phase("loading the model")
         self.setup = setup = common.prepare(o, data, model, run, way_through)
+        if setup.device == "cpu" and not setup.way.flat and not o.torch_compile:
+            run.say(
+                f"{type(setup.model).__name__} computes otherwise than the fast way does: it goes its own, slower one."
+            )
         self.when = timing(o, len(setup.batches.bins), setup.validation is not None)
         self.record = Recorder("native", o, setup, self.when, run)
         self.fused = torch.device(setup.device).type in {"cpu", "cuda", "mps"}
