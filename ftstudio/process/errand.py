@@ -23,6 +23,7 @@ from ftstudio.api import Event
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.explain import explained
 from ftstudio.files import cache_dir, write_atomic
+from ftstudio.process import heavy
 from ftstudio.process.devices import candidates, devices_of
 from ftstudio.process.jobs import JOBS
 from ftstudio.process.secrecy import secrets_of
@@ -69,7 +70,9 @@ def _follow(scratch: RunFolder, on_event: Callable[[Event], None], cancelled: Ca
     reader = EventReader(scratch.events)
     last: Event | None = None
     with scratch.console.open("wb") as console:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, env=heavy.environment()
+        )
         try:
             alive = True
             while alive:

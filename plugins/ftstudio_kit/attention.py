@@ -47,10 +47,10 @@ class Layout:
     groups: tuple[Group, ...]
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> Layout:
-        """The layout of rows of these lengths, one behind the other."""
+    def of(cls, lengths: Sequence[int], tokens: int) -> Layout:
+        """The layout of rows of these lengths, one behind the other; what of the tokens is behind them sees nothing."""
         sizes = np.asarray(lengths)
-        if len(set(lengths)) == 1:
+        if len(set(lengths)) == 1 and tokens == sizes.sum():
             return cls((Group(len(sizes), int(sizes[0]), None, None),))
         starts = np.concatenate([[0], np.cumsum(sizes)])
         ascending = np.argsort(sizes, kind="stable")
@@ -59,14 +59,28 @@ class Layout:
             end = begin + int(np.searchsorted(sizes[ascending[begin:]], sizes[ascending[begin]] * LIKE, "right"))
             rows = ascending[begin:end]
             longest = int(sizes[rows[-1]])
-            tokens = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
+            own = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
             places = np.concatenate([at * longest + np.arange(sizes[row]) for at, row in enumerate(rows)])
-            groups.append(Group(len(rows), longest, torch.from_numpy(tokens), torch.from_numpy(places)))
+            groups.append(Group(len(rows), longest, torch.from_numpy(own), torch.from_numpy(places)))
             begin = end
         return cls(tuple(groups))
 
 
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
+
+
+_heard: ContextVar[list[int | None] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def heard() -> Iterator[list[int | None]]:
+    """The window of each attention that is computed inside, in order; None where it has none."""
+    windows: list[int | None] = []
+    token = _heard.set(windows)
+    try:
+        yield windows
+    finally:
+        _heard.reset(token)
 
 
 @contextmanager
@@ -98,6 +112,9 @@ def attend(
     if softcap is not None:
         raise NotImplementedError("capped scores are not computed here")
     layout = cast("Layout", _layout.get())
+    heard_of = _heard.get()
+    if heard_of is not None:
+        heard_of.append(sliding_window)
     if key.shape[1] != query.shape[1]:
         repeated = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(repeated, 1), value.repeat_interleave(repeated, 1)
@@ -113,12 +130,9 @@ def attend(
         else:
             found = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
         flat = found.transpose(1, 2).reshape(group.count * group.length, *heads[2].shape[1:])  # (R T, H, D)
-        if group.tokens is None:
-            out = flat
-        else:
-            part = applied(_Take, flat, group.places)
-            whole = applied(_Spread, part, group.tokens, len(heads[0]))
-            out = whole if out is None else out + whole
+        part = flat if group.places is None else applied(_Take, flat, group.places)
+        whole = part if group.tokens is None else applied(_Spread, part, group.tokens, len(heads[0]))
+        out = whole if out is None else out + whole
     return cast("Tensor", out)[None], None
 
 
@@ -190,7 +204,9 @@ class _Attention(torch.autograd.Function):
         kept = keep(weights.shape, p, weights) if p else None
         ctx.save_for_backward(q, k, v, weights, kept)
         ctx.scale, ctx.shape = scale, shape
-        return torch.bmm(weights if kept is None else weights * kept, v).view(shape)
+        out = v.new_empty(shape)
+        torch.bmm(weights if kept is None else weights * kept, v, out=out.view(v.shape))
+        return out
 
     @staticmethod
     @once_differentiable

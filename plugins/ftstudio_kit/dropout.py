@@ -28,7 +28,7 @@ def keep(shape: Sequence[int], p: float, like: Tensor) -> Tensor:
     count = prod(shape)
     words = generator.integers(0, 1 << 64, -(-count // 4), dtype=np.uint64)
     bits = torch.from_numpy(words.view(np.int16))[:count].view(*shape)
-    dropped = round(p * _VALUES)
+    dropped = min(round(p * _VALUES), _VALUES - 1)
     kept = (bits >= dropped - _VALUES // 2).to(like.dtype)
     return kept.mul_(_VALUES / (_VALUES - dropped)).to(like.device)
 

@@ -40,17 +40,18 @@ class _Gelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        flat = x.reshape(-1)
-        out, slope = torch.empty_like(flat), torch.empty_like(flat)
-        for part, into, slope_into in zip(*(torch.split(y, _VALUES) for y in (flat, out, slope)), strict=True):
+        x = x.contiguous()
+        out, slope = torch.empty_like(x), torch.empty_like(x)
+        parts = (torch.split(y.view(-1), _VALUES) for y in (x, out, slope))
+        for part, into, slope_into in zip(*parts, strict=True):
             exact = part.float()
             square = exact * exact
             share = torch.add(_A, square, alpha=_B).mul_(exact).sigmoid_()
             value = exact.mul_(share)
             into.copy_(value)
             slope_into.copy_(square.mul_(3 * _B).add_(_A).mul_(value).mul_(1 - share).add_(share))
-        ctx.save_for_backward(slope.view(x.shape))
-        return out.view(x.shape)
+        ctx.save_for_backward(slope)
+        return out
 
     @staticmethod
     @once_differentiable

@@ -11,8 +11,9 @@ states. No list says which do: `way_through` asks both of a tiny batch, and take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ftstudio_kit import attention, dropout, gelu
-from ftstudio_kit.batching import Batch, Rows, join
+from ftstudio_kit.batching import Batch, Rows, join, rounded
 from ftstudio_kit.loading import context_of, embedding_rows
 from ftstudio_kit.loss import IGNORE, shift_labels, summed_loss
 from ftstudio_kit.matrices import Gradients, Matrices, product
@@ -117,10 +118,11 @@ class Lean:
 
     def learn(self, batch: Batch, weight: float) -> Tensor:
         """See `Way`."""
-        with attention.rows(self.whole, attention.Layout.of(batch.lengths)):  # a backward pass may repeat the forward
+        with attention.rows(self.whole, _layout_of(batch)):  # a backward pass may repeat the forward
             hidden, targets = self._hidden(batch)
             loss, gradient = self._head_gradient(hidden.detach(), targets, weight)
-            hidden.backward(gradient)  # type: ignore[no-untyped-call]
+            if hidden.requires_grad:  # else the head alone is trained
+                hidden.backward(gradient)  # type: ignore[no-untyped-call]
         return loss
 
     @torch.no_grad()
@@ -129,7 +131,7 @@ class Lean:
         loss = torch.zeros(())
         for logits, targets in self._logits(batch):
             for some, wanted in _some(logits, targets):
-                loss += F.cross_entropy(some.float(), wanted, reduction="sum")
+                loss += F.cross_entropy(some.float(), wanted, ignore_index=IGNORE, reduction="sum")
         return loss
 
     def refresh(self) -> None:
@@ -143,23 +145,28 @@ class Lean:
     @torch.no_grad()
     def logits(self, batch: Batch) -> Tensor:
         """(M, V) for the M positions that foretell a trained token."""
-        return torch.cat([logits for logits, _ in self._logits(batch)])
+        return torch.cat([logits[targets != IGNORE] for logits, targets in self._logits(batch)])
 
     def _logits(self, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
         """Logits and their targets, a part at a time."""
-        with attention.rows(self.whole, attention.Layout.of(batch.lengths)):
+        with attention.rows(self.whole, _layout_of(batch)):
             hidden, targets = self._hidden(batch)
         head = self.matrices.of(self.head)
         for states, wanted in zip(torch.split(hidden, HEAD_TOKENS), torch.split(targets, HEAD_TOKENS), strict=True):
             yield product(states.to(head.dtype), head.t()), wanted
 
     def _hidden(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The last hidden states (M, D) that foretell a trained token, and these tokens (M,)."""
+        """The last hidden states (M, D) that foretell a trained token, and these tokens (M,).
+
+        M is rounded up, by states that foretell none: each new size of a product is compiled anew, and kept.
+        """
         with autocast("cpu", self.bf16):  # for what is neither a linear layer nor attention
             found = self.base(input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False)
         hidden, targets = found.last_hidden_state[0], shift_labels(batch.labels)[0]  # (N, D), (N,)
-        trained = torch.nonzero(targets != IGNORE)[:, 0]
-        return hidden.index_select(0, trained), targets[trained]
+        chosen = torch.nonzero(targets != IGNORE)[:, 0]
+        more = torch.nonzero(targets == IGNORE)[: rounded(len(chosen)) - len(chosen), 0]
+        chosen = torch.cat([chosen, more])
+        return hidden.index_select(0, chosen), targets[chosen]
 
     def _head_gradient(self, hidden: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
         """The summed loss, and the gradient of `weight` times it in the hidden states; the head's own is added."""
@@ -178,31 +185,67 @@ class Lean:
 
 
 def way_through(model: PreTrainedModel, device: str, *, bf16: bool, compiled: bool = False) -> Way:
-    """The fast way where it gives the model's own answers, else the plain one; costs four tiny forward passes."""
+    """The fast way where it gives the model's own answers, else the plain one; costs some tiny passes."""
     plain = Plain(model, device, bf16=bf16, compiled=compiled)
     if compiled or torch.device(device).type != "cpu":  # GPUs have fused kernels of their own, and compilers for more
         return plain
-    lean: Lean | None = None
     training = model.training
     model.eval()
+    lean: Lean | None = None
     try:
-        probe = _probe(model)
-        own = _answers(model, probe)
+        probe, powers = _probe(model), _powers(model)
+        own = [_answers(model, probe, power) for power in powers]
         lean = Lean(model, bf16=False)
-        if not torch.allclose(lean.logits(probe), own, rtol=1e-3, atol=1e-3 * float(own.abs().max())):
+        with attention.heard() as windows:
+            answers = [_scaled(lean.head, power, partial(lean.logits, probe)) for power in powers]
+        if windows != _windows(lean.whole) * len(powers) or not all(map(_alike, answers, own)):
             lean.undo()
             return plain
         lean = Lean(model, bf16=bf16)
-        lean.logits(probe)
-        if isinstance(model, PeftModel):  # adapters are all that will be saved of it
-            lean.matrices.drop_frozen(but=lean.head)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        lean.learn(probe, 1.0)
+        lean.clear(model.parameters())
+    except Exception:  # noqa: BLE001 - whatever a stranger's model raises here, it has a forward pass of its own
         if lean is not None:
             lean.undo()
+        model.zero_grad()
         return plain
     finally:
         model.train(training)
+    if isinstance(model, PeftModel):  # adapters are all that will be saved of it
+        lean.matrices.drop_frozen(but=lean.head)
     return lean
+
+
+def _layout_of(batch: Batch) -> attention.Layout:
+    return attention.Layout.of(batch.lengths, batch.input_ids.shape[1])
+
+
+def _become_gradient(logits: Tensor, targets: Tensor, weight: float) -> Tensor:
+    """The summed cross-entropy; the logits become `weight` times its gradient: softmax minus one-hot, in float32."""
+    loss = torch.zeros(())
+    for some, wanted in _some(logits, targets):
+        real = wanted != IGNORE
+        at = torch.where(real, wanted, 0)[:, None]
+        shares = torch.softmax(some, -1, dtype=torch.float32)
+        chosen = shares.gather(1, at)
+        losses = -chosen[:, 0].log()
+        far = chosen[:, 0] < 1e-30  # float32 has no smaller shares
+        if far.any():
+            losses[far] = torch.logsumexp(some[far].float(), -1) - some[far].gather(1, at[far])[:, 0].float()
+        loss += losses[real].sum()
+        shares.scatter_(1, at, chosen - 1)
+        if not real.all():
+            shares.mul_(real[:, None])
+        some.copy_(shares.mul_(weight))
+    return loss
+
+
+def _some(logits: Tensor, targets: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+    rows = max(1, SOFTMAX_BYTES // (4 * logits.shape[1]))
+    return zip(torch.split(logits, rows), torch.split(targets, rows), strict=True)
+
+
+# ----------------------------------------------------------------------------------------------- the probe
 
 
 def _probe(model: PreTrainedModel) -> Batch:
@@ -213,25 +256,44 @@ def _probe(model: PreTrainedModel) -> Batch:
     return join(Rows(ids, ids, np.cumsum((0, *lengths))), [(0,), (1,)])
 
 
-@torch.no_grad()
-def _answers(model: Any, probe: Batch) -> Tensor:
+def _windows(model: Any) -> list[int | None]:
+    """The window of each layer's attention as the config says it: a short row cannot show one."""
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    if not set(kinds) <= {"full_attention", "sliding_attention"}:
+        raise NotImplementedError("layers that are no attention over a row, or over a window of it")
+    return [window if kind == "sliding_attention" else None for kind in kinds]
+
+
+def _powers(model: Any) -> tuple[int, int]:
+    """Powers of two to multiply the head by: as it is, and so that logits are large, where a cap on them shows."""
+    head = model.get_output_embeddings().weight
+    return 0, 8 - round(math.log2(max(1e-9, float(head.detach().abs().max()))))
+
+
+def _scaled(weight: Tensor, power: int, ask: Callable[[], Tensor]) -> Tensor:
+    """What is answered while the weight is so many powers of two larger, which takes no bit of it away."""
+    with torch.no_grad():
+        weight.mul_(2.0**power)
+        try:
+            return ask()
+        finally:
+            weight.mul_(2.0**-power)
+
+
+def _answers(model: Any, probe: Batch, power: int) -> Tensor:
     """The logits that the model itself gives for each row alone."""
-    rows = torch.split(probe.input_ids, list(probe.lengths), dim=1)
-    return torch.cat([model(input_ids=ids, use_cache=False).logits[0, :-1] for ids in rows])
+
+    def ask() -> Tensor:
+        rows = torch.split(probe.input_ids[:, : probe.tokens], list(probe.lengths), dim=1)
+        return torch.cat([model(input_ids=ids, use_cache=False).logits[0, :-1] for ids in rows])
+
+    return _scaled(model.get_output_embeddings().weight, power, ask)
 
 
-def _become_gradient(logits: Tensor, targets: Tensor, weight: float) -> Tensor:
-    """The summed cross-entropy; the logits become `weight` times its gradient: softmax minus one-hot, in float32."""
-    loss = torch.zeros(())
-    for some, wanted in _some(logits, targets):
-        shares = torch.softmax(some, -1, dtype=torch.float32)
-        chosen = shares.gather(1, wanted[:, None])
-        loss -= chosen.log().sum()
-        shares.scatter_(1, wanted[:, None], chosen - 1)
-        some.copy_(shares.mul_(weight))
-    return loss
-
-
-def _some(logits: Tensor, targets: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-    rows = max(1, SOFTMAX_BYTES // (4 * logits.shape[1]))
-    return zip(torch.split(logits, rows), torch.split(targets, rows), strict=True)
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Honest differences are of 1e-6; a state that leaks from row to row begins at 1e-4."""
+    return bool((one - other).abs().max() <= 2e-5 * other.abs().max())

@@ -22,7 +22,7 @@ from ftstudio_kit.function import applied
 COLUMNS = 1 << 14
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """A (M, K) times b (K, N), plus a bias (N,), in parts where oneDNN is slow with the whole.
 
     In bfloat16 it leaves a small product to one thread, but two halves of it to all: 1,024 x 3,072 x 768 take 4.4 ms
@@ -30,15 +30,15 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     rows, columns = len(a), b.shape[1]
     few = a.dtype == torch.bfloat16 and 512 < rows < 1536 and columns <= 1024
-    out = a.new_empty(rows, columns)
+    result = a.new_empty(rows, columns) if out is None else out
     for down in (slice(0, rows // 2), slice(rows // 2, rows)) if few else (slice(0, rows),):
         for begin in range(0, columns, COLUMNS):
             across = slice(begin, begin + COLUMNS)
             if bias is None:
-                torch.mm(a[down], b[:, across], out=out[down, across])
+                torch.mm(a[down], b[:, across], out=result[down, across])
             else:
-                torch.addmm(bias[across], a[down], b[:, across], out=out[down, across])
-    return out
+                torch.addmm(bias[across], a[down], b[:, across], out=result[down, across])
+    return result
 
 
 def gradient_norm(gradients: Sequence[Tensor]) -> Tensor:
@@ -131,10 +131,12 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, matrix: Tensor, by_columns: bool, gradients: Gradients
     ) -> Tensor:
         flat = x.reshape(-1, x.shape[-1]).to(matrix.dtype)
-        out = product(flat, matrix if by_columns else matrix.t(), None if bias is None else bias.to(matrix.dtype))
+        right = matrix if by_columns else matrix.t()
+        out = flat.new_empty(*x.shape[:-1], right.shape[1])  # not a view, which a model may not clamp in place
+        product(flat, right, None if bias is None else bias.to(matrix.dtype), out=out.view(-1, right.shape[1]))
         ctx.save_for_backward(flat if weight.requires_grad else None, matrix)
         ctx.weight, ctx.bias, ctx.by_columns, ctx.gradients, ctx.shape = weight, bias, by_columns, gradients, x.shape
-        return out.view(*x.shape[:-1], out.shape[-1])
+        return out
 
     @staticmethod
     @once_differentiable

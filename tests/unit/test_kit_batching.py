@@ -172,6 +172,26 @@ def test_a_model_that_ignores_positions_is_found_out() -> None:
     assert not packing_is_exact(Leaking())
 
 
+def test_a_state_that_leaks_a_little_is_found_out() -> None:
+    model = model_of("gpt2")
+
+    class Leaking(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def get_input_embeddings(self) -> Any:
+            return self.inner.get_input_embeddings()
+
+        def forward(self, input_ids: Any, position_ids: Any = None, use_cache: bool = False) -> Any:
+            logits = self.inner(input_ids=input_ids, position_ids=position_ids).logits
+            return SimpleNamespace(
+                logits=logits + 1e-3 * logits.abs().max() * torch.arange(input_ids.shape[1])[:, None]
+            )
+
+    assert not packing_is_exact(Leaking())
+
+
 def test_a_model_without_positions_is_found_out(tmp_path: Path) -> None:
     class Without(torch.nn.Module):
         def forward(self, input_ids: Any) -> Any:

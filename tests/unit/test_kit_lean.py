@@ -13,11 +13,14 @@ from transformers import (
     AutoModelForCausalLM,
     CohereConfig,
     Gemma2Config,
+    Lfm2Config,
     MambaConfig,
     MistralConfig,
+    OlmoConfig,
     PhiConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    Qwen2MoeConfig,
 )
 
 from ftstudio_kit import attention, dropout, lean
@@ -32,6 +35,7 @@ SMALL: dict[str, Any] = {
     "pad_token_id": 256,
 }  # fmt: skip
 FAMILIES: dict[str, PreTrainedConfig] = {
+    "olmo, clamped in place": OlmoConfig(**{**SMALL, "clip_qkv": 0.02}),
     "gpt2": config_of("gpt2", dropout=0.0),
     "llama": config_of("llama", dropout=0.0),
     "qwen2": config_of("qwen2", dropout=0.0),
@@ -97,6 +101,36 @@ def test_a_step_in_parts_has_the_loss_and_gradient_of_the_whole() -> None:
     parts = learnt(way, model, join(rows, [(0,), (1,), (2,)]), join(rows, [(i,) for i in range(3, 8)]))
     assert parts[0] == pytest.approx(whole[0], abs=1e-6)
     assert torch.allclose(parts[1], whole[1], atol=1e-6)
+
+
+def test_a_token_that_was_all_but_impossible_has_a_finite_loss() -> None:
+    rows = Rows.of(toy_rows(3))
+    model, same = model_of(FAMILIES["llama"]), model_of(FAMILIES["llama"])
+    for one in (model, same):
+        with torch.no_grad():
+            one.get_output_embeddings().weight.mul_(1000)
+    loss, gradient = learnt(way_through(model, "cpu", bf16=False), model, flat(rows))
+    plain, plain_gradient = learnt(Plain(same, "cpu", bf16=False), same, padded(rows))
+    assert plain > 110, "each share is below what float32 can hold"
+    assert loss == pytest.approx(plain, rel=1e-4)
+    assert torch.allclose(gradient, plain_gradient, rtol=1e-3, atol=1e-3 * float(plain_gradient.abs().max()))
+
+
+def test_the_head_may_be_all_that_is_trained() -> None:
+    rows = Rows.of(toy_rows(3))
+    model = model_of(FAMILIES["llama"])
+    model.base_model.requires_grad_(False)
+    loss, gradient = learnt(way_through(model, "cpu", bf16=False), model, flat(rows))
+    assert loss > 0
+    assert len(gradient) == model.get_output_embeddings().weight.numel()
+
+
+def test_sizes_are_rounded_up_by_tokens_that_change_nothing() -> None:
+    rows = Rows.of(toy_rows(5))
+    batch = flat(rows)
+    assert batch.tokens == sum(batch.lengths) == rows.starts[-1]
+    assert batch.input_ids.shape == batch.labels.shape == (1, -(-batch.tokens // 16) * 16)
+    assert (batch.labels[0, batch.tokens :] == -100).all()
 
 
 def test_logits_in_parts_are_those_of_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,12 +288,21 @@ def test_a_forward_pass_that_is_repeated_for_its_gradient_draws_the_same() -> No
     "config",
     [
         MambaConfig(vocab_size=VOCAB, hidden_size=32, num_hidden_layers=1),
+        Lfm2Config(**SMALL, layer_types=["conv", "full_attention"]),
+        Qwen2MoeConfig(
+            **SMALL, sliding_window=4, use_sliding_window=True, layer_types=["sliding_attention", "full_attention"],
+            num_experts=2, num_experts_per_tok=1, moe_intermediate_size=16, shared_expert_intermediate_size=16,
+        ),
         CohereConfig(**SMALL, logit_scale=0.5),
         Gemma2Config(**SMALL, query_pre_attn_scalar=16),
+        Gemma2Config(**SMALL, query_pre_attn_scalar=16, attn_logit_softcapping=None),
         PhiConfig(**SMALL),
     ],
-    ids=["a state from token to token", "scaled logits", "capped scores", "a head with a bias"],
-)
+    ids=[
+        "a state from token to token", "a convolution over tokens", "a window in the mask alone", "scaled logits",
+        "capped scores", "capped logits", "a head with a bias",
+    ],
+)  # fmt: skip
 def test_a_model_that_computes_otherwise_goes_the_plain_way_unchanged(config: PreTrainedConfig) -> None:
     model, same = model_of(config).eval(), model_of(config).eval()
     way = way_through(model, "cpu", bf16=True)
@@ -277,7 +320,7 @@ def test_a_compiled_model_and_one_on_a_gpu_go_the_plain_way() -> None:
 
 def test_rows_of_like_length_are_attended_together() -> None:
     lengths = [10, 3, 12, 10, 4, 3]
-    layout = attention.Layout.of(lengths)
+    layout = attention.Layout.of(lengths, sum(lengths))
     assert [(group.count, group.length) for group in layout.groups] == [(2, 3), (1, 4), (3, 12)]
     everything = np.sort(np.concatenate([group.tokens for group in layout.groups]))
     assert everything.tolist() == list(range(sum(lengths)))

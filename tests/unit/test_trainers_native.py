@@ -19,6 +19,7 @@ from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionEr
 from ftstudio.testing import FakeRun
 from ftstudio_kit import lora
 from ftstudio_kit.lean import Lean
+from ftstudio_trainers import native
 from ftstudio_trainers.native import Native
 from ftstudio_trainers.options import NativeOptions
 
@@ -271,13 +272,26 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_is_saved_after_it(tm
     assert all(torch.isfinite(p).all() for p in good.parameters())
 
 
+def fail_while_learning(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    """Raise what torch raises in a step; what is asked of a model before the first one stays as it is."""
+    learn, chosen = Lean.learn, native.way_through
+
+    def failing(*_: Any) -> Any:
+        raise RuntimeError(words)
+
+    def choose(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(Lean, "learn", learn)
+        way = chosen(*arguments, **named)
+        monkeypatch.setattr(Lean, "learn", failing)
+        return way
+
+    monkeypatch.setattr(native, "way_through", choose)
+
+
 def test_memory_that_runs_out_names_the_batch_and_proposes_a_smaller_one(
     tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> Any:
-        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
-
-    monkeypatch.setattr(Lean, "learn", full)
+    fail_while_learning(monkeypatch, "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
     with pytest.raises(TrainingError, match=r"Memory ran out in step 1, on a batch of 4 rows of \d+ tokens") as caught:
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), gradient_accumulation_steps=2)
     assert "per_device_train_batch_size = 2 and gradient_accumulation_steps = 4" in caught.value.hint
@@ -305,10 +319,7 @@ def test_memory_that_runs_out_in_the_optimizers_first_step_is_explained_too(
 def test_a_gpu_that_is_lost_is_named_with_the_batch(
     tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
-    def lost(*_: Any) -> Any:
-        raise RuntimeError(words)
-
-    monkeypatch.setattr(Lean, "learn", lost)
+    fail_while_learning(monkeypatch, words)
     with pytest.raises(TrainingError, match=r"^cpu was lost in step 1, on a batch of 4 rows of \d+ tokens: ") as caught:
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
     assert words.splitlines()[0] in caught.value.message
@@ -318,10 +329,7 @@ def test_a_gpu_that_is_lost_is_named_with_the_batch(
 def test_another_runtime_error_stays_what_it_is(
     tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Any:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(Lean, "learn", broken)
+    fail_while_learning(monkeypatch, "a bug")
     with pytest.raises(RuntimeError, match="a bug"):
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path))
 
