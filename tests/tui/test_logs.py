@@ -96,7 +96,9 @@ def test_a_step_is_gone_to_and_search_walks_both_ways(tmp_path, make_project):
     async def script(driver):
         await driver.press("enter", "4")
         await driver.until("step 500")
-        await driver.press("slash")
+        await driver.press("slash", "x", "escape")  # out of the field, and not out of the project
+        await driver.until(lambda: not driver.app.screen.pane.query_one("#search").display)
+        await driver.press("slash", "backspace")
         await driver.type("loss")
         await driver.press("enter")
         view = driver.app.screen.pane.view

@@ -175,6 +175,14 @@ def test_a_filter_that_finds_nothing_says_so_and_can_be_changed(tmp_path, make_p
         await driver.press("slash", *["backspace"] * 4, "enter")
         await driver.until(lambda: shown(driver) == {"loss"})
         assert driver.app.screen.pane.focused_chart is not None
+        await driver.press("slash")
+        await driver.type("zzz")
+        await driver.until("No metric's name holds 'zzz'.")
+        await driver.press("escape")  # out of the field, and the filter with it; the project stays open
+        await driver.until(lambda: shown(driver) == {"loss"})
+        assert driver.app.screen.pane.focused_chart is not None
+        await driver.press("escape")
+        await driver.until(lambda: driver.app.screen.query("HomeScreen #filter, #filter"))
 
     session(tmp_path, script)
 

@@ -44,6 +44,10 @@ class Pane(Vertical):
     def leave(self) -> None:
         """It is hidden from now on."""
 
+    def go_back(self) -> bool:
+        """Take away what lies on top in here; whether there was anything."""
+        return False
+
     def show_run(self, run: RunFolder | None) -> None:
         """The project's current run is this one; also called at each `enter`."""
 

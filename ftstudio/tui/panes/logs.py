@@ -141,6 +141,15 @@ class LogsPane(Pane):
         field.display = True
         field.focus()
 
+    def go_back(self) -> bool:
+        """Leave the field without looking for anything."""
+        field = self.query_one("#search", Input)
+        there = field.display
+        if there:
+            field.display = False
+            self.view.focus()
+        return there
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Look for it, from the newest line backwards."""
         event.input.display = False

@@ -350,6 +350,17 @@ class TrainPane(Pane, Asks):
         self.screen.set_focus(None)
         self.refocus()
 
+    def go_back(self) -> bool:
+        """Take the filter away."""
+        field = self.query_one("#metrics", Input)
+        there = field.display or bool(self.filter)
+        if there:
+            self.filter, field.value, field.display = "", "", False
+            self.screen.set_focus(None)
+            self.draw()
+            self.refocus()
+        return there
+
     def do_train_alone(self) -> None:
         """One chart over the whole pane, or all again."""
         chart = self.focused_chart

@@ -191,8 +191,9 @@ class ProjectScreen(ActingScreen):
     # --------------------------------------------------------------------------------------- actions
 
     def go_back(self) -> None:
-        """Back to Home."""
-        self.studio.open_home()
+        """Take away what lies on top in the pane, else back to Home."""
+        if self.pane is None or not self.pane.go_back():
+            self.studio.open_home()
 
     def do_run_list(self) -> None:
         """Ask for a run."""
