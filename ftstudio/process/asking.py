@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ftstudio.process.orphan import end_orphan, is_orphan
 from ftstudio.runs.control import Request, ask
+from ftstudio.runs.find import address
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import read_state
 
@@ -27,7 +28,7 @@ def request(run: RunFolder, what: Request) -> str:
         if what != "kill":
             return (
                 "Its supervisor was killed, so its worker commits a checkpoint and leaves, or is ended when it does "
-                f"not. End it at once: ftstudio kill {shlex.quote(run.title)}"
+                f"not. End it at once: ftstudio kill {shlex.quote(address(run))}"
             )
         worker = end_orphan(run)
         ended = "has left" if worker is None else f"(process {worker}) was ended"

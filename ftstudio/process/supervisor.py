@@ -299,7 +299,7 @@ def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
                 f"dead one. {mend} on a local disk, or on a network file system that has locks."
             )
     if not lock.acquire():
-        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(run.title)}"
+        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(str(run.path))}"
     worker = lock_holder(run.worker_lock)
     if worker is not None:
         return (
@@ -308,7 +308,8 @@ def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
         )
     if run.state.exists() and read_state(run).attempt >= attempt:
         return (
-            f"Attempt {attempt} of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
+            f"Attempt {attempt} of {run.title} was started by somebody else meanwhile. "
+            f"See: ftstudio status {shlex.quote(str(run.path))}"
         )
     return ""
 

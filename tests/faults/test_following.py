@@ -35,8 +35,8 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     shown.until("Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
     assert shown.ended() == 3
     assert "■ lab:0001 stopped: Stopped at step " in shown.shown
-    assert "resume lab:0001" in shown.shown
     (run,) = list_runs(project)
+    assert f"resume {run.path}" in shown.shown
     last = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
     assert ended(run).state == "stopped"
     assert int(list_checkpoints(run.checkpoints)[-1].name) == last
@@ -57,7 +57,7 @@ def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_proj
     shown.press("ctrl+c")
     assert shown.ended() == 130
     assert "lab:0001 goes on. Come back with: " in shown.shown
-    assert "attach lab:0001" in shown.shown
+    assert f"attach {run.path}" in shown.shown
     state_is(run, "running")
     at_step(run, 2)
     assert not gone(worker)
@@ -78,7 +78,7 @@ def test_ctrl_c_twice_after_the_worker_saw_it_says_that_it_stops(make_project, t
     assert shown.ended() == 130
     assert "lab:0001 had seen the request already: it commits a checkpoint and stops." in shown.shown
     assert "Go on with it then: " in shown.shown
-    assert "resume lab:0001" in shown.shown
+    assert f"resume {run.path}" in shown.shown
     assert "lab:0001 goes on" not in shown.shown
     assert state_is(run, "stopping").reason == "Finishing the step and committing a checkpoint."
     state = ended(run)
