@@ -82,7 +82,7 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
         for line in output.side_by_side(*pair, columns):
             output.data(line)
     output.data()
-    loss = came.loss()
+    loss = came.loss(came.model_step)
     if loss is not None:
         output.data(": ".join(loss))
     sentence = few_rows_sentence(folder)

@@ -126,7 +126,8 @@ def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool
         output.say(f"  {folder.title} goes on. Come back with: {typed('attach', address(folder))}")
         return LEFT_RUNNING
     if state.state in LIVE:
-        output.say(f"  {folder.title} had seen the request already: it commits a checkpoint and stops.")
+        what = "leaves the queue" if state.state == "queued" else "commits a checkpoint and stops"
+        output.say(f"  {folder.title} had seen the request already: it {what}.")
         output.say(f"  Go on with it then: {typed('resume', address(folder))}")
         return LEFT_RUNNING
     return end(folder, project, state, as_json=as_json)

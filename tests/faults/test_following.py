@@ -6,6 +6,8 @@ import shutil
 import pytest
 from lab import at_step, ended, gone, started, state_is, until, worker_of
 
+from ftstudio.cli.run import _followed
+from ftstudio.locks import RecordLock
 from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.control import ask, see_stop, stop_asked, take_back_stop
@@ -107,9 +109,34 @@ def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal)
     shown.until("Waits for cpu, behind first:0001.")
     shown.press("ctrl+c")
     assert shown.ended() == 3
+    assert "Taking it out of the queue. Ctrl+C again leaves it waiting." in shown.shown
     assert "Withdrawn from the queue." in shown.shown
+    assert "with a checkpoint" not in shown.shown
     stop(first)
     assert read_state(list_runs(project)[0]).state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"), [(True, "had seen the request already: it leaves the queue."), (False, "goes on.")]
+)
+def test_ctrl_c_twice_while_it_waits_is_taken_back_or_too_late(make_project, monkeypatch, capsys, seen, said):
+    """The second one comes before its supervisor has looked, or after."""
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    lock = RecordLock(run.lock)
+    assert lock.acquire()
+    run.state.write_text('state = "queued"\nreason = "Waits for cpu."\nattempt = 1\n')
+    moments = [lambda: None, lambda: see_stop(run, 1) if seen else None]
+
+    def press(seconds):
+        moments.pop(0)()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftstudio.cli.follow.time.sleep", press)
+    assert _followed(run, None, 1, detach=False, as_json=False) == 130
+    assert f"lab:0001 {said}" in capsys.readouterr().err
+    assert stop_asked(run, 1) == seen
+    lock.release()
 
 
 def test_an_inline_run_waits_for_its_place_and_ctrl_c_gives_up_the_wait(make_project, terminal):
