@@ -483,5 +483,5 @@ def test_what_keeps_a_run_from_starting_is_named_and_nothing_else(make_project, 
     with pytest.raises(InputError) as taken:
         start(run, attempt=1)
     assert str(taken.value) == (
-        f"Attempt 1 of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
+        f"Attempt 1 of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.path}"
     )
