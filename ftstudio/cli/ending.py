@@ -10,6 +10,7 @@ from ftstudio.cli import output
 from ftstudio.errors import InputError
 from ftstudio.project import Project
 from ftstudio.runs.events import plain
+from ftstudio.runs.find import address
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import EXIT_CODES, GLYPHS, StateFile
 from ftstudio.runs.summary import few_rows_sentence, outcome
@@ -33,7 +34,7 @@ def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
         if state.state in {"stopped", "interrupted"} and folder.path.exists():
-            output.say(f"  Go on with it: {typed('resume', folder.title)}")
+            output.say(f"  Go on with it: {typed('resume', address(folder))}")
         if state.state == "failed" and state.exit_code != InputError.exit_code:
             output.say(f"  The worker's output is in {folder.console}.")
     return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
@@ -81,7 +82,7 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
         for line in output.side_by_side(*pair, columns):
             output.data(line)
     output.data()
-    loss = came.loss()
+    loss = came.loss(came.model_step)
     if loss is not None:
         output.data(": ".join(loss))
     sentence = few_rows_sentence(folder)

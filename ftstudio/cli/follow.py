@@ -18,6 +18,8 @@ from ftstudio.runs.status import GLYPHS, LIVE, StateFile, read_state
 from ftstudio.text import number_text
 
 POLL_SECONDS = 0.1
+_TRAINING = "Stopping after this step, with a checkpoint. Ctrl+C again leaves it running."
+_QUEUED = "Taking it out of the queue. Ctrl+C again leaves it waiting."
 
 
 @dataclass
@@ -118,8 +120,9 @@ def follow(run: RunFolder, attempt: int, *, stoppable: bool = True) -> StateFile
             if asked:
                 return None if not stoppable or take_back_stop(run) else read_state(run)
             asked = True
-            ask(run, "stop", read_state(run).attempt)
-            narrator.line("  Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
+            state = read_state(run)
+            ask(run, "stop", state.attempt)
+            narrator.line(f"  {_QUEUED if state.state == 'queued' else _TRAINING}")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from ftstudio.explain import explained
 from ftstudio.finding import FILE, default_root, list_projects, project_folder
 from ftstudio.runs import notes, trash
 from ftstudio.runs.disk import TRASH, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
-from ftstudio.runs.find import find_run, list_runs
+from ftstudio.runs.find import find_run, is_run, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, parse_keep, why_busy
 from ftstudio.runs.housekeeping import prune as prune_run
@@ -25,8 +25,10 @@ from ftstudio.text import plural, quote, size_text
 def _run_named(text: str) -> RunFolder | None:
     """The run that is meant when a single run is meant: a run folder or PROJECT:0001, not a project."""
     with explained(Path(text)):
-        single = (Path(text).expanduser() / "run.toml").is_file()
-        return find_run(text, default_root()) if single or (":" in text and not Path(text).exists()) else None
+        path = Path(text).expanduser()
+        there = path.exists()
+        single = is_run(path) if there else ":" in text
+        return find_run(text, default_root()) if single else None
 
 
 def _projects_in(text: str | None) -> list[Path]:

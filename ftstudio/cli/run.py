@@ -16,7 +16,7 @@ from ftstudio.process.launch import resume
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
 from ftstudio.project import Project, each_value
-from ftstudio.runs.find import find_run
+from ftstudio.runs.find import address, find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent, lineage_text
 from ftstudio.runs.record import frozen_project
@@ -98,7 +98,8 @@ def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
     else:
         for folder in folders:
             output.data(str(folder.path))
-        output.say(f"  They go on without this terminal, as places come free. Watch them: {typed('status', '--watch')}")
+        watch = typed("status", folders[0].project, "--watch")
+        output.say(f"  They go on without this terminal, as places come free. Watch them: {watch}")
     return 0
 
 
@@ -117,16 +118,17 @@ def _say_if_queued(folder: RunFolder) -> None:
 def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool, as_json: bool) -> int:
     """Follow an attempt that was started, unless it is to be left alone."""
     if detach:
-        output.say(f"  It goes on without this terminal. Follow it: {typed('attach', folder.title)}")
+        output.say(f"  It goes on without this terminal. Follow it: {typed('attach', address(folder))}")
         result(folder, read_state(folder), as_json=as_json)
         return 0
     state = follow(folder, attempt)
     if state is None:
-        output.say(f"  {folder.title} goes on. Come back with: {typed('attach', folder.title)}")
+        output.say(f"  {folder.title} goes on. Come back with: {typed('attach', address(folder))}")
         return LEFT_RUNNING
     if state.state in LIVE:
-        output.say(f"  {folder.title} had seen the request already: it commits a checkpoint and stops.")
-        output.say(f"  Go on with it then: {typed('resume', folder.title)}")
+        what = "leaves the queue" if state.state == "queued" else "commits a checkpoint and stops"
+        output.say(f"  {folder.title} had seen the request already: it {what}.")
+        output.say(f"  Go on with it then: {typed('resume', address(folder))}")
         return LEFT_RUNNING
     return end(folder, project, state, as_json=as_json)
 

@@ -18,7 +18,7 @@ from ftstudio.files import plain_file, read_tail
 from ftstudio.finding import default_root
 from ftstudio.process.asking import request
 from ftstudio.runs.control import Request
-from ftstudio.runs.find import find_run, list_runs, names_run
+from ftstudio.runs.find import address, find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.text import quote
@@ -36,7 +36,7 @@ def _live(text: str) -> RunFolder:
         return live[0]
     if not live:
         raise InputError(f"{quote(text)} is not running.", f"It is {read_state(run).state}; see ftstudio status.")
-    raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(r.title for r in live)}.")
+    raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(map(address, live))}.")
 
 
 def _request(text: str, what: Request) -> None:

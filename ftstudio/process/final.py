@@ -58,7 +58,7 @@ def _link(origin: Path, target: Path) -> None:
 
 def model_card(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun, seconds: float) -> str:
     """README.md of the model: what it is made of, how, and how good it is."""
-    loss = outcome(run.folder).loss()
+    loss = outcome(run.folder).loss(result.step)
     model, encoded = prepared.model, prepared.encoded
     data, trainer = project.parts["dataset"], project.parts["trainer"]
     rows_used = encoded.counts.get("rows", len(encoded.train))

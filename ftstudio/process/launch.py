@@ -21,7 +21,9 @@ from ftstudio.process.endings import RUN_VARIABLE, Asked
 from ftstudio.process.supervisor import Supervisor, refusal, sentence
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import ATTEMPTS
+from ftstudio.runs.find import address
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import read_record
 from ftstudio.runs.state import newest_attempt
 from ftstudio.runs.status import LIVE, read_state
 from ftstudio.settings import read_settings
@@ -83,19 +85,21 @@ def try_own_folders() -> None:
 def resume(run: RunFolder, device: str = "auto", *, accept_changed_data: bool = False) -> int:
     """Start a new attempt of a run that ended before its end, and return its number.
 
-    Raises InputError when the run is live, has finished, or belongs to another host that may still run it.
+    Raises InputError when the run is live, has finished, has lost its settings, or belongs to another host that may
+    still run it.
     """
     known = read_state(run)
     if known.state in LIVE:
         where = "" if known.host == socket.gethostname() else f" on {known.host}, as far as can be seen from here"
         raise InputError(
-            f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {shlex.quote(run.title)}"
+            f"{run.title} is {known.state}{where}.", f"Follow it: ftstudio attach {shlex.quote(address(run))}"
         )
     if known.state == "finished":
         raise InputError(
             f"{run.title} has finished; there is nothing to go on with.",
-            f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', run.title])}",
+            f"Go on from it in a new run: {shlex.join(['ftstudio', 'run', str(run.project), '--from', address(run)])}",
         )
+    read_record(run)
     try_own_folders()
     attempt = max(known.attempt, newest_attempt(run)) + 1  # state.toml may have been lost, or edited
     if attempt >= ATTEMPTS:

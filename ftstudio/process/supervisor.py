@@ -28,14 +28,16 @@ from ftstudio.process import endings, heavy
 from ftstudio.process.devices import Device, devices_of
 from ftstudio.process.observing import Observers
 from ftstudio.process.waiting import Turn
-from ftstudio.runs.control import answer, asked, stop_asked
+from ftstudio.runs.control import answer, asked, see_stop, stop_asked
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import (
+    GONE,
     boot_id,
     folder_identity,
     forget_last_word,
     host_name,
     leave_last_word,
+    path_key,
     process_start,
     read_state,
 )
@@ -52,6 +54,7 @@ class Supervisor:
 
     def __init__(self, run: RunFolder, attempt: int, devices: Sequence[Device], settings: Settings) -> None:
         self.run, self.attempt, self.settings = run, attempt, settings
+        self.path_key = path_key(run)
         self.turn = Turn(run, devices, settings.slots)
         self.device = devices[0]
         self.queued: float | None = None
@@ -77,6 +80,7 @@ class Supervisor:
             "attempt": self.attempt,
             "pid": os.getpid(),
             "pid_started": process_start(os.getpid()),
+            "path_key": self.path_key,
             "folder": folder_identity(self.run.path),
             "worker_pid": self.worker.pid if live and self.worker else None,
             "queued": self.queued,
@@ -95,7 +99,8 @@ class Supervisor:
 
     def end(self, state: str, reason: str, exit_code: int | None = None) -> None:
         """Write the last state; on a full disk into the room that was reserved for it, and where nothing can be
-        written any more into the user's state folder, where readers look for it. Raises OSError.
+        written any more into the user's state folder, where readers look for it. A run folder that is gone is not made
+        again: readers tell that themselves. Raises OSError.
         """
         more = {"ended": time.time(), "exit_code": exit_code}
         try:
@@ -106,7 +111,7 @@ class Supervisor:
                 self.reserve.replace(self.run.state, text)
             elif error.errno in {errno.EROFS, errno.EIO}:
                 leave_last_word(self.run, text)
-            else:
+            elif self.run.path.exists():
                 raise
 
     # ---------------------------------------------------------------------------------------------- the run
@@ -187,8 +192,10 @@ class Supervisor:
         return True
 
     def _ended_while_waiting(self) -> tuple[str, str] | None:
-        if asked(self.run, "stop", self.attempt) or asked(self.run, "kill", self.attempt):
-            answer(self.run, "stop")
+        if not self.run.path.exists():
+            return "interrupted", GONE
+        if see_stop(self.run, self.attempt) or asked(self.run, "kill", self.attempt):
+            answer(self.run, "stopping")
             answer(self.run, "kill")
             return "stopped", WITHDRAWN
         if self.asked_of_us.terminated:
@@ -299,7 +306,7 @@ def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
                 f"dead one. {mend} on a local disk, or on a network file system that has locks."
             )
     if not lock.acquire():
-        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(run.title)}"
+        return f"{run.title} is running already. Follow it: ftstudio attach {shlex.quote(str(run.path))}"
     worker = lock_holder(run.worker_lock)
     if worker is not None:
         return (
@@ -308,7 +315,8 @@ def refusal(run: RunFolder, attempt: int, lock: RecordLock) -> str:
         )
     if run.state.exists() and read_state(run).attempt >= attempt:
         return (
-            f"Attempt {attempt} of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
+            f"Attempt {attempt} of {run.title} was started by somebody else meanwhile. "
+            f"See: ftstudio status {shlex.quote(str(run.path))}"
         )
     return ""
 

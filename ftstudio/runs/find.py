@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 from pathlib import Path
 
-from ftstudio.errors import UnknownNameError
-from ftstudio.finding import FILE, holds, list_projects, refuse_hidden
+from ftstudio.errors import FtstudioError, UnknownNameError
+from ftstudio.finding import FILE, default_root, holds, list_projects, refuse_hidden
 from ftstudio.runs.folder import RunFolder
 from ftstudio.text import nearest, quote
 
 NUMBER = re.compile(r"[0-9]{4,}\Z")
 """What run folders are called."""
+_FILES = ("run.toml", "state.toml", "events.jsonl", "lock")
+"""What tells a run: run.toml, and where that was lost, what its supervisor and its worker write."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: also one without run.toml once it was started, but none that is being made."""
+    if holds(folder, "run.toml"):
+        return True
+    return any(holds(folder, name) for name in _FILES) and bool(NUMBER.match(folder.resolve().name))
 
 
 def list_runs(project: Path) -> list[RunFolder]:
     """The runs of a project, oldest first."""
     runs = project / "runs"
     try:
-        names = [n for n in os.listdir(runs) if NUMBER.match(n) and os.path.isfile(f"{runs}/{n}/run.toml")]  # noqa: PTH113, PTH208 - a third of the time
+        names = [n for n in os.listdir(runs) if NUMBER.match(n) and _has_any_file(f"{runs}/{n}")]  # noqa: PTH208 - a third of the time
     except OSError:
         return []
     return [RunFolder(runs / name) for name in sorted(names, key=int)]
 
 
+def _has_any_file(folder: str) -> bool:
+    return any(os.path.isfile(f"{folder}/{name}") for name in _FILES)  # noqa: PTH113 - a third of the time
+
+
 def names_run(text: str) -> bool:
     """Whether a word names one run, PROJECT:0001 or a run folder's path, rather than a project."""
-    return holds(Path(text).expanduser(), "run.toml") or (":" in text and not holds(Path(text).expanduser(), FILE))
+    return is_run(Path(text).expanduser()) or (":" in text and not holds(Path(text).expanduser(), FILE))
 
 
 def find_run(text: str, root: Path) -> RunFolder:
@@ -38,7 +52,7 @@ def find_run(text: str, root: Path) -> RunFolder:
     looked at.
     """
     path = Path(text).expanduser()
-    if holds(path, "run.toml"):
+    if is_run(path):
         return RunFolder(path.resolve())
     if holds(path, FILE):
         return _newest(path.resolve())
@@ -48,13 +62,22 @@ def find_run(text: str, root: Path) -> RunFolder:
         return _newest(folder)
     run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))
     if NUMBER.match(run.name):
-        if holds(run.path, "run.toml"):
+        if is_run(run.path):
             return run
         refuse_hidden(run.record)
     have = [r.name for r in list_runs(folder)]
     raise UnknownNameError(
         f"{quote(name)} has no run {quote(number)}.", f"It has: {', '.join(have[-8:])}." if have else "It has none yet."
     )
+
+
+def address(run: RunFolder) -> str:
+    """What can be typed for a run from here: PROJECT:0001 where that is this very run, else its folder's path."""
+    path = run.path.resolve()
+    with contextlib.suppress(FtstudioError, OSError):
+        if find_run(run.title, default_root()).path == path:
+            return run.title
+    return str(path)
 
 
 def _project_named(name: str, root: Path) -> Path:

@@ -64,7 +64,7 @@ def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
     if not committed:
         raise InputError(f"{run.title} has no checkpoint to go out from.", "Wait for its first one.")
     if which == "best":
-        folder = best_of(run.checkpoints) or committed[-1]
+        folder = _best(run, committed)
     elif which in {"", "last"}:
         folder = committed[-1]
     else:
@@ -95,12 +95,24 @@ def _split(text: str, root: Path) -> tuple[RunFolder, str]:
         raise
 
 
+def _best(run: RunFolder, committed: list[Path]) -> Path:
+    best = best_of(run.checkpoints)
+    if best is None:
+        raise UnknownNameError(f"{run.title} has no best checkpoint.", f"It has: {_steps(committed)}; or say last.")
+    return best
+
+
 def _at_step(run: RunFolder, committed: list[Path], which: str) -> Path:
     for folder in committed:
         if which.isdigit() and int(folder.name) == int(which):
             return folder
-    steps = ", ".join(str(int(p.name)) for p in committed)
-    raise UnknownNameError(f"{run.title} has no checkpoint {quote(which)}.", f"It has: {steps}; or say best or last.")
+    raise UnknownNameError(
+        f"{run.title} has no checkpoint {quote(which)}.", f"It has: {_steps(committed)}; or say best or last."
+    )
+
+
+def _steps(committed: list[Path]) -> str:
+    return ", ".join(str(int(folder.name)) for folder in committed)
 
 
 def copy_origin(parent: Parent, run: RunFolder) -> None:

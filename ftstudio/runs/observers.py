@@ -19,6 +19,7 @@ from typing import Any
 from ftstudio.files import read_toml, tail_bytes, write_toml
 from ftstudio.locks import lock_holder
 from ftstudio.runs.events import newest_first
+from ftstudio.runs.find import address
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import LIVE, is_elsewhere, read_state
 from ftstudio.runs.status import age_text
@@ -111,7 +112,7 @@ class Trouble:
     @property
     def step(self) -> str:
         """What to type: it tells the observer what it has not got yet."""
-        return shlex.join(["ftstudio", "replay", self.files.run.title, "--to", self.files.name])
+        return shlex.join(["ftstudio", "replay", address(self.files.run), "--to", self.files.name])
 
     @property
     def words(self) -> str:

@@ -120,7 +120,7 @@ def reasons(waiting: Sequence[Ticket], slots: Mapping[str, int]) -> list[str]:
 def move(run: RunFolder, before: RunFolder | None) -> list[Ticket]:
     """Put a waiting run before another one, or at the end, and return the queue as it is then.
 
-    Raises InputError when one of them does not wait, OSError when the queue cannot be written.
+    Raises InputError when one of them does not wait or they are one, OSError when the queue cannot be written.
     """
     folder = queue_folder()
     with exclusive(folder):
@@ -129,6 +129,8 @@ def move(run: RunFolder, before: RunFolder | None) -> list[Ticket]:
                 ticket.path.unlink(missing_ok=True)
         waiting = _read(folder)
         mine = _waiting(waiting, run)
+        if before is not None and before.path == run.path:
+            raise InputError(f"{run.title} cannot come before itself.", "Name another run that waits, first or last.")
         rest = [ticket for ticket in waiting if ticket is not mine]
         at = len(rest) if before is None else rest.index(_waiting(rest, before))
         _renumber([*rest[:at], mine, *rest[at:]])

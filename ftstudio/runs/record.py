@@ -123,28 +123,39 @@ def read_record(run: RunFolder) -> Record:
     """What was frozen. Raises InputError when run.toml is missing, torn or of an unknown format."""
     try:
         raw = read_toml(run.record)
+    except FileNotFoundError as error:
+        raise _lost(run, "is missing") from error
     except OSError as error:
         raise explain(error, run.record) from error
     except ValueError as error:
-        raise InputError(f"{quote(run.record, 200)} is damaged: {error}.") from error
-    if raw.get("format") != FORMAT:
+        raise _lost(run, f"is damaged: {error}") from error
+    if raw.get("format", FORMAT) != FORMAT:
         raise InputError(
             f"{run.title} has the unknown format {raw.get('format')!r}.", f"This version reads format {FORMAT}."
         )
+    if not {"format", "settings"} <= raw.keys() or not isinstance(raw["settings"], Mapping):
+        raise _lost(run, "is damaged: it holds no settings")
     try:
         created, seed = float(raw.get("created", 0.0)), int(raw.get("seed", 0))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{quote(run.record, 200)} is damaged: {error}.") from error
+        raise _lost(run, f"is damaged: {error}") from error
     return Record(
         created=created,
         seed=seed,
-        settings=raw.get("settings", {}),
+        settings=raw["settings"],
         components=raw.get("components", {}),
         overrides=raw.get("overrides", {}),
         argv=tuple(raw.get("argv", ())),
         problems=tuple(raw.get("problems", ())),
         lineage=raw.get("lineage", {}),
         auto_resume=raw.get("auto_resume") is True,
+    )
+
+
+def _lost(run: RunFolder, what: str) -> InputError:
+    return InputError(
+        f"{quote(run.record, 200)} {what}.",
+        "Put it back from a copy, or go on from one of its checkpoints in a new run, with --from.",
     )
 
 

@@ -49,14 +49,16 @@ RESTARTED = "The machine was restarted."
 KILLED = "Its supervisor was killed."
 COPIED = "It is a copy of a run that was live when it was copied: nothing works on it."
 GONE = "Its run folder is gone: it was deleted or moved."
+MOVED = "Its folder was moved since it started, and its supervisor is gone: a run that is moved while it is live ends."
 
 
 @dataclass(frozen=True, kw_only=True)
 class StateFile:
     """state.toml, read. Times are Unix seconds; `exit_code` is the worker's, negative for a signal.
 
-    `pid_started` is what `process_start` said of the supervisor; `folder` is `folder_identity` of the run that the file
-    is about, which a copy of it is not; `queued` is when the run began to wait for its place.
+    `pid_started` is what `process_start` said of the supervisor; `path_key` and `folder` are
+    `path_key` and `folder_identity` of the run that the file is about; where it was moved to, the one differs, of a
+    copy both do. `queued` is when the run began to wait for its place.
     """
 
     state: State
@@ -65,6 +67,7 @@ class StateFile:
     pid: int | None = None
     pid_started: float | None = None
     worker_pid: int | None = None
+    path_key: str = ""
     folder: str = ""
     queued: float | None = None
     started: float = 0.0
@@ -133,6 +136,11 @@ def folder_identity(folder: Path) -> str:
     return f"{info.st_dev}.{info.st_ino}"
 
 
+def path_key(run: RunFolder) -> str:
+    """A short name for where a run's folder is, by whatever links it was come to."""
+    return RunFolder(run.path.resolve()).key
+
+
 # ---------------------------------------------------------------------------------------------- reading
 
 
@@ -170,9 +178,9 @@ def _without_supervisor(run: RunFolder, known: StateFile) -> StateFile:
         and process_start(known.pid) == known.pid_started
     ):
         return replace(known, reason=f"{known.reason} {UNTRUSTED_LOCKS}".lstrip())
-    state, reason, code = workers_word(run, known.attempt) or (
-        "interrupted", COPIED if copied else KILLED, None
-    )  # fmt: skip
+    moved = known.path_key not in {"", path_key(run)}
+    gone = COPIED if copied else MOVED if moved else KILLED
+    state, reason, code = workers_word(run, known.attempt) or ("interrupted", gone, None)
     return replace(known, state=state, reason=reason, exit_code=code, worker_pid=None)
 
 

@@ -123,6 +123,7 @@ class StatusReader:
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
+        self._record = str(run.record)
         self._events: EventReader | None = None
         self._seen = _Seen()
         self._silence = 0.0
@@ -170,7 +171,8 @@ class StatusReader:
         run, seen = self.run, self._seen
         silent = self._silent_since(known)
         return Status(
-            project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
+            project=run.project.name, run=run.name, path=run.path, state=known.state,
+            reason=f"{known.reason} {self._lost()}".strip(),
             attempt=known.attempt, host=known.host, device=known.device, step=seen.reached, total_steps=seen.total,
             metrics={name: value for name, (_, value) in seen.metrics.items()}, last_event_t=seen.last_t,
             phase=seen.phase or ("training" if seen.reached is not None else ""),
@@ -178,6 +180,16 @@ class StatusReader:
             elsewhere=known.state in LIVE and is_elsewhere(known),
             eta_s=seen.eta(known.attempt) if known.state == "running" and silent is None else None,
         )  # fmt: skip
+
+    def _lost(self) -> str:
+        """What to say of a run whose settings are not there."""
+        try:
+            empty = os.stat(self._record).st_size == 0  # noqa: PTH116 - asked of each of a thousand runs
+        except FileNotFoundError:
+            return "Its run.toml is missing: it cannot be resumed." if self.run.path.is_dir() else ""
+        except OSError:
+            return ""
+        return "Its run.toml is empty: it cannot be resumed." if empty else ""
 
     def _silent_since(self, known: StateFile) -> float | None:
         """When the last event of a run came that has been silent for long; a new state is a sign of life too."""

@@ -26,15 +26,19 @@ class Outcome:
     samples: list[dict[str, Any]] = field(default_factory=list)
     checkpoint: Path | None = None
     """The last one that was committed."""
+    model_step: int | None = None
+    """The step of the finished model, which is not the last where an earlier one was better."""
 
-    def loss(self) -> tuple[str, str] | None:
+    def loss(self, step: int | None = None) -> tuple[str, str] | None:
         """The name of the loss and what can be said of it: eval_loss where there is one, else the training loss.
+
+        With a step it is that of the model as it was there.
 
         Only validation rows are the same each time. Training losses are of the rows since the one before, which may
         be a single batch, so a higher one need not mean that the model became worse.
         """
         for name in ("eval_loss", "loss"):
-            values = self.series.values(name)
+            values = [point for point in self.series.values(name) if step is None or point[0] <= step]
             if values:
                 (first, before), (last, after) = values[0], values[-1]
                 if first == last:
@@ -60,6 +64,9 @@ def outcome(run: RunFolder) -> Outcome:
             })  # fmt: skip
         elif event.kind == "checkpoint":
             found.checkpoint = run.checkpoints / str(event.data.get("path"))
+        elif event.kind == "state" and event.data.get("state") == "finished":
+            name = str(event.data.get("checkpoint"))
+            found.model_step = int(name) if name.isdecimal() else None
     return found
 
 

@@ -27,7 +27,7 @@ from ftstudio.finding import FILE
 from ftstudio.locks import exclusive
 from ftstudio.runs import notes
 from ftstudio.runs.disk import TRASH, Meter, freed_by, in_trash
-from ftstudio.runs.find import list_runs
+from ftstudio.runs.find import address, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import at_rest, why_busy
 from ftstudio.text import quote
@@ -91,7 +91,7 @@ def restore(place: Path) -> RunFolder:
         if os.path.lexists(run.path):
             raise InputError(
                 f"{run.title} exists; nothing was overwritten.",
-                f"Move that one away first: ftstudio rm {shlex.quote(run.title)}",
+                f"Move that one away first: ftstudio rm {shlex.quote(address(run))}",
             )
         _move(place, run.path)
     return run

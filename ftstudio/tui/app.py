@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ class Studio(TypeAhead):
         if not live:
             return ""
         count = "1 run goes on." if len(live) == 1 else f"{len(live)} runs go on."
-        return f"{count} Come back with: ftstudio {self.root}"
+        return f"{count} Come back with: ftstudio {shlex.quote(str(self.root))}"
 
     def get_default_screen(self) -> Screen[Any]:
         """Home: as the default screen it comes without a second parsing of all styles."""

@@ -6,12 +6,15 @@ import os
 import shutil
 
 import pytest
+from lab import at_step, ended, resumed, started, until
 
 from ftstudio.errors import InputError
 from ftstudio.files import open_log
+from ftstudio.process.launch import resume
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs.control import asked
 from ftstudio.runs.events import EventReader, EventWriter, read_events
+from ftstudio.runs.find import find_run, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.manifest import _seal
 from ftstudio.runs.status import read_state, read_status
@@ -307,3 +310,66 @@ def test_the_commands_answer_whatever_stands_in_the_place_of_a_file(made, ftstud
     assert (left.code, f"{made.title} interrupted: {said}" in left.err) == (3, True)
     logs = ftstudio("logs", made.path, timeout=30)
     assert (logs.code, logs.out, logs.err) == (2, "", f"✗ '{made.console}' {NO_PLAIN_FILE}\n")
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_live_run_that_lost_its_settings_is_shown_and_can_be_asked_and_ended(make_project, ftstudio):
+    project = make_project(trainer={"max_steps": 5000, "save_steps": 50, "step_seconds": 0.01})
+    run = started(project)
+    at_step(run, 2)
+    kept = run.record.rename(run.path / "elsewhere.toml")
+    shown = ftstudio("status", "--json", env={"FTSTUDIO_PROJECTS": str(project.parent)}).json
+    assert [(s["run"], s["state"], s["reason"]) for s in shown] == [
+        ("0001", "running", "Its run.toml is missing: it cannot be resumed.")
+    ]
+    asked = ftstudio("stop", project)
+    assert (asked.code, asked.err) == (
+        0, "lab:0001: It will finish its step, commit a checkpoint and stop.\n"
+    )  # fmt: skip
+    assert ended(run).state == "stopped"
+    refused = ftstudio("resume", run.path)
+    assert (refused.code, refused.err) == (2, f"✗ '{run.record}' is missing. {PUT_BACK}\n")
+    forked = ftstudio("run", project, "--from", run.path, "--set", "trainer.step_seconds=0.5", "--detach")
+    assert forked.code == 0, forked.err
+    assert ftstudio("kill", "lab:0002", env={"FTSTUDIO_PROJECTS": str(project.parent)}).code == 0
+    kept.rename(run.record)
+    resumed(run)
+    until(lambda: any(e.attempt == 2 and e.kind == "metrics" for e in read_events(run.events)), "its first step")
+    run.record.unlink()
+    assert ftstudio("kill", run.path).err == "lab:0001: It is being killed; its last checkpoint stays.\n"
+    assert (ended(run).attempt, ended(run).reason) == (2, "Killed on request.")
+
+
+PUT_BACK = "Put it back from a copy, or go on from one of its checkpoints in a new run, with --from."
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("", "is damaged: it holds no settings"),
+        ("format = 1\n", "is damaged: it holds no settings"),
+        ("format = 1\nsettings = 3\n", "is damaged: it holds no settings"),
+        ("form", "is damaged: "),
+    ],
+)
+def test_a_run_with_half_its_settings_is_not_resumed_and_no_attempt_is_counted(made, content, what):
+    made.record.write_text(content)
+    before = made.state.read_bytes()
+    with pytest.raises(InputError) as refused:
+        resume(made)
+    assert str(refused.value).startswith(f"'{made.record}' {what}")
+    assert str(refused.value).endswith(PUT_BACK)
+    assert (made.state.read_bytes(), made.lock.exists()) == (before, False)
+    assert read_status(made).reason.endswith("Its run.toml is empty: it cannot be resumed.") == (not content)
+
+
+def test_a_folder_that_is_just_being_made_is_no_run_yet(made, tmp_path):
+    coming = made.path.with_name("0002")
+    (coming / "control").mkdir(parents=True)
+    assert [run.name for run in list_runs(made.project)] == ["0001"]
+    made.record.unlink()
+    for name in ("state.toml", "events.jsonl"):
+        assert [run.name for run in list_runs(made.project)] == ["0001"]
+        assert find_run(str(made.path), tmp_path) == RunFolder(made.path.resolve())
+        (made.path / name).unlink()
+    assert list_runs(made.project) == []

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from lab import at_step, ended, gone, started, state_is, until, worker_of
 
+from ftstudio.cli.run import _followed
+from ftstudio.locks import RecordLock
 from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.control import ask, see_stop, stop_asked, take_back_stop
@@ -35,8 +37,8 @@ def test_ctrl_c_stops_the_run_with_a_checkpoint(make_project, terminal):
     shown.until("Stopping after this step, with a checkpoint. Ctrl+C again leaves it running.")
     assert shown.ended() == 3
     assert "■ lab:0001 stopped: Stopped at step " in shown.shown
-    assert "resume lab:0001" in shown.shown
     (run,) = list_runs(project)
+    assert f"resume {run.path}" in shown.shown
     last = [e.step for e in read_events(run.events) if e.kind == "metrics"][-1]
     assert ended(run).state == "stopped"
     assert int(list_checkpoints(run.checkpoints)[-1].name) == last
@@ -57,7 +59,7 @@ def test_ctrl_c_twice_leaves_the_run_running_and_says_how_to_come_back(make_proj
     shown.press("ctrl+c")
     assert shown.ended() == 130
     assert "lab:0001 goes on. Come back with: " in shown.shown
-    assert "attach lab:0001" in shown.shown
+    assert f"attach {run.path}" in shown.shown
     state_is(run, "running")
     at_step(run, 2)
     assert not gone(worker)
@@ -78,7 +80,7 @@ def test_ctrl_c_twice_after_the_worker_saw_it_says_that_it_stops(make_project, t
     assert shown.ended() == 130
     assert "lab:0001 had seen the request already: it commits a checkpoint and stops." in shown.shown
     assert "Go on with it then: " in shown.shown
-    assert "resume lab:0001" in shown.shown
+    assert f"resume {run.path}" in shown.shown
     assert "lab:0001 goes on" not in shown.shown
     assert state_is(run, "stopping").reason == "Finishing the step and committing a checkpoint."
     state = ended(run)
@@ -107,9 +109,34 @@ def test_ctrl_c_while_it_waits_takes_it_out_of_the_queue(make_project, terminal)
     shown.until("Waits for cpu, behind first:0001.")
     shown.press("ctrl+c")
     assert shown.ended() == 3
+    assert "Taking it out of the queue. Ctrl+C again leaves it waiting." in shown.shown
     assert "Withdrawn from the queue." in shown.shown
+    assert "with a checkpoint" not in shown.shown
     stop(first)
     assert read_state(list_runs(project)[0]).state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"), [(True, "had seen the request already: it leaves the queue."), (False, "goes on.")]
+)
+def test_ctrl_c_twice_while_it_waits_is_taken_back_or_too_late(make_project, monkeypatch, capsys, seen, said):
+    """The second one comes before its supervisor has looked, or after."""
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    lock = RecordLock(run.lock)
+    assert lock.acquire()
+    run.state.write_text('state = "queued"\nreason = "Waits for cpu."\nattempt = 1\n')
+    moments = [lambda: None, lambda: see_stop(run, 1) if seen else None]
+
+    def press(seconds):
+        moments.pop(0)()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ftstudio.cli.follow.time.sleep", press)
+    assert _followed(run, None, 1, detach=False, as_json=False) == 130
+    assert f"lab:0001 {said}" in capsys.readouterr().err
+    assert stop_asked(run, 1) == seen
+    lock.release()
 
 
 def test_an_inline_run_waits_for_its_place_and_ctrl_c_gives_up_the_wait(make_project, terminal):

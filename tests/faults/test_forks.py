@@ -88,6 +88,7 @@ WRONG = [
     (("--from", "lab:0001:77"), "lab:0001 has no checkpoint '77'. It has: 4, 8, 10; or say best or last."),
     (("--from", "lab:xyz"), "'lab' has no run 'xyz'"),
     (("--from", "lab:0001:xyz"), "lab:0001 has no checkpoint 'xyz'."),
+    (("--from", "lab:0001:best"), "lab:0001 has no best checkpoint. It has: 4, 8, 10; or say last."),
     (("--from", "lab:7"), "lab:0001 has no checkpoint '7'."),
     (("--from", "lab:0009"), "'lab' has no run '0009'. It has: 0001."),
     (("--weights-only",), "--weights-only says what to take from another run. Name it: --from RUN[:STEP]."),

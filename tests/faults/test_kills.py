@@ -14,6 +14,7 @@ from lab import at_step, ended, gone, kill, kill_both, outcome, resumed, started
 
 from ftstudio.errors import InputError
 from ftstudio.locks import lock_holder
+from ftstudio.process.launch import resume
 from ftstudio.runs.checkpoints import list_checkpoints, verify
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
@@ -131,6 +132,30 @@ def test_a_worker_whose_supervisor_lives_is_not_ended_though_its_lock_was_delete
     until(lambda: 'state = "finished"' in run.state.read_text(), "the end of the run", 20)
     assert read_state(run).attempt == 1
     assert {e.attempt for e in read_events(run.events)} == {1}
+
+
+def test_no_attempt_begins_while_the_worker_of_an_earlier_one_still_commits(make_project):
+    """A supervisor may have written the last state of a worker that is not gone."""
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    run.record.write_text("format = 1\n[settings]\n")
+    before = 'state = "interrupted"\nattempt = 1\n'
+    run.state.write_text(before)
+    run.worker_lock.touch()
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'r+'); fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(run.worker_lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
+        assert worker.stdout.readline() == b"\n"
+        with pytest.raises(InputError) as refused:
+            resume(run)
+        assert str(refused.value) == (
+            f"A worker of an earlier attempt of lab:0001 (process {worker.pid}) still commits its checkpoint. "
+            "Try again in a moment."
+        )
+        assert run.state.read_text() == before
+        assert lock_holder(run.lock) is None
+        worker.stdin.close()
 
 
 @pytest.mark.parametrize("how", ["deaf", "stopped"])

@@ -115,7 +115,7 @@ def test_a_killed_observer_misses_nothing_after_a_replay(make_project, ftstudio)
     assert ended(run).state == "finished"
     (trouble,) = troubles(run)
     assert trouble.words == "Observer fake-watch ended without a word; see observers/fake-watch.log."
-    assert trouble.step == "ftstudio replay lab:0001 --to fake-watch"
+    assert trouble.step == f"ftstudio replay {run.path} --to fake-watch"
     before = len(seqs(run))
     assert before < len(everything(run))
     done = ftstudio("replay", run.path, "--to", "fake-watch")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from lab import at_step, ended, kill, kill_both, resumed, started, state_is, until, worker_of
+from lab import at_step, ended, gone, kill, kill_both, resumed, started, state_is, until, worker_of
 
 from ftstudio.cli.runs import _live
 from ftstudio.errors import InputError
@@ -299,6 +299,39 @@ def test_a_project_folder_that_vanishes_ends_the_run_and_is_not_made_again(make_
     assert stop(moved, attempt).state == "stopped"
 
 
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_queued_run_whose_project_vanishes_leaves_the_queue_and_is_not_made_again(
+    make_project, ftstudio, tmp_path, how
+):
+    first = started(make_project("first", trainer=LONG))
+    worker_of(first)
+    project = make_project(trainer={"max_steps": 3})
+    run = started(project)
+    supervisor = read_state(run).pid
+    if how == "moved":
+        project.rename(tmp_path / "moved")
+    else:
+        shutil.rmtree(project)
+    until(lambda: gone(supervisor), "the end of the supervisor", 10)
+    assert read_state(run).reason == "Its run folder is gone: it was deleted or moved."
+    assert not project.exists()
+    assert not list((state_dir() / "queue").glob(f"*.{run.key}.toml"))
+    if how == "moved":
+        moved = RunFolder(tmp_path / "moved" / "runs" / "0001")
+        assert (read_state(moved).state, read_state(moved).reason) == (
+            "interrupted",
+            "Its folder was moved since it started, and its supervisor is gone: a run that is moved while it is live "
+            "ends.",
+        )
+        refused = ftstudio("queue", "withdraw", moved.path)
+        assert (refused.code, "does not wait: it is interrupted." in refused.err) == (2, True)
+        resumed(moved)
+        assert read_state(moved).state == "queued"
+    stop(first)
+    if how == "moved":
+        assert ended(moved).state == "finished"
+
+
 # ------------------------------------------------------------------------------------------ who is believed
 
 
@@ -450,5 +483,5 @@ def test_what_keeps_a_run_from_starting_is_named_and_nothing_else(make_project, 
     with pytest.raises(InputError) as taken:
         start(run, attempt=1)
     assert str(taken.value) == (
-        f"Attempt 1 of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.title}"
+        f"Attempt 1 of {run.title} was started by somebody else meanwhile. See: ftstudio status {run.path}"
     )

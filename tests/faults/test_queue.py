@@ -11,6 +11,7 @@ from lab import ended, kill, resumed, started, until, worker_of
 from ftstudio.errors import InputError
 from ftstudio.files import toml_text
 from ftstudio.locks import lock_holder
+from ftstudio.process.asking import request
 from ftstudio.process.devices import Device, Tenant
 from ftstudio.process.launch import start
 from ftstudio.process.waiting import Turn
@@ -83,6 +84,25 @@ def test_a_run_in_the_process_of_its_supervisor_is_no_stranger_to_the_one_beside
             assert second.come()
         finally:
             inline.kill()
+
+
+def test_a_run_does_not_come_before_itself_and_keeps_its_place(waiting):
+    first, second = waiting("a", GPUS[:1]), waiting("b", GPUS[:1])
+    with pytest.raises(InputError, match=r"^b:0001 cannot come before itself\. Name another run that waits"):
+        queue.move(second.run, second.run)
+    assert [ticket.run.title for ticket in queue.tickets()] == [first.run.title, second.run.title]
+
+
+def test_a_run_that_waits_is_promised_no_checkpoint(make_project):
+    first = started(make_project("first", trainer=LONG))
+    run = started(make_project(trainer={"max_steps": 3}))
+    with pytest.raises(InputError, match=r"^lab:0001 waits in the queue: there is nothing to commit yet\."):
+        request(run, "checkpoint")
+    assert not (run.control / "checkpoint").exists()
+    assert request(run, "stop") == "It will leave the queue."
+    assert ended(run).state == "stopped"
+    ask(first, "stop", 1)
+    ended(first)
 
 
 def test_a_gpu_that_nobody_ahead_may_use_is_not_waited_for(waiting):

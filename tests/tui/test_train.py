@@ -293,7 +293,8 @@ def test_y_copies_the_last_values_and_where_those_of_the_chart_are(tmp_path, mak
     session(tmp_path, script)
 
 
-def test_observers_that_are_not_well_are_said_in_one_line_with_the_next_step(tmp_path, make_project):
+def test_observers_that_are_not_well_are_said_in_one_line_with_the_next_step(tmp_path, make_project, monkeypatch):
+    monkeypatch.setenv("FTSTUDIO_PROJECTS", str(tmp_path))
     folder = make_project(observers=[{"use": "fake-watch"}, {"use": "fake-watch", "at": 3}])
     run = made(folder)
     run.observers.mkdir()

@@ -12,7 +12,8 @@ import pytest
 from ftstudio.cli.group import OR_LIVE, OR_NEWEST, PROJECT, RUN
 from ftstudio.cli.main import run
 from ftstudio.finding import project_folder
-from ftstudio.runs.find import find_run
+from ftstudio.runs.find import address, find_run
+from ftstudio.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -200,6 +201,25 @@ def test_what_is_said_to_be_typed_can_be_typed_into_a_shell(ftstudio, make_proje
     assert attached.returncode == 0, attached.stderr
 
 
+def test_what_is_said_to_be_typed_leads_back_to_a_project_that_was_given_by_its_path(ftstudio, make_project, tmp_path):
+    """It lies where no name is looked for, so its runs have none."""
+    (tmp_path / "hand").mkdir()
+    folder = make_project("hand/a", trainer={"max_steps": 2})
+    detached = ftstudio("run", "hand/a", "--detach")
+    _, attach, run = shlex.split(detached.err.partition("Follow it: ")[2])[-3:]
+    for place in (tmp_path, folder, folder.parent):
+        followed = ftstudio(attach, run, cwd=place)
+        assert (followed.code, attach) == (0, "attach"), followed.err
+    refused = ftstudio("resume", run)
+    command = shlex.split(refused.err.partition("in a new run: ")[2].rstrip(".\n"))[1:]
+    forked = ftstudio(*command, "--set", "trainer.max_steps=3")
+    assert forked.code == 0, forked.err
+    each = ftstudio("run", "hand/a", "--each", "trainer.max_steps=1,2")
+    *_, status, project, watch = shlex.split(each.err.partition("Watch them: ")[2])
+    shown = ftstudio(status, project, "--json")
+    assert (watch, {row["run"] for row in shown.json}) == ("--watch", {"0001", "0002", "0003", "0004"})
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -216,6 +236,22 @@ def test_settings_that_cannot_be_read_are_named(ftstudio, own_folders, make_proj
         assert done.code == 2
         assert f"'{settings}' {sentence}" in done.err
         assert "codec" not in done.err
+
+
+def test_a_run_is_called_by_its_name_only_where_that_name_is_its_own(make_project, tmp_path, monkeypatch):
+    project = make_project("a")
+    (tmp_path / "b" / "a" / "runs" / "0001").mkdir(parents=True)
+    (tmp_path / "b" / "a" / "project.toml").touch()
+    run, other = (RunFolder(folder / "runs" / "0001") for folder in (project, tmp_path / "b" / "a"))
+    run.path.mkdir(parents=True)
+    run.record.touch()
+    assert address(run) == str(run.path)
+    monkeypatch.setenv("FTSTUDIO_PROJECTS", str(tmp_path))
+    assert address(run) == "a:0001"
+    other.record.touch()
+    assert address(other) == str(other.path)
+    monkeypatch.chdir(tmp_path / "b")
+    assert (address(run), address(other)) == (str(run.path), "a:0001")
 
 
 @pytest.mark.parametrize("command", ["show {}", "check {}", "show {} 2>&1", "show /nowhere 2>&1"])

@@ -381,7 +381,7 @@ def test_names_in_the_trash_never_clash_and_a_restore_overwrites_nothing(run):
     assert [p.name for p in trash.removed_runs(project)] == ["0001", "0001.2", "0001.3"]
     assert trash.restore(trash.find_removed(project, "1.2")).name == "0001"
     before = files_of(run.path)
-    with pytest.raises(InputError, match=r"lab:0001 exists; nothing was overwritten. .*ftstudio rm lab:0001"):
+    with pytest.raises(InputError, match=rf"lab:0001 exists; nothing was overwritten. .*ftstudio rm {run.path}"):
         trash.restore(trash.find_removed(project, "0001"))
     assert files_of(run.path) == before
     assert [p.name for p in trash.removed_runs(project)] == ["0001", "0001.3"]

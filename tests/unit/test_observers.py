@@ -223,7 +223,7 @@ def test_an_observer_that_was_not_started_is_said_once_the_run_is_over(run, file
     events(run, "running", "finished")
     first, second = troubles(run)
     assert str(first) == (
-        "Observer fake-watch was not started. It gets the rest by: ftstudio replay lab:0001 --to fake-watch"
+        f"Observer fake-watch was not started. It gets the rest by: ftstudio replay {run.path} --to fake-watch"
     )
     assert str(second).endswith("--to fake-watch-2")
 

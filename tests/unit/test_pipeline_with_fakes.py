@@ -13,7 +13,7 @@ from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.summary import OTHER_ROWS
+from ftstudio.runs.summary import OTHER_ROWS, outcome
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -114,7 +114,9 @@ def test_a_worker_knows_from_the_plan_what_its_first_checkpoint_takes(make_proje
     assert at_work.checkpoint_bytes == 500
 
 
-def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpoint(make_project, monkeypatch):
+@pytest.fixture
+def keeps_the_first(monkeypatch):
+    """The fake trainer, which takes its first checkpoint for the best."""
     import ftstudio_fakes
 
     class KeepsTheFirst(ftstudio_fakes.FakeTrainer):
@@ -127,12 +129,37 @@ def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpo
             self.committed.append(super().commit(run, step, position))
             return self.committed[-1]
 
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", KeepsTheFirst)
+    return KeepsTheFirst
+
+
+def test_what_is_said_of_a_finished_model_is_of_its_own_step(make_project, keeps_the_first):
+    folder = make_project(trainer={"save_total_limit": 9})
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
+    with closing(at_work):
+        result = run_all(load(folder), at_work)
+        at_work.state("finished", checkpoint=result.path.name, exit_code=0)
+    card = (run.final / "README.md").read_text()
+    assert "| trainer | `fake-walk`, step 4 |" in card
+    assert f"| loss | 10 at step 1, 2.5 at step 4, {OTHER_ROWS} |" in card
+    came = outcome(run)
+    assert (came.model_step, came.loss(came.model_step)) == (4, ("loss", f"10 at step 1, 2.5 at step 4, {OTHER_ROWS}"))
+
+
+def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpoint(
+    make_project, monkeypatch, keeps_the_first
+):
+    import ftstudio_fakes
+
+    class IsStopped(keeps_the_first):
         def hears(self, run):
             if run.logged["loss"] == 10.0 / 7:
                 run.requests.notice("asked")
             return super().hears(run)
 
-    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", KeepsTheFirst)
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", IsStopped)
     folder = make_project()
     run = RunFolder(folder / "runs" / "0001")
     run.path.mkdir(parents=True)

@@ -52,13 +52,18 @@ def test_it_ends_with_the_weights_and_the_losses_of_an_undisturbed_run(ftstudio,
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(ftstudio, make_project, undisturbed):
+    """It is what the trainer goes on from that is damaged, so that a trainer which got it would end elsewhere."""
     run = killed(ftstudio, make_project, save_steps=2)
-    newest = list_checkpoints(run.checkpoints)[-1]
-    (newest / "model.safetensors").write_bytes(b"x")
+    before, newest = list_checkpoints(run.checkpoints)[-2:]
+    state = newest / "state.json"
+    state.write_text(state.read_text().replace('"step": 4', '"step": 3'))
     done = ftstudio("resume", run.path)
     assert done.code == 0, done.err
-    assert f"Checkpoint {int(newest.name)} is damaged: model.safetensors has 1 bytes" in done.err
+    assert (
+        f"Checkpoint {int(newest.name)} is damaged: state.json is not what was written: its sha256 differs" in done.err
+    )
     assert list((run.path / "quarantine").glob("*.reason.txt"))
+    assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [int(before.name)]
     assert weights(run) == weights(undisturbed)
 
 

@@ -19,12 +19,15 @@ from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import (
     COPIED,
+    KILLED,
+    MOVED,
     ORPHANED,
     RESTARTED,
     UNTRUSTED_LOCKS,
     StateFile,
     boot_id,
     folder_identity,
+    path_key,
     process_start,
     read_state,
 )
@@ -186,6 +189,18 @@ def test_a_copy_of_a_live_run_accuses_no_file_system(run, place, state):
     assert (known.state, known.reason) == (state, reason)
     moved = RunFolder(run.path.rename(run.path.with_name("0002")))  # which is no copy
     assert read_state(moved) == known
+
+
+@pytest.mark.parametrize(("killed", "reason"), [(False, MOVED), (True, KILLED)])
+def test_a_run_that_was_moved_accuses_nobody_of_having_killed_its_supervisor(run, tmp_path, killed, reason):
+    write(
+        run, state="queued", pid=a_dead_pid(), pid_started=1.5, folder=folder_identity(run.path), path_key=path_key(run)
+    )
+    (tmp_path / "link").symlink_to(run.project)
+    found = RunFolder(tmp_path / "link" / "runs" / "0001")
+    if not killed:
+        found = RunFolder(run.project.rename(tmp_path / "moved") / "runs" / "0001")
+    assert (read_state(found).state, read_state(found).reason) == ("interrupted", reason)
 
 
 @pytest.mark.parametrize("started", [None, 0.25, "elsewhen"])

@@ -27,3 +27,15 @@ def outcome(**points):
 )  # fmt: skip
 def test_losses_are_said_with_what_they_are_of(points, said):
     assert outcome(**points).loss() == said
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (27, ("eval_loss", "3 before, 2.742 after 27 steps")),
+        (24, ("eval_loss", "3 before, 2.728 after 24 steps")),
+        (25, ("eval_loss", "3 before, 2.728 after 24 steps")),
+    ],
+)
+def test_the_loss_of_a_model_is_that_of_its_step(step, said):
+    assert outcome(loss=[(9, 1.0)], eval_loss=[(0, 3.0), (24, 2.728), (27, 2.742)]).loss(step) == said
