@@ -31,7 +31,7 @@ from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import STARTING, WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured, staging
-from ftstudio.runs.checkpoints import versions
+from ftstudio.runs.checkpoints import sound, versions
 from ftstudio.runs.control import asked
 
 MAX_SAMPLE_CHARACTERS = 20_000
@@ -160,7 +160,17 @@ def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
         result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)
     finally:
         run.training = False
+    if isinstance(result, Checkpoint) and _is_ours(result.path, run):
+        result, said = sound(result, run.folder.quarantine)
+        for sentence in said:
+            run.warn(sentence)
     return borders.check_checkpoint(result, offer)
+
+
+def _is_ours(folder: Path, run: WorkerRun) -> bool:
+    """Whether it is a checkpoint of this run, be it one that was found damaged and set aside."""
+    is_there = folder.is_dir() or any(run.folder.quarantine.glob(f"{folder.name}-*"))
+    return folder.parent == run.folder.checkpoints and is_there
 
 
 def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun) -> None:

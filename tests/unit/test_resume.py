@@ -7,6 +7,7 @@ import pytest
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.events import Series, read_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.manifest import mark_best
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -64,6 +65,20 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(ftstudio, 
     )
     assert list((run.path / "quarantine").glob("*.reason.txt"))
     assert [e.data["resumed_from"] for e in read_events(run.events) if "resumed_from" in e.data] == [int(before.name)]
+    assert weights(run) == weights(undisturbed)
+
+
+def test_a_damaged_best_checkpoint_is_set_aside_before_anything_is_trained(ftstudio, make_project, undisturbed):
+    run = killed(ftstudio, make_project, save_steps=2)
+    before, newest = list_checkpoints(run.checkpoints)[-2:]
+    mark_best(before)
+    (before / "model.safetensors").write_bytes(b"x")
+    done = ftstudio("resume", run.path)
+    assert done.code == 0, done.err
+    later = [event for event in read_events(run.events) if event.attempt == 2]
+    said = next(i for i, e in enumerate(later) if f"Checkpoint {int(before.name)} is damaged" in e.data.get("text", ""))
+    assert said < next(i for i, event in enumerate(later) if event.kind == "phase")
+    assert later[0].data["resumed_from"] == int(newest.name)
     assert weights(run) == weights(undisturbed)
 
 
