@@ -104,6 +104,18 @@ def test_changed_data_is_refused_unless_accepted(ftstudio, make_project):
     assert "The data changed since this run began" in refused.err
     accepted = ftstudio("resume", run.path, "--accept-changed-data")
     assert accepted.code == 0, accepted.err
+    assert "Accepted: The data changed since this run began, so going on would train on something else." in accepted.err
+
+
+def test_without_the_file_that_tells_the_data_nobody_goes_on_unasked(ftstudio, make_project, undisturbed):
+    run = killed(ftstudio, make_project)
+    run.inputs.unlink()
+    refused = ftstudio("resume", run.path)
+    assert refused.code == 2
+    assert "inputs.toml, which says what this run was trained on, is missing: nobody can tell whether" in refused.err
+    accepted = ftstudio("resume", run.path, "--accept-changed-data")
+    assert accepted.code == 0, accepted.err
+    assert weights(run) == weights(undisturbed)
 
 
 def test_what_keeps_it_from_the_same_bits_is_said(ftstudio, make_project):
