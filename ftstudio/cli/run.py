@@ -136,7 +136,7 @@ def _followed(folder: RunFolder, project: Project, attempt: int, *, detach: bool
 @click.command("resume")
 @click.argument("run")
 @DEVICE
-@click.option("--accept-changed-data", is_flag=True, help="Go on although the data are not what they were.")
+@click.option("--accept-changed-data", is_flag=True, help="Go on although data or base model are not what they were.")
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
 @JSON
 def resume_(run: str, device: str, accept_changed_data: bool, detach: bool, as_json: bool) -> int:

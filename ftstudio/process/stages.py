@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
-import platform
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +18,18 @@ from ftstudio import plan
 from ftstudio.api import Checkpoint, Chunk, ComponentError, ModelRef, Prompt
 from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
 from ftstudio.explain import is_disk_full
-from ftstudio.files import read_toml, write_toml
+from ftstudio.files import write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
 from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
+from ftstudio.process.inputs import check_base, compare_inputs, hashes, inputs_of, pinned
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import STARTING, WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured, staging
-from ftstudio.runs.checkpoints import versions
-from ftstudio.runs.control import asked
+from ftstudio.runs.checkpoints import sound
 
 MAX_SAMPLE_CHARACTERS = 20_000
 TOKENIZER_FILES = ("*token*", "chat_template*", "vocab*", "merges*")
@@ -81,11 +78,8 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
 def prepare(project: Project, run: WorkerRun) -> Prepared:
     """Fetch the model, load and choose the rows, tokenise them; write down what they were."""
     prepared = tokenise(project, run)
-    inputs = _inputs(prepared, run)
-    if run.info.attempt > 1:
-        compare_inputs(run, inputs, exact=project.offer("trainer").component.exact_resume)
-    elif run.lineage.get("data") not in {None, inputs["data"]["fingerprint"]}:
-        run.warn(f"The data are not those that {run.lineage.get('run')} was trained on.")
+    inputs = inputs_of(prepared, run)
+    compare_inputs(run, inputs, exact=project.offer("trainer").component.exact_resume)
     write_toml(run.folder.inputs, inputs)
     return prepared
 
@@ -124,7 +118,8 @@ def base_model(project: Project, run: WorkerRun) -> ModelRef:
     offer = project.offer("model")
     run.phase("fetching the model")
     if run.weights_from is None:
-        return borders.check_model(call(offer, "fetch()", project.build("model").fetch, run), offer)
+        source = offer.build(pinned(run, project.parts["model"].options))
+        return borders.check_model(call(offer, "fetch()", source.fetch, run), offer)
     folder = run.weights_from.path
     if (folder / "adapter_config.json").is_file():
         folder = _merged(project, run, run.weights_from)
@@ -137,6 +132,8 @@ def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
     merged = run.dir / "origin-merged"
     if merged.is_dir():
         return merged
+    if adapter.base is not None:
+        check_base(run, hashes(adapter.base.path))
     staged = staging.make(merged)
     try:
         call(project.offer("trainer"), "export()", project.build("trainer").export, adapter, staged, run)
@@ -160,7 +157,17 @@ def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
         result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)
     finally:
         run.training = False
+    if isinstance(result, Checkpoint) and _is_ours(result.path, run):
+        result, said = sound(result, run.folder.quarantine)
+        for sentence in said:
+            run.warn(sentence)
     return borders.check_checkpoint(result, offer)
+
+
+def _is_ours(folder: Path, run: WorkerRun) -> bool:
+    """Whether it is a checkpoint of this run, be it one that was found damaged and set aside."""
+    is_there = folder.is_dir() or any(run.folder.quarantine.glob(f"{folder.name}-*"))
+    return folder.parent == run.folder.checkpoints and is_there
 
 
 def sample_both(project: Project, prepared: Prepared, result: Checkpoint, run: WorkerRun) -> None:
@@ -227,60 +234,3 @@ def chunks(
             if chunk is None:
                 return
             yield borders.check_chunk(chunk, len(prompts), offer)
-
-
-def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) -> None:
-    """Hold what this attempt works on against what the one before did.
-
-    Raises ComponentError when the data changed and nobody accepted that; says what keeps the result from being
-    the same to the bit.
-    """
-    try:
-        before = read_toml(run.folder.inputs)
-    except (OSError, ValueError):
-        return
-    old, new = before.get("data", {}).get("fingerprint"), inputs["data"]["fingerprint"]
-    if old != new and not asked(run.folder, "accept-changed-data", run.info.attempt):
-        raise ComponentError(
-            "The data changed since this run began, so going on would train on something else.",
-            "Start a new run, or resume with --accept-changed-data.",
-        )
-    same = {name: (before.get(name), inputs[name]) for name in ("threads", "devices")}
-    old_versions, new_versions = before.get("versions", {}), inputs["versions"]
-    same |= {n: (old_versions.get(n), new_versions[n]) for n in ("torch", "transformers") if n in new_versions}
-    changed = [f"{name} {a} is now {b}" for name, (a, b) in same.items() if a is not None and a != b]
-    if not exact:
-        run.warn(f"{run.trainer_title} does not promise to go on to the same bits as without the interruption.")
-    elif changed:
-        run.warn(f"Not the same to the bit as without the interruption: {', '.join(changed)}.")
-
-
-def _inputs(prepared: Prepared, run: WorkerRun) -> dict[str, Any]:
-    """inputs.toml: what this attempt really works on."""
-    torch = sys.modules.get("torch")
-    return {
-        "attempt": run.info.attempt,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads() if torch else None,
-        "devices": list(run.devices),
-        "versions": versions(),
-        "data": {"fingerprint": prepared.fingerprint, "shape": prepared.encoded.shape, **prepared.encoded.counts},
-        "model": {
-            "name": prepared.model.name,
-            "revision": prepared.model.revision,
-            "path": str(prepared.model.path),
-            "weights": prepared.model.weights,
-            "sha256": _hashes(prepared.model.path),
-        },
-    }
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """sha256 of the config and of each weights file: 0.3 s for GPT-2."""
-    found = {}
-    for path in sorted([*folder.glob("config.json"), *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found

@@ -27,7 +27,7 @@ from ftstudio.process.orphan import start_guard
 from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
 from ftstudio.process.worker_run import WorkerRun
-from ftstudio.runs.checkpoints import clean, newest, open_checkpoint
+from ftstudio.runs.checkpoints import check_best, clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
@@ -68,8 +68,12 @@ def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], 
 
 
 def go_on(run: WorkerRun, lineage: Mapping[str, Any]) -> None:
-    """Say that the attempt begins, and from where: the newest own checkpoint that verifies, or a fork's origin."""
+    """Say that the attempt begins, and from where: the newest own checkpoint that verifies, or a fork's origin.
+
+    The best one is to be what it was, too: it may be the result.
+    """
     found, said = newest(run.folder.checkpoints, run.folder.quarantine)
+    said += check_best(run.folder.checkpoints, run.folder.quarantine, lost=bool(said))
     run.lineage = lineage
     if lineage.get("weights_only"):
         run.weights_from = _origin(run)

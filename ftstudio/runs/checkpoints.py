@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftstudio.api import Checkpoint, ContractError, ModelRef
@@ -24,12 +24,21 @@ from ftstudio.errors import InputError
 from ftstudio.explain import explained, named
 from ftstudio.files import fsync_folder, refuse_symlinks, write_atomic
 from ftstudio.runs import staging
-from ftstudio.runs.manifest import MANIFEST, Manifest, forget, read_manifest, verify, versions, write_manifest
+from ftstudio.runs.manifest import (
+    MANIFEST,
+    Manifest,
+    forget,
+    mark_best,
+    read_manifest,
+    verify,
+    versions,
+    write_manifest,
+)
 from ftstudio.text import quote, size_text
 
 __all__ = [
-    "KEPT", "MANIFEST", "Manifest", "StagedDraft", "best_of", "check_content", "clean", "commit", "list_checkpoints",
-    "newest", "open_checkpoint", "read_manifest", "rotate", "stage", "verify", "versions",
+    "KEPT", "MANIFEST", "Manifest", "StagedDraft", "best_of", "check_best", "check_content", "clean", "commit",
+    "list_checkpoints", "newest", "open_checkpoint", "read_manifest", "rotate", "sound", "stage", "verify", "versions",
 ]  # fmt: skip
 
 KEPT = 2
@@ -131,7 +140,7 @@ def rotate(checkpoints: Path, quarantine: Path, limit: int) -> list[str]:
 
     Returns a sentence for each damaged one that was found and set aside. Raises OSError.
     """
-    said: list[str] = []
+    said = check_best(checkpoints, quarantine)
     good: list[Path] = []
     best: Path | None = None
     doomed: list[Path] = []
@@ -224,6 +233,72 @@ def newest(checkpoints: Path, quarantine: Path) -> tuple[Checkpoint | None, list
             "Start a new run from one: --from RUN:STEP --weights-only.",
         )
     return None, said
+
+
+def check_best(checkpoints: Path, quarantine: Path, *, lost: bool = False) -> list[str]:
+    """Look whether the best checkpoint verifies, hashing nothing that this process hashed before.
+
+    A damaged one is set aside, and of those that verify the one with the lowest eval_loss takes its place; so it does
+    when the best is `lost` already. Returns a sentence for each. Raises InputError, OSError.
+    """
+    said: list[str] = []
+    for folder in reversed([p for p in list_checkpoints(checkpoints) if not p.is_symlink()]):
+        try:
+            if read_manifest(folder).best:
+                verify(folder, again=False)
+                break
+        except ValueError as error:
+            said.append(_set_aside(folder, quarantine, str(error)))
+        except InputError:  # of another version, or not for us to read
+            continue
+    return said + (_mark_lowest(checkpoints, quarantine) if said or lost else [])
+
+
+def _mark_lowest(checkpoints: Path, quarantine: Path) -> list[str]:
+    """Mark the checkpoint of the lowest eval_loss among those that verify as the best, unless it is that already."""
+    said: list[str] = []
+    scores: list[tuple[float, Path]] = []
+    for folder in list_checkpoints(checkpoints):
+        with contextlib.suppress(ValueError, InputError, KeyError):
+            scores.append((read_manifest(folder).metrics["eval_loss"], folder))
+    for _, folder in sorted(scores):
+        try:
+            if not verify(folder, again=False).best:
+                mark_best(folder)
+                said.append(f"The best checkpoint that is left is that of step {int(folder.name)}.")
+            break
+        except ValueError as error:
+            said.append(_set_aside(folder, quarantine, str(error)))
+    return said
+
+
+def sound(result: Checkpoint, quarantine: Path) -> tuple[Checkpoint, list[str]]:
+    """A committed checkpoint when it verifies, else it is set aside and another takes its place: of the newest the one
+    before, of another one the best that is left. And what is to be said. Raises InputError when none is left, OSError.
+    """
+    try:
+        verify(result.path, again=False)
+    except ValueError as error:
+        reason = str(error)
+    else:
+        return result, []
+    checkpoints = result.path.parent
+    was_newest = not any(int(folder.name) > result.step for folder in list_checkpoints(checkpoints))
+    said = [_set_aside(result.path, quarantine, reason)] if result.path.is_dir() else []
+    said += check_best(checkpoints, quarantine, lost=True)
+    best = None if was_newest else best_of(checkpoints)
+    for folder in [*([best] if best else []), *reversed(list_checkpoints(checkpoints))]:
+        try:
+            found = verify(folder, again=False)
+        except ValueError as error:
+            said.append(_set_aside(folder, quarantine, str(error)))
+        else:
+            said.append(f"The result is checkpoint {found.step} instead.")
+            return replace(result, path=folder, step=found.step, metrics=found.metrics), said
+    raise InputError(
+        f"Checkpoint {result.step}, with which training ended, is damaged, and no other one verifies.",
+        "Resume the run: it starts at the beginning.",
+    )
 
 
 def _set_aside(folder: Path, quarantine: Path, reason: str) -> str:

@@ -42,15 +42,16 @@ class Parent:
             "path": str(self.run.path),
             "step": self.manifest.step,
             "weights_only": self.weights_only,
-            "data": self._data(),
+            **self._trained_on(),
         }
 
-    def _data(self) -> str | None:
-        """The fingerprint of the data that it was trained on, where that is known."""
+    def _trained_on(self) -> Mapping[str, Any]:
+        """The fingerprint of the data and the hashes of the base model that it was trained on, where they are known."""
         try:
-            return str(read_toml(self.run.inputs)["data"]["fingerprint"])
+            inputs = read_toml(self.run.inputs)
+            return {"data": str(inputs["data"]["fingerprint"]), "base": dict(inputs["model"]["sha256"])}
         except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return {}
 
 
 def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:

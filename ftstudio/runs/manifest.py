@@ -83,8 +83,7 @@ def write_manifest(
         "versions": versions(),
         "files": _hash_and_sync(folder),
     }
-    with named(folder / MANIFEST):
-        write_atomic(folder / MANIFEST, json.dumps({**manifest, "seal": _seal(manifest)}, indent=1) + "\n")
+    _write(folder, manifest)
 
 
 def leave_out(folder: Path, unwanted: Callable[[str], bool]) -> None:
@@ -99,7 +98,18 @@ def leave_out(folder: Path, unwanted: Callable[[str], bool]) -> None:
     dropped = {name for name in files if unwanted(name)} | set(before if isinstance(before, list) else ())
     manifest["files"] = {name: entry for name, entry in files.items() if name not in dropped}
     manifest["dropped"] = sorted(dropped)
-    write_atomic(folder / MANIFEST, json.dumps({**manifest, "seal": _seal(manifest)}, indent=1) + "\n")
+    _write(folder, manifest)
+
+
+def mark_best(folder: Path) -> None:
+    """Have the manifest of a checkpoint say that it is the best. Raises what `leave_out` raises."""
+    read_manifest(folder)
+    _write(folder, {**_read_json(folder / MANIFEST), "best": True})
+
+
+def _write(folder: Path, manifest: Mapping[str, Any]) -> None:
+    with named(folder / MANIFEST):
+        write_atomic(folder / MANIFEST, json.dumps({**manifest, "seal": _seal(manifest)}, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
     optimizer.safetensors   the optimizer's tensors, by parameter name
     rng.safetensors         every random number generator (ftstudio_kit.rng)
-    trainer_state.json      step, running sums, the best so far, and what the machine was like
+    trainer_state.json      step, running sums, the best so far, what is due, and what the machine was like
 
 Bit-identity on a CPU also needs the same number of threads and the same torch; `differences` says what changed.
 """
@@ -38,9 +38,11 @@ class TrainerState:
     tokens: int = 0  # real tokens trained on so far
     loss_sum: float = 0.0  # since the last log
     loss_tokens: int = 0
-    best_metric: float | None = None
+    best_metric: float | None = None  # the lowest eval_loss so far, whether its step was committed or not
     best_step: int | None = None
     evaluations_without_gain: int = 0
+    evaluation_due: bool = False  # a stop came before the evaluation of this step: whoever goes on makes it first
+    evaluated: dict[str, float] = field(default_factory=dict)  # eval_loss of the committed steps that have one
     sums: dict[str, float] = field(default_factory=dict)  # what else a trainer adds up between two logs, by name
     about: dict[str, Any] = field(default_factory=dict)
 

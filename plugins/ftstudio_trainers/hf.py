@@ -14,6 +14,7 @@ import dataclasses
 import difflib
 import importlib
 import math
+import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -79,6 +80,8 @@ class Hf:
         trainer = _built(arguments, setup, rates, self.options)
         if run.resume_from is not None:
             record.resume(run.resume_from)
+            if record.owes_evaluation:
+                _evaluate_late(trainer, record, data.shape, run, run.resume_from.path)
             if record.at.step >= when.total or record.patience_is_over():
                 return record.result()
         trainer.add_callback(_Feed(trainer, record, when, data.shape, run))
@@ -92,6 +95,20 @@ class Hf:
         """Write the checkpoint's model, merged if it is an adapter; `from_pretrained(folder)` opens it alone."""
         run.phase("writing the model")
         training.export_model(checkpoint, self.base, folder)
+
+
+def _evaluate_late(trainer: _Trainer, record: Recorder, shape: str, run: Run, resumed: Path) -> None:
+    """Make the evaluation that a stop left out, and commit it with the state as it was."""
+    optimizer, step = trainer.plain_optimizer(), record.at.step
+    state.restore(resumed, optimizer, trainer.setup.model)
+    improved = record.evaluate()
+    if record.is_out_of_patience and not record.when.samples(step):  # the last step after all
+        common.sample(trainer.setup, record.options, shape, step, run)
+
+    def trainers_own(folder: Path) -> None:
+        shutil.copyfile(resumed / state.STATE, folder / state.STATE)
+
+    record.save(optimizer, best=improved, more=trainers_own)
 
 
 def checked_arguments(options: HfOptions) -> dict[str, Any]:
@@ -285,9 +302,11 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
         record.at.step = step
         run.progress(step, self.when.total, "step")
         stop, save = run.requests.stop, run.requests.checkpoint or self.when.saves(step)
+        due = record.at.evaluation_due = self.when.evaluates(step) and stop and step < self.when.total
         with self.clock.paused():
-            improved = self.when.evaluates(step) and (not stop or step == self.when.total) and record.evaluate()
-            over = self.when.evaluates(step) and record.patience_is_over()
+            evaluate = self.when.evaluates(step) and not due
+            improved = evaluate and record.evaluate()
+            over = evaluate and record.patience_is_over()
             self.ended = stop or over or step == self.when.total
             if self.when.samples(step) or (self.ended and not stop):
                 self._check_weights()  # no token can be drawn from what is no number

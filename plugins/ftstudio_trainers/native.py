@@ -66,6 +66,8 @@ class Native:
         if at.step == 0 and when.evaluates(0):
             record.evaluate()
         net.train()
+        if record.owes_evaluation:
+            self._evaluate_late(rates.at(at.step), clock, shape)
         ended = at.step >= when.total or record.patience_is_over()
         for epoch, skip in when.epochs(at.step):
             if ended:
@@ -92,7 +94,8 @@ class Native:
                 run.progress(step, when.total, "step")
 
                 stop, save = run.requests.stop, run.requests.checkpoint or when.saves(step)
-                evaluate = when.evaluates(step) and (not stop or step == when.total)
+                at.evaluation_due = when.evaluates(step) and stop and step < when.total  # it waits for none
+                evaluate = when.evaluates(step) and not at.evaluation_due
                 # .item() waits for a GPU, so that one is asked only where a figure is needed anyway
                 if device == "cpu" or stop or save or evaluate or when.logs(step):
                     self._check_finite(int(bad_step.item()), loss_sum, norm)
@@ -106,12 +109,13 @@ class Native:
                         at.loss_sum = loss_sum.item()
                         record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
                     if when.logs(step) or done:  # a stop adds no point that a resumed run lacks
-                        self._log(norm, rates.at(step), clock)
+                        self._log(norm.item(), rates.at(step), clock)
                     if when.logs(step):  # a stop in between keeps the sums: the resumed run logs the whole interval
                         at.loss_sum, at.loss_tokens = 0.0, 0
                         loss_sum.zero_()
                     if ended or save or (improved and record.keeps_the_best):
                         at.loss_sum = loss_sum.item()
+                        at.sums = {"grad_norm": norm.item()} if at.evaluation_due else {}
                         record.save(self.optimizer, best=improved)
                 if ended:
                     break
@@ -178,12 +182,24 @@ class Native:
 
     # ------------------------------------------------------------------------------- what is recorded
 
-    def _log(self, norm: Tensor, rate: float, clock: Clock) -> None:
+    def _evaluate_late(self, rate: float, clock: Clock, shape: str) -> None:
+        """Make the evaluation that a stop left out, with all that would have followed from it, and commit it."""
+        record, at = self.record, self.record.at
+        improved = record.evaluate()
+        if record.is_out_of_patience:  # the last step after all
+            if not self.when.samples(at.step):
+                common.sample(self.setup, self.options, shape, at.step, self.run)
+            if not self.when.logs(at.step):
+                self._log(at.sums["grad_norm"], rate, clock)
+        at.sums = {}
+        record.save(self.optimizer, best=improved)
+
+    def _log(self, norm: float, rate: float, clock: Clock) -> None:
         at = self.record.at
         self.run.log(
             at.step,
             loss=self.record.metrics["loss"],
-            grad_norm=norm.item(),
+            grad_norm=norm,
             learning_rate=rate,
             epoch=at.step / self.when.per_epoch,
             tokens=at.tokens,

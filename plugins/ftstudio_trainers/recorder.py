@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import torch
 
@@ -19,7 +19,10 @@ from ftstudio_trainers.timing import Timing
 
 
 class Recorder:
-    """`at` is what a checkpoint saves of a run besides weights and optimizer; `last` and `best` are committed."""
+    """`at` is what a checkpoint saves of a run besides weights and optimizer; `last` is committed.
+
+    `evaluated` are the committed checkpoints whose step was evaluated, by step, as far as they are still there.
+    """
 
     def __init__(
         self, trainer: str, options: CommonOptions, setup: Setup, when: Timing, run: Run, file: str = state.STATE
@@ -30,7 +33,9 @@ class Recorder:
         self.at = state.TrainerState(trainer, about=about)
         self.metrics: dict[str, float] = {}
         self.last: Checkpoint | None = None
-        self.best: Checkpoint | None = None
+        self.evaluated: dict[int, Checkpoint] = {}
+        self.judged = 0  # the step that was evaluated last
+        self.when = when
         trainable = sum(p.numel() for p in setup.model.parameters() if p.requires_grad)
         everything = sum(p.numel() for p in setup.model.parameters())
         words = "bfloat16" if setup.bf16 else "float32"
@@ -47,47 +52,57 @@ class Recorder:
         if changed:
             self.run.warn(f"Resumed, but not to the same bits: {', '.join(changed)}.")
         self.at.about = now
+        self.judged = self.at.step if str(self.at.step) in self.at.evaluated else 0
         load_weights(self.setup.model, checkpoint)
         self.setup.way.refresh()
         self.metrics = dict(checkpoint.metrics)
         self.last = checkpoint
-        self._find_best(checkpoint)
+        for step, loss in ((int(step), loss) for step, loss in self.at.evaluated.items()):
+            beside = checkpoint.path.parent / f"{step:06d}"
+            self.evaluated[step] = replace(checkpoint, path=beside, step=step, metrics={"eval_loss": loss})
+        if checkpoint.path.name != f"{checkpoint.step:06d}" and self.at.best_step is not None:
+            self.run.say(f"The best so far, of step {self.at.best_step}, is not here: what counts is what comes.")
+            self.at.best_metric = self.at.best_step = None
         self.run.say(f"Going on after step {self.at.step}.")
 
-    def _find_best(self, resumed: Checkpoint) -> None:
-        """The best so far, beside the checkpoint. A fork has left its parent's behind, and counts what it evaluates."""
-        step = self.at.best_step
-        if step is None:
-            return
-        folder = resumed.path.parent / f"{step:06d}"
-        if folder.is_dir():
-            value = {"eval_loss": cast("float", self.at.best_metric)}
-            self.best = Checkpoint(folder, step, resumed.base, value, resumed.tokenizer, resumed.shape)
-        else:
-            self.at.best_metric = self.at.best_step = None
-            self.run.say(f"The best checkpoint so far, of step {step}, is not here: what counts is what comes.")
+    @property
+    def best(self) -> Checkpoint | None:
+        """The committed checkpoint of the lowest eval_loss; one that was set aside as damaged is none any more."""
+        self.evaluated = {step: c for step, c in self.evaluated.items() if c.path.is_dir()}
+        return min(self.evaluated.values(), key=lambda c: c.metrics["eval_loss"], default=None)
+
+    @property
+    def owes_evaluation(self) -> bool:
+        """Whether the step that the run goes on after is still to be evaluated: a stop does not wait for that."""
+        return self.at.evaluation_due and self.when.evaluates(self.at.step)
 
     def evaluate(self) -> bool:
-        """Log eval_loss; True when it is the lowest so far. Step 0 does not count: it has no checkpoint."""
-        at = self.at
+        """Log eval_loss; True when no committed checkpoint has so low a one. Step 0 has none and does not count."""
+        at, best = self.at, self.best
         loss = common.evaluate(self.setup, self.options.per_device_eval_batch_size)
         self.metrics["eval_loss"] = loss
         self.run.log(at.step, eval_loss=loss, perplexity=perplexity(loss))
+        self.judged = at.step
         if at.step == 0:
             return False
-        improved = at.best_metric is None or loss < at.best_metric
-        at.evaluations_without_gain = 0 if improved else at.evaluations_without_gain + 1
-        if improved:
+        at.evaluation_due = False
+        gained = at.best_metric is None or loss < at.best_metric
+        at.evaluations_without_gain = 0 if gained else at.evaluations_without_gain + 1
+        if gained:
             at.best_metric, at.best_step = loss, at.step
-        return improved
+        return best is None or loss < best.metrics["eval_loss"]
+
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether `early_stopping_patience` evaluations in a row brought nothing."""
+        return 0 < self.options.early_stopping_patience <= self.at.evaluations_without_gain
 
     def patience_is_over(self) -> bool:
-        """True when `early_stopping_patience` evaluations in a row brought nothing; says so."""
-        patience = self.options.early_stopping_patience
-        over = 0 < patience <= self.at.evaluations_without_gain
-        if over:
+        """`is_out_of_patience`, said."""
+        if self.is_out_of_patience:
+            patience = self.options.early_stopping_patience
             self.run.say(f"Stopped early at step {self.at.step}: no lower eval_loss in {patience} evaluations.")
-        return over
+        return self.is_out_of_patience
 
     @property
     def keeps_the_best(self) -> bool:
@@ -96,21 +111,30 @@ class Recorder:
 
     def save(self, optimizer: torch.optim.Optimizer, *, best: bool, more: Callable[[Path], None] | None = None) -> None:
         """Commit a checkpoint of this step; `more` may write further files into it."""
-        with self.run.checkpoint(self.at.step, metrics=self.metrics, best=best) as draft:
+        at, metrics = self.at, dict(self.metrics)
+        losses = {step: c.metrics["eval_loss"] for step, c in self.evaluated.items() if c.path.is_dir()}
+        if self.judged == at.step:
+            losses[at.step] = metrics["eval_loss"]
+        else:
+            metrics.pop("eval_loss", None)  # that of an earlier step says nothing of this checkpoint
+        at.evaluated = {str(step): loss for step, loss in losses.items()}
+        with self.run.checkpoint(at.step, metrics=metrics, best=best) as draft:
             write_model(self.setup.model, draft.path)
-            state.save(draft.path, self.at, optimizer, self.setup.model, self.file)
+            state.save(draft.path, at, optimizer, self.setup.model, self.file)
             if more is not None:
                 more(draft.path)
         self.last = draft.checkpoint
-        if best:
-            self.best = draft.checkpoint
+        if self.judged == at.step:
+            self.evaluated[at.step] = self.last
 
     def result(self) -> Checkpoint:
         """The last checkpoint, or the best with `load_best_model_at_end`."""
         assert self.last is not None, "every way out of a training loop commits"
         if not self.options.load_best_model_at_end or self.at.best_step is None:
             return self.last
-        if self.best is None or self.best.step != self.at.best_step:
-            self.run.warn(f"The best checkpoint, of step {self.at.best_step}, is gone; the result is the last one.")
-            return self.last
-        return self.best
+        result = self.best or self.last
+        if result.step != self.at.best_step:
+            self.run.warn(
+                f"The best checkpoint, of step {self.at.best_step}, is gone; the result is that of {result.step}."
+            )
+        return result

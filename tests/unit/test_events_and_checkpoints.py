@@ -2,12 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from ftstudio.errors import ContractError, InputError
 from ftstudio.runs import checkpoints as commits
-from ftstudio.runs import staging
+from ftstudio.runs import manifest, staging
 from ftstudio.runs.events import EventReader, EventWriter, Series, parse_event, read_events
 
 
@@ -90,12 +91,13 @@ def test_the_highest_attempt_wins_and_a_resume_hides_what_came_after_its_step(tm
     assert series.values("loss") == [(1, 1.0), (2, 1.0), (3, 2.0)]
 
 
-def commit(root, step, *, best=False, content=b"weights"):
+def commit(root, step, *, best=False, content=b"weights", loss=None):
     root.mkdir(exist_ok=True)
     draft = commits.stage(root, step)
     (draft.path / "config.json").write_text("{}")
     (draft.path / "model.safetensors").write_bytes(content)
-    return commits.commit(draft, step, metrics={"loss": 1.0}, best=best, shape="text", base=None)
+    metrics = {"loss": 1.0} if loss is None else {"loss": 1.0, "eval_loss": loss}
+    return commits.commit(draft, step, metrics=metrics, best=best, shape="text", base=None)
 
 
 def test_a_commit_verifies_and_leaves_no_staging(tmp_path):
@@ -164,6 +166,101 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path):
     commit(tmp_path, 5, best=True)
     commits.rotate(tmp_path, tmp_path / "quarantine", 2)
     assert [p.name for p in commits.list_checkpoints(tmp_path)] == ["000004", "000005"]
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Checkpoints and quarantine of a run whose best is step 2, the next best step 4, and the newest step 5."""
+    root = tmp_path / "checkpoints"
+    for step, loss in [(2, 2.0), (3, 2.6), (4, 2.2), (5, 2.4)]:
+        commit(root, step, best=step == 2, loss=loss)
+    return root, tmp_path / "quarantine"
+
+
+def flip(folder, name="model.safetensors"):
+    """Another bit in a file whose size and time stay, as a disk does it; to this process it is unknown."""
+    file = folder / name
+    info, data = file.stat(), bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+    manifest._hashed.clear()
+
+
+def names(root):
+    return [p.name for p in commits.list_checkpoints(root)]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "MANIFEST.json"])
+def test_a_damaged_best_is_set_aside_and_the_best_of_the_others_takes_its_place(judged, name):
+    root, quarantine = judged
+    flip(root / "000002", name)
+    said = commits.check_best(root, quarantine)
+    assert said[0].startswith("Checkpoint 2 is damaged: ")
+    assert name in said[0]
+    assert said[1:] == ["The best checkpoint that is left is that of step 4."]
+    assert [p.name.partition("-")[0] for p in quarantine.glob("*.reason.txt")] == ["000002"]
+    assert names(root) == ["000003", "000004", "000005"]
+    assert commits.best_of(root).name == "000004"
+    assert commits.check_best(root, quarantine) == []
+    commits.rotate(root, quarantine, 2)
+    commit(root, 6, loss=2.5)
+    commits.rotate(root, quarantine, 2)
+    assert names(root) == ["000004", "000005", "000006"]
+
+
+def test_a_best_that_took_the_others_place_is_looked_at_too(judged):
+    root, quarantine = judged
+    flip(root / "000002")
+    flip(root / "000004")
+    commits.check_best(root, quarantine)
+    assert commits.best_of(root).name == "000005"
+    assert len([*quarantine.glob("*.reason.txt")]) == 2
+
+
+def test_a_best_that_was_the_newest_and_damaged_leaves_its_mark_to_another(judged):
+    root, quarantine = judged
+    commit(root, 6, best=True, loss=1.9)
+    (root / "000002").rename(root.parent / "gone")
+    flip(root / "000006")
+    found, said = commits.newest(root, quarantine)
+    assert (found.step, commits.best_of(root)) == (5, None)
+    commits.check_best(root, quarantine, lost=bool(said))
+    assert commits.best_of(root).name == "000004"
+
+
+def test_rotation_finds_a_damaged_best_and_keeps_the_next(judged):
+    root, quarantine = judged
+    flip(root / "000002")
+    commit(root, 6, loss=2.5)
+    said = commits.rotate(root, quarantine, 2)
+    assert "The best checkpoint that is left is that of step 4." in said
+    assert names(root) == ["000004", "000005", "000006"]
+
+
+@pytest.mark.parametrize(("step", "instead"), [(2, 4), (5, 4), (4, 2)])
+def test_a_result_that_is_damaged_is_not_the_result(judged, step, instead):
+    """Of the best the next best; of the newest, the one before; of any other one, the best."""
+    root, quarantine = judged
+    result = replace(commits.open_checkpoint(root / f"{step:06d}"), tokenizer=root)
+    assert commits.sound(result, quarantine) == (result, [])
+    flip(result.path)
+    found, said = commits.sound(result, quarantine)
+    assert (found.step, found.path.name, found.tokenizer) == (instead, f"{instead:06d}", root)
+    assert found.metrics["eval_loss"] == {2: 2.0, 4: 2.2}[instead]
+    assert said[0].startswith(f"Checkpoint {step} is damaged: model.safetensors is not what was written")
+    assert said[-1] == f"The result is checkpoint {instead} instead."
+    assert not result.path.exists()
+
+
+def test_without_any_sound_checkpoint_there_is_no_result(judged):
+    root, quarantine = judged
+    result = commits.open_checkpoint(root / "000005")
+    for folder in commits.list_checkpoints(root):
+        flip(folder)
+    with pytest.raises(InputError, match="Checkpoint 5, with which training ended, is damaged, and no other one"):
+        commits.sound(result, quarantine)
+    assert len([*quarantine.glob("*.reason.txt")]) == 4
 
 
 def test_a_failed_commit_leaves_the_old_ones_and_nothing_half_written(tmp_path, monkeypatch):

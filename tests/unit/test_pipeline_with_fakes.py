@@ -11,6 +11,7 @@ from ftstudio.errors import InterruptedRunError
 from ftstudio.process.stages import prepare, run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
+from ftstudio.runs.checkpoints import rotate
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.summary import OTHER_ROWS, outcome
@@ -166,6 +167,33 @@ def test_a_stopped_run_says_the_step_it_reached_and_not_that_of_its_best_checkpo
     at_work = WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})
     with closing(at_work), pytest.raises(InterruptedRunError, match=r"Stopped at step 7: asked\."):
         run_all(load(folder), at_work)
+
+
+@pytest.mark.parametrize("found_before", [False, True])
+def test_the_final_model_is_never_that_of_a_damaged_checkpoint(make_project, monkeypatch, found_before):
+    """Whether it is found when it is to be used, or by a rotation before the trainer gives it back."""
+    import ftstudio_fakes
+
+    class Rots(ftstudio_fakes.FakeTrainer):
+        def train(self, data, model, run):
+            result = super().train(data, model, run)
+            (result.path / "model.safetensors").write_bytes(b"x")
+            if found_before:
+                rotate(run.folder.checkpoints, run.folder.quarantine, 2)
+            return result
+
+    monkeypatch.setattr(ftstudio_fakes, "FakeTrainer", Rots)
+    folder = make_project()
+    run = RunFolder(folder / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    with closing(WorkerRun(run, folder, attempt=1, seed=0, devices=("cpu",), secrets={})) as at_work:
+        assert run_all(load(folder), at_work).step == 8
+    said = [event.data["text"] for event in read_events(run.events) if event.kind == "warning"]
+    assert found_before or said[0].startswith("Checkpoint 10 is damaged: model.safetensors has 1 bytes")
+    assert said[-1] == "The result is checkpoint 8 instead."
+    weights = [(place / "model.safetensors").read_bytes() for place in (run.final, run.checkpoints / "000008")]
+    assert weights[0] == weights[1]
+    assert [place.name.partition("-")[0] for place in run.quarantine.glob("*.reason.txt")] == ["000010"]
 
 
 @pytest.mark.parametrize(

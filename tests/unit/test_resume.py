@@ -7,6 +7,7 @@ import pytest
 from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.events import Series, read_events
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.manifest import mark_best
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -67,6 +68,20 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(ftstudio, 
     assert weights(run) == weights(undisturbed)
 
 
+def test_a_damaged_best_checkpoint_is_set_aside_before_anything_is_trained(ftstudio, make_project, undisturbed):
+    run = killed(ftstudio, make_project, save_steps=2)
+    before, newest = list_checkpoints(run.checkpoints)[-2:]
+    mark_best(before)
+    (before / "model.safetensors").write_bytes(b"x")
+    done = ftstudio("resume", run.path)
+    assert done.code == 0, done.err
+    later = [event for event in read_events(run.events) if event.attempt == 2]
+    said = next(i for i, e in enumerate(later) if f"Checkpoint {int(before.name)} is damaged" in e.data.get("text", ""))
+    assert said < next(i for i, event in enumerate(later) if event.kind == "phase")
+    assert later[0].data["resumed_from"] == int(newest.name)
+    assert weights(run) == weights(undisturbed)
+
+
 def test_without_any_checkpoint_it_starts_at_the_beginning_and_says_so(ftstudio, make_project, undisturbed):
     run = killed(ftstudio, make_project, save_steps=9)
     done = ftstudio("resume", run.path)
@@ -89,6 +104,18 @@ def test_changed_data_is_refused_unless_accepted(ftstudio, make_project):
     assert "The data changed since this run began" in refused.err
     accepted = ftstudio("resume", run.path, "--accept-changed-data")
     assert accepted.code == 0, accepted.err
+    assert "Accepted: The data changed since this run began, so going on would train on something else." in accepted.err
+
+
+def test_without_the_file_that_tells_the_data_nobody_goes_on_unasked(ftstudio, make_project, undisturbed):
+    run = killed(ftstudio, make_project)
+    run.inputs.unlink()
+    refused = ftstudio("resume", run.path)
+    assert refused.code == 2
+    assert "inputs.toml, which says what this run was trained on, is missing: nobody can tell whether" in refused.err
+    accepted = ftstudio("resume", run.path, "--accept-changed-data")
+    assert accepted.code == 0, accepted.err
+    assert weights(run) == weights(undisturbed)
 
 
 def test_what_keeps_it_from_the_same_bits_is_said(ftstudio, make_project):

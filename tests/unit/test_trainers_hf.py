@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from option_effects import assert_it_is_read, assert_that_without_a_change_all_looks_the_same, weights_hash
-from test_trainers_native import QUICK, PromptedRun, last, steady
+from test_trainers_native import QUICK, PromptedRun, last, scores_of, steady
 from tiny_models import save_model, toy_data
 from transformers import AutoModelForCausalLM
 
@@ -82,6 +82,23 @@ def test_requests_best_and_early_stopping_work_as_in_native(tmp_path: Path) -> N
     best = FakeRun(tmp_path / "best")
     result = train(best, model, data, eval_steps=1, load_best_model_at_end=True)
     assert result == best.best
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_a_stop_before_an_evaluation_loses_nothing_of_it(tmp_path: Path, patience: int) -> None:
+    model, data = save_model(tmp_path / "m", dropout=0.0), toy_data(tmp_path, 8, validation=4)
+    options: dict[str, Any] = {"eval_steps": 2, "load_best_model_at_end": True, "early_stopping_patience": patience}
+    options |= {"learning_rate": 1e-30} if patience else {}
+    straight = FakeRun(tmp_path / "straight")
+    expected = train(straight, model, data, **options)
+    for stop_at in range(2, max(scores_of(straight)) + 1, 2)[:2]:
+        first = PromptedRun(tmp_path / str(stop_at), stop_at=stop_at)
+        train(first, model, data, **options)
+        assert stop_at not in scores_of(first)
+        second = FakeRun(tmp_path / str(stop_at), resume_from=first.checkpoints[-1])
+        result = train(second, model, data, **options)
+        assert scores_of(first, second) == scores_of(straight)
+        assert (result.step, weights_hash(result)) == (expected.step, weights_hash(expected))
 
 
 def test_nothing_of_trainers_own_is_written_or_printed(

@@ -99,6 +99,92 @@ def test_a_resumed_run_ends_with_the_bits_of_one_that_never_stopped(
     assert not second.warnings
 
 
+def scores_of(*runs: FakeRun) -> dict[int, float]:
+    return {step: m["eval_loss"] for run in runs for step, m in run.metrics if "eval_loss" in m}
+
+
+def hopeless(folder: Path) -> Encoded:
+    """Rows to evaluate on that have nothing to do with those to learn from: what is learnt makes it worse at last."""
+    noise = [{"input_ids": [3, 200, 9, 77, 140], "labels": [3, 200, 9, 77, 140]}] * 6
+    return dataclasses.replace(toy_data(folder, 6, validation=6), validation=ListTable(noise))
+
+
+WORSE = {"max_steps": 12, "learning_rate": 3e-2, "eval_steps": 2, "logging_steps": 4}
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+@pytest.mark.parametrize("load_best", [True, False])
+def test_a_stop_before_an_evaluation_leaves_the_best_and_the_patience_as_they_would_have_been(
+    tmp_path: Path, patience: int, load_best: bool
+) -> None:
+    """Stopped at every step that is evaluated: also the best one, and the one at which patience ends."""
+    model, data = save_model(tmp_path / "m", dropout=0.0), hopeless(tmp_path)
+    options: dict[str, Any] = WORSE | {"early_stopping_patience": patience, "load_best_model_at_end": load_best}
+    straight = FakeRun(tmp_path / "straight")
+    expected = train(straight, model, data, **options)
+    scores = scores_of(straight)
+    best, last_step = min(scores, key=lambda step: scores[step]), max(scores)
+    assert 2 <= best < last_step
+    assert (last_step < 12) == bool(patience)
+    assert last_step % 4 or not patience  # the last point of the curve is one that patience adds
+    for stop_at in range(2, min(last_step, 10) + 1, 2):
+        first = PromptedRun(tmp_path / str(stop_at), stop_at=stop_at)
+        train(first, model, data, **options)
+        assert stop_at not in scores_of(first)  # a stop waits for no evaluation
+        second = FakeRun(tmp_path / str(stop_at), resume_from=first.checkpoints[-1])
+        result = train(second, model, data, **options)
+        assert scores_of(first, second) == scores
+        assert sorted(steady(first) + steady(second), key=str) == sorted(steady(straight), key=str)
+        assert (result.step, weights_hash(result)) == (expected.step, weights_hash(expected))
+        marked, expected_mark = second.best or first.best, straight.best
+        assert marked is not None
+        assert expected_mark is not None
+        if load_best or patience:  # else a stop commits what nobody else would have, and that may be the best
+            assert marked.step == expected_mark.step
+        assert [m for m in first.messages + second.messages if "early" in m] == [
+            m for m in straight.messages if "early" in m
+        ]
+
+
+def test_a_resume_remembers_the_best_metric_though_its_step_was_not_committed(tmp_path: Path) -> None:
+    model, data = save_model(tmp_path / "m", dropout=0.0), hopeless(tmp_path)
+    options: dict[str, Any] = WORSE | {"eval_steps": 1}
+    straight = FakeRun(tmp_path / "straight")
+    train(straight, model, data, **options)
+    scores = scores_of(straight)
+    best = min((step for step in scores if step), key=lambda step: scores[step])
+    first = PromptedRun(tmp_path / "first", stop_at=best + 1)
+    train(first, model, data, **options)
+    second = FakeRun(tmp_path / "first", resume_from=first.checkpoints[-1])
+    train(second, model, data, **options)
+    states = [json.loads((run.checkpoints[-1].path / "trainer_state.json").read_text()) for run in (straight, second)]
+    assert states[0]["best_step"] == best
+    for name in ("best_step", "best_metric", "evaluations_without_gain"):
+        assert states[0][name] == states[1][name]
+    assert not [m for m in second.messages if "is not here" in m]
+
+
+def test_what_is_marked_as_the_best_is_the_lowest_of_the_committed_ones(tmp_path: Path) -> None:
+    model, data = save_model(tmp_path / "m", dropout=0.0), hopeless(tmp_path)
+    seen = FakeRun(tmp_path / "seen")
+    train(seen, model, data, **WORSE | {"eval_steps": 1})
+    scores = scores_of(seen)
+    best = min((step for step in scores if step), key=lambda step: scores[step])
+    assert best > 1
+    run = PromptedRun(tmp_path / "run", checkpoint_at=best + 1)
+    train(run, model, data, **WORSE | {"eval_steps": 1})
+    assert [c.step for c in run.checkpoints] == [best + 1, 12]
+    assert run.best is not None
+    assert run.best.step == best + 1  # not the best that ever was, which nobody kept
+    assert run.best.metrics["eval_loss"] == scores[best + 1]
+
+
+def test_a_checkpoint_tells_the_evaluation_of_no_other_step(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = PromptedRun(tmp_path, checkpoint_at=3)
+    train(run, gpt2, toy_data(tmp_path, validation=4), eval_steps=2)
+    assert [(c.step, "eval_loss" in c.metrics) for c in run.checkpoints] == [(3, False), (6, True)]
+
+
 def test_resuming_a_finished_run_gives_its_checkpoint_back(tmp_path: Path, gpt2: ModelRef) -> None:
     data = toy_data(tmp_path)
     done = train(FakeRun(tmp_path / "a"), gpt2, data)

@@ -74,7 +74,7 @@ class Dpo:
         clock = Clock()
 
         run.phase("training")
-        if at.step == 0 and when.evaluates(0):
+        if when.evaluates(at.step) and (at.step == 0 or at.evaluation_due):
             self._evaluate(run)
         self.model.train()
         for batches in self._steps(run.seed):
@@ -104,7 +104,8 @@ class Dpo:
                 if when.logs(step):  # a stop in between keeps the sums: the resumed run logs the whole interval
                     self._log(sums, norm, rates.at(step), clock, run)
                     sums.zero_()
-                if when.evaluates(step) and (not stop or step == when.total):
+                at.evaluation_due = when.evaluates(step) and stop and step < when.total  # made first at the resume
+                if when.evaluates(step) and not at.evaluation_due:
                     self._evaluate(run)
                 if stop or save:
                     at.sums |= dict(zip(NAMES, sums.tolist(), strict=True))

@@ -110,13 +110,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_other_weights(tmp_
     assert not same(first, other)
 
 
-@pytest.mark.parametrize("lora_rank", [0, 4])
-def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path, base, lora_rank):
+@pytest.mark.parametrize(("lora_rank", "stop_at"), [(0, 7), (4, 7), (0, 5)])  # 5 is a step that is evaluated
+def test_a_stopped_and_resumed_run_ends_with_the_same_bits(tmp_path, base, lora_rank, stop_at):
     options = {"dropout": 0.1, "lora_rank": lora_rank, "validation": 4, "eval_steps": 5}
     whole, result = train(tmp_path / "whole", base, **options)
-    stopped = FakeRun(tmp_path / "parts", requests=StopsAt(7))
+    stopped = FakeRun(tmp_path / "parts", requests=StopsAt(stop_at))
     _, half = train(tmp_path / "parts", base, stopped, **options)
-    assert half.step == 7
+    assert half.step == stop_at
     resumed = FakeRun(tmp_path / "rest", resume_from=dataclasses.replace(half))
     _, end = train(tmp_path / "rest", base, resumed, **options)
     assert same(weights(result), weights(end))
