@@ -60,7 +60,8 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint_to_fork_from(ma
 @pytest.mark.timeout(900)
 def test_the_weights_of_an_adapter_are_the_base_of_a_fork_and_the_parent_may_go(make_project, ftstudio, one_thread):
     project = make_project(base={
-        **PROJECT, "model": {"use": "starter"}, "tokenizer": {"use": "pretrained"}, "trainer": {**SHORT, "lora_rank": 2},
+        **PROJECT, "model": {"use": "starter"}, "tokenizer": {"use": "pretrained"},
+        "trainer": {**SHORT, "lora_rank": 2, "bf16": False},  # in bfloat16 merged weights are rounded once more
     })  # fmt: skip
     parent = started(project)
     assert ended(parent).state == "finished", ended(parent)
