@@ -426,6 +426,21 @@ class Drifting(FakeTrainer):
         return checkpoint
 
 
+class BaseAgain(FakeTrainer):
+    """A resume has the steps of the checkpoint, and the weights of the base model."""
+
+    def begins(self, run):
+        return 0.0, super().begins(run)[1]
+
+
+class LeavingOut(FakeTrainer):
+    """A resume begins two steps behind the checkpoint."""
+
+    def begins(self, run):
+        position, done = super().begins(run)
+        return position, done + 1 if done else 0
+
+
 class NotReproducible(FakeTrainer):
     def write_weights(self, folder, values):
         super().write_weights(folder, [random.random(), *values[1:]])

@@ -87,6 +87,8 @@ WRONG = [
     ("trainer", "NoWeights", "It does its work", "without model.safetensors"),
     ("trainer", "FromTheStart", "A run that was stopped", "it logged step 1 again"),
     ("trainer", "Drifting", "A run that was stopped", "It says exact_resume, but ends with other weights"),
+    ("trainer", "BaseAgain", "A run that was stopped", "it began with the base model again"),
+    ("trainer", "LeavingOut", "A run that was stopped", "came at step 9, and at step 1 where it began: steps are left out"),
     ("trainer", "NotReproducible", "The same seed", "Two pieces of work with the same seed"),
     ("trainer", "EmptyExport", "export()", "export() left README; expected config.json"),
     # generators
@@ -113,7 +115,7 @@ WRONG = [
 
 def subject(kind, how, root, **more):
     """A component that is wrong in its class (a name) or in its description (keywords)."""
-    described_so = {"exact_resume": True} if kind == "trainer" else {}
+    described_so = {"exact_resume": True} if how == "Drifting" else {}
     if isinstance(how, str) and how in {"Telling", "Printing", "Blaming", "Keeping"}:
         described_so["secrets"] = ("KIT_TOKEN",)
     component = described(kind, **how) if isinstance(how, dict) else described(kind, how, **described_so)
