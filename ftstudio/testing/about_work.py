@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from ftstudio import __version__
 from ftstudio.api import Component
@@ -116,6 +118,9 @@ def writes_stay_inside(subject: Subject) -> None:
     found += [str(p) for p in _new_files(subject) if str(p) not in found]
     if found:
         raise CheckFailed(f"It wrote {joined(found)}. Write below run.dir or run.cache, temporary files too (dir=...).")
+    gone = [str(path) for path in outcome.run.held if not path.exists()]
+    if gone:
+        raise CheckFailed(f"It removed {joined(gone)}. What lies in the project's folder is the person's.")
     subject.result()
 
 
@@ -124,6 +129,10 @@ def _new_files(subject: Subject) -> list[Path]:
     run = subject.outcome.run
     files = (path for path in run.project.rglob("*") if path.is_file() and not path.is_relative_to(run.dir))
     return sorted(path for path in files if run.held.get(path) != path.read_bytes())
+
+
+SHORTEST_HIDDEN = 8
+"""Bytes of a secret whose other spellings are looked for: those of a shorter one would be found by chance."""
 
 
 @check("Its secrets leave no trace in files, output and messages", required=False)
@@ -138,11 +147,31 @@ def secrets_leave_no_trace(subject: Subject) -> None:
     for name, value in subject.secret_values.items():
         if not value:
             continue
-        if any(value in text for text in told):
-            raise CheckFailed(f"The value of {name} was printed or said. Keep it out of messages and errors.")
-        for path in run.root.rglob("*"):
-            if path.is_file() and not path.is_symlink() and value.encode() in path.read_bytes():
-                raise CheckFailed(f"The value of {name} was written into {path.relative_to(run.root)}.")
+        forms = forms_of(value)
+        for how in (how for how, form in forms if any(form in text.encode(errors="replace") for text in told)):
+            raise CheckFailed(f"The value of {name} was printed or said{how}. Keep it out of messages and errors.")
+        for path in (path for path in run.root.rglob("*") if path.is_file() and not path.is_symlink()):
+            content = path.read_bytes()
+            for how in (how for how, form in forms if form in content):
+                raise CheckFailed(f"The value of {name} was written into {path.relative_to(run.root)}{how}.")
+
+
+def forms_of(value: str) -> list[tuple[str, bytes]]:
+    """A secret as it is, and as anybody could read it back: how a sentence calls the form, and its bytes."""
+    plain = value.encode()
+    forms = [("", plain)]
+    if len(plain) < SHORTEST_HIDDEN:
+        return forms
+    forms += [
+        (" as hexadecimal digits", plain.hex().encode()),
+        (" as hexadecimal digits", plain.hex().upper().encode()),
+    ]
+    forms += [(" backwards", plain[::-1]), (" percent-encoded", quote_plus(value).encode())]
+    for before in range(3):  # where it begins in a group of three bytes decides how base64 spells it
+        first, whole = -(-before * 4 // 3), (before + len(plain)) // 3 * 4
+        for spelt in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.append((" in base64", spelt(bytes(before) + plain)[first:whole]))
+    return forms
 
 
 @check("The same seed gives the same result, whatever the global generators are at", required=False)

@@ -1,11 +1,13 @@
 """Components that each do one thing wrong: what the conformance kit must find."""
 
+import base64
 import io
 import itertools
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -175,6 +177,14 @@ class Litter(FakeSource):
         return super().load(run)
 
 
+class Clearing(FakeSource):
+    """It removes by another program, which Python does not see."""
+
+    def load(self, run):
+        subprocess.run(["rm", str(run.project / "lines.txt")], check=True)
+        return super().load(run)
+
+
 class Temporary(FakeSource):
     def load(self, run):
         with tempfile.TemporaryDirectory():
@@ -196,6 +206,21 @@ class Printing(FakeSource):
 class Keeping(FakeSource):
     def load(self, run):
         (run.cache / "answer").write_text(run.secret("KIT_TOKEN"))
+        return super().load(run)
+
+
+class Encoding(FakeSource):
+    """What it keeps of the secret can be read back by anybody."""
+
+    def load(self, run):
+        said = f"user:{run.secret('KIT_TOKEN')}".encode()
+        (run.cache / "answer").write_text("Authorization: Basic " + base64.b64encode(said).decode())
+        return super().load(run)
+
+
+class Spelling(FakeSource):
+    def load(self, run):
+        run.say(run.secret("KIT_TOKEN").encode().hex())
         return super().load(run)
 
 
@@ -539,6 +564,17 @@ class NoRepeats(FakeObserver):
         if event.seq in self.events:
             raise ValueError("seen before")
         super().on_event(event)
+
+
+class Doubling(FakeObserver):
+    """It writes down an event as often as it hears it."""
+
+    def open(self, run, after_seq):
+        self.path = run.dir / "heard.txt"
+
+    def on_event(self, event):
+        with self.path.open("a") as file:
+            file.write(f"{event.seq} {event.kind}\n")
 
 
 class FromOne(FakeObserver):

@@ -1,5 +1,7 @@
 """What the conformance kit finds: each of these components does one thing wrong, and one check says so."""
 
+import base64
+
 import pytest
 from bad_components import (
     Changing,
@@ -14,6 +16,7 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
+from ftstudio.testing.about_work import forms_of
 from ftstudio.testing.subject import place_of
 
 WRONG = [
@@ -59,6 +62,8 @@ WRONG = [
     ("dataset", "UnsteadyPrint", "fingerprint()", "another one for the same data"),
     ("dataset", "Telling", "Its secrets", "The value of KIT_TOKEN was printed or said"),
     ("dataset", "Printing", "Its secrets", "The value of KIT_TOKEN was printed or said"),
+    ("dataset", "Encoding", "Its secrets", "The value of KIT_TOKEN was written into cache/answer in base64"),
+    ("dataset", "Spelling", "Its secrets", "The value of KIT_TOKEN was printed or said as hexadecimal digits"),
     ("dataset", "Blaming", "Its secrets", "The value of KIT_TOKEN was printed or said"),
     ("dataset", "Keeping", "Its secrets", "The value of KIT_TOKEN was written into cache/answer"),
     # models
@@ -105,6 +110,7 @@ WRONG = [
     # observers
     ("observer", "RaisingObserver", "It does its work", "ZeroDivisionError: a bug"),
     ("observer", "NoRepeats", "An event may come twice", "ValueError: seen before"),
+    ("observer", "Doubling", "An event may come twice", "its file 'heard.txt' has 305 bytes, and 138 of the same events once"),
     ("observer", "FromOne", "It may begin in the middle", "KeyError: 1"),
     ("observer", "NeedsEvents", "It may be closed", "ValueError"),
     ("observer", "OnlyFinished", "A run that failed", "When the run failed, its on_event() of a state event failed"),
@@ -116,7 +122,7 @@ WRONG = [
 def subject(kind, how, root, **more):
     """A component that is wrong in its class (a name) or in its description (keywords)."""
     described_so = {"exact_resume": True} if how == "Drifting" else {}
-    if isinstance(how, str) and how in {"Telling", "Printing", "Blaming", "Keeping"}:
+    if isinstance(how, str) and how in {"Telling", "Printing", "Blaming", "Keeping", "Encoding", "Spelling"}:
         described_so["secrets"] = ("KIT_TOKEN",)
     component = described(kind, **how) if isinstance(how, dict) else described(kind, how, **described_so)
     record = Record(name="tests", value="", distribution="tests", version="0", status="active")
@@ -184,6 +190,24 @@ def test_what_needs_an_installation_and_says_so_is_left_out(tmp_path):
     results = {c.name: c.tried(subject("model", hinted, tmp_path)) for c in checks_of("model")}
     assert "failed" not in {result for result, _ in results.values()}
     assert "pip install not-there" in results["It does its work, and what it gives keeps the contract"][1]
+
+
+def test_a_file_of_the_person_that_is_removed_is_found_whoever_removed_it(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "lines.txt").write_text("mine")
+    (one,) = [c for c in checks_of("dataset") if c.name.startswith("It writes only")]
+    result, sentence = one.tried(subject("dataset", "Clearing", tmp_path / "a", files=tmp_path / "files"))
+    assert result == "failed"
+    assert "lines.txt'. What lies in the project's folder is the person's." in sentence
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "use"])
+@pytest.mark.parametrize("value", ["a-secret", "a-secret-of-13", "ein Schlüssel"])
+def test_a_secret_is_found_in_base64_wherever_it_begins(before, value):
+    said = base64.b64encode(f"{before}{value} and more".encode())
+    assert any(form in said for how, form in forms_of(value) if how == " in base64")
+    other = base64.b64encode(f"{before}{value[:-3]}... and more".encode())
+    assert not any(form in other for _, form in forms_of(value))
 
 
 def test_findings_are_assertions_and_skips_are_not():
