@@ -158,8 +158,8 @@ class FakeSource:
         self.options = options
 
     def load(self, run: Run) -> dict[str, Table]:
-        """A row a text."""
-        return {"train": fake_rows("text", said=self.options.texts)}
+        """A row a text; a lone surrogate, which no table holds, becomes a question mark."""
+        return {"train": fake_rows("text", said=[t.encode("utf-8", "replace").decode() for t in self.options.texts])}
 
     def fingerprint(self, run: Run) -> str:
         """The texts themselves."""

@@ -117,6 +117,16 @@ class Messages(FakeSource):
         return {"train": FakeTable(("messages",), [{"messages": [{"role": "user"}]}])}
 
 
+class HalfCharacter(FakeSource):
+    def load(self, run):
+        return {"train": FakeTable(("text",), [{"text": "a"}, {"text": "half \ud800 of one"}])}
+
+
+class HalfColumn(FakeSource):
+    def load(self, run):
+        return {"train": FakeTable(("text", "x\ud800"), [{"text": "a", "x\ud800": 1}])}
+
+
 class Short(FakeSource):
     """Its table says more rows than it has."""
 

@@ -50,6 +50,8 @@ WRONG = [
     ("dataset", {"gives": ("messages",)}, "It does its work", "It gave rows of text, but its description says"),
     ("dataset", "Numbers", "The values of its rows", "Row 0 of train: text is int; expected a text"),
     ("dataset", "Messages", "The values of its rows", "expected role and content"),
+    ("dataset", "HalfCharacter", "The values of its rows", "Row 1 of train holds 'half \\ud800 of one', with a lone surrogate at character 5"),
+    ("dataset", "HalfColumn", "The values of its rows", "Row 0 of train holds 'x\\ud800', with a lone surrogate at character 1"),
     ("dataset", "UsedUp", "The rows are the same", "A second pass over train gave 0 rows where the first gave 2"),
     ("dataset", "Drawn", "The same seed", "Two pieces of work with the same seed gave different results"),
     ("dataset", "Chdir", "It leaves", "changed the working directory"),
