@@ -10,9 +10,12 @@ from urllib.parse import quote_plus
 
 from ftstudio import __version__
 from ftstudio.api import Component
+from ftstudio.errors import FtstudioError
 from ftstudio.plugins import Offer, Record
 from ftstudio.process import borders
 from ftstudio.runs.checkpoints import check_content
+from ftstudio.testing.apart import call_apart
+from ftstudio.testing.fake_run import FakeRun
 from ftstudio.testing.subject import (
     CheckFailed,
     CheckSkipped,
@@ -190,3 +193,39 @@ def same_seed_same_result(subject: Subject) -> None:
             "Two pieces of work with the same seed gave different results. Draw from a generator that is seeded with "
             "run.seed, or say deterministic=False in the description."
         )
+
+
+@check("The same seed gives the same result in a process whose sets are in another order", required=False)
+def set_order_does_not_matter(subject: Subject) -> None:
+    """Python orders sets of texts otherwise in each process, and hash() of a text is another number."""
+    if not subject.component.deterministic:
+        raise CheckSkipped("It says deterministic = False.")
+    if subject.kind == "observer":
+        raise CheckSkipped("An observer gives nothing back.")
+    here = WORKING[subject.kind].identity(subject.result())
+    if _elsewhere(subject, HASH_SEEDS[0]) == here:
+        return
+    others = [_elsewhere(subject, seed) for seed in HASH_SEEDS]  # this process may differ by more than the order
+    if any(other != others[0] for other in others):
+        raise CheckFailed(
+            "Two processes gave different results for the same seed. Sort what comes out of a set, and use no hash() "
+            "of a text; or say deterministic=False in the description."
+        )
+
+
+HASH_SEEDS = ("1", "2", "3")
+
+
+def _elsewhere(subject: Subject, hash_seed: str) -> Any:
+    """What its work comes to in a process of its own. Raises CheckSkipped where that cannot be told or does not end."""
+    given = subject.offer, subject.options, subject.new_run(), subject.arguments()
+    try:
+        with subject.secrets_set():
+            return call_apart(_identity, *given, hash_seed=hash_seed)[0]
+    except FtstudioError as error:
+        raise CheckSkipped(f"It could not be tried in another process: {error}") from error
+
+
+def _identity(offer: Offer, options: Any, run: FakeRun, given: tuple[Any, ...]) -> Any:
+    working = WORKING[offer.kind]
+    return working.identity(working.act(offer.build(options), run, *given))

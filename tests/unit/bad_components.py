@@ -163,6 +163,13 @@ class Drawn(FakeSource):
         return {"train": FakeTable(("text",), [{"text": str(random.random())}])}
 
 
+class Unordered(FakeSource):
+    """Its rows come in the order of a set."""
+
+    def load(self, run):
+        return {"train": FakeTable(("text",), [{"text": text} for text in {f"text {i}" for i in range(20)}])}
+
+
 class Chdir(FakeSource):
     def load(self, run):
         os.chdir(run.dir)
@@ -479,6 +486,13 @@ class LeavingOut(FakeTrainer):
 class NotReproducible(FakeTrainer):
     def write_weights(self, folder, values):
         super().write_weights(folder, [random.random(), *values[1:]])
+
+
+class Hashing(FakeTrainer):
+    """Its weights hang on a number that is another one in each process."""
+
+    def write_weights(self, folder, values):
+        super().write_weights(folder, [float(hash("a text")), *values[1:]])
 
 
 class EmptyExport(FakeTrainer):
