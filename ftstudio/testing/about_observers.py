@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from ftstudio.api import Event
 from ftstudio.testing.hostile import HOSTILE
 from ftstudio.testing.subject import CheckFailed, Subject, check, named, place_of
 from ftstudio.testing.watch import quiet
+from ftstudio.text import quote
 
 
-def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int = 0) -> None:
-    """Open, deliver and close. Raises CheckFailed with `what` it was when it fails."""
+def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int = 0) -> Path:
+    """Open, deliver and close; the run's folder. Raises CheckFailed with `what` it was when it fails."""
     observer, run = subject.built(), subject.new_run()
     calls: list[tuple[str, Callable[[], None]]] = [("open()", partial(observer.open, run.info, after_seq))]
     calls += [(f"on_event() of a {event.kind} event", partial(observer.on_event, event)) for event in events]
@@ -26,14 +30,34 @@ def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int
                 with contextlib.suppress(Exception):  # what it holds open would be somebody else's finding
                     observer.close()
                 raise CheckFailed(f"{what} its {name} failed: {named(error)}{place_of(error)}") from error
+    return run.dir
 
 
 @check("An event may come twice", "observer")
 def repeats_are_taken(subject: Subject) -> None:
-    """At least once is what is promised: after a crash the last second comes again, with the same seq."""
+    """At least once is what is promised. A repeat has the same seq, and leaves no more in files than the event did."""
     subject.result()
-    events = subject.arguments()[0]
-    observe(subject, "When the last events came twice,", [*events, *events[-3:]])
+    events: Sequence[Event] = subject.arguments()[0]
+    repeated = [*(event for event in events for _ in range(2)), *events[-3:]]
+    twice = _sizes(observe(subject, "When events came twice,", repeated))
+    once, again = (_sizes(observe(subject, "Opened once more,", events)) for _ in range(2))
+    if once != again:
+        return  # its files are never the same size twice, so that more in them means nothing
+    for name, size in twice.items():
+        if size != once.get(name, 0):
+            raise CheckFailed(
+                f"Of events that came twice its file {quote(name)} has {size:,} bytes, and {once.get(name, 0):,} of "
+                "the same events once. event.seq tells a repeat: pass over what you had."
+            )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Path -> bytes of the files that an observer left. A run of digits counts as one: names hold times."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sizes: Counter[str] = Counter()
+    for path in files:
+        sizes[re.sub(r"\d+", "0", str(path.relative_to(folder)))] += path.stat().st_size
+    return dict(sizes)
 
 
 @check("It may begin in the middle of a run", "observer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,25 @@ def rows_can_be_read_again(subject: Subject) -> None:
 
 @check("The values of its rows have the types of their shape", "dataset")
 def values_have_their_types(subject: Subject) -> None:
-    """Texts are str, messages are lists of role and content."""
-    for name, rows in subject.result().rows.items():
+    """Texts are str that UTF-8 can hold, messages are lists of role and content."""
+    _check_rows(subject.result())
+
+
+def _check_rows(loaded: Loaded) -> None:
+    for name, rows in loaded.rows.items():
         for index, row in enumerate(rows):
             _check_values(f"Row {index} of {name}", row)
 
 
 def _check_values(where: str, row: Mapping[str, Any]) -> None:
+    for text in _texts_in(row):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CheckFailed(
+                f"{where} holds {quote(text, 40)}, with a lone surrogate at character {error.start}: no file and no "
+                "table takes it. Read with errors='replace', or refuse it in a sentence."
+            ) from error
     shape = shape_of(row)
     if shape == "messages":
         for message in row["messages"]:
@@ -88,6 +100,19 @@ def _check_values(where: str, row: Mapping[str, Any]) -> None:
     for column in {"text": ("text",), "prompt_completion": ("prompt", "completion")}.get(shape or "", ()):
         if not isinstance(row[column], str):
             raise CheckFailed(f"{where}: {column} is {type(row[column]).__name__}; expected a text.")
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text in a row, the names of its columns too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts_in(name)
+            yield from _texts_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts_in(inner)
 
 
 @check("Its facts agree with the rows that it loads", "dataset", required=False)
@@ -184,6 +209,4 @@ def hostile_texts_survive_loading(subject: Subject) -> None:
         if expected(outcome.error):
             return
         raise CheckFailed(f"Hostile texts broke it: {named(outcome.error)}{place_of(outcome.error)}")
-    for name, rows in outcome.result.rows.items():
-        for index, row in enumerate(rows):
-            _check_values(f"Row {index} of {name}", row)
+    _check_rows(outcome.result)

@@ -11,6 +11,7 @@ from ftstudio.runs.checkpoints import check_content
 from ftstudio.testing.about_descriptions import light_answers
 from ftstudio.testing.fake_run import FakeRequests, FakeRun
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, as_findings, check, named, place_of
+from ftstudio.testing.weights import distance, weights_of
 from ftstudio.testing.working import WORKING
 
 ASKED_AT = 2
@@ -19,6 +20,9 @@ SOON = 5
 """Steps within which a request is answered."""
 ENOUGH = ASKED_AT + SOON + 1
 """Steps that an example must have, so that a request that is not heard can be told from the end."""
+
+NEARER = 1.5
+"""How much nearer to the base model than to its checkpoint a resumed run must be, until it is said."""
 
 
 def enough_steps(subject: Subject) -> Checkpoint:
@@ -116,23 +120,62 @@ def checkpoint_is_made(subject: Subject) -> None:
 
 @check("A run that was stopped and resumed ends as one that was not", "trainer")
 def resume_goes_on(subject: Subject) -> None:
-    """To the same bits where it says exact_resume, else at the same step; steps before the stop are not done again."""
+    """It goes on at the checkpoint's step with the checkpoint's weights, to the same step; to the same bits where it
+    says exact_resume. Steps before the stop are not done again.
+    """
     whole = enough_steps(subject)
-    stopped = subject.again("When a stop was asked for", requests=FakeRequests(stop_at=ASKED_AT))
-    resumed = subject.again("When it was resumed", resume_from=stopped.result)
+    stopped = _stopped_late(subject)
+    resumed = subject.again("When it was resumed", resume_from=stopped)
     if resumed.result.step != whole.step:
-        raise CheckFailed(f"Resumed from step {stopped.result.step} it ended at step {resumed.result.step}, "
+        raise CheckFailed(f"Resumed from step {stopped.step} it ended at step {resumed.result.step}, "
                           f"not {whole.step}.")  # fmt: skip
-    repeated = [step for step, metrics in resumed.run.metrics if "loss" in metrics and step <= stopped.result.step]
+    repeated = [step for step, metrics in resumed.run.metrics if "loss" in metrics and step <= stopped.step]
     if repeated:
         raise CheckFailed(
-            f"Resumed from step {stopped.result.step} it logged step {repeated[0]} again: begin behind the checkpoint."
+            f"Resumed from step {stopped.step} it logged step {repeated[0]} again: begin behind the checkpoint."
         )
     same = WORKING["trainer"].identity
     if subject.component.exact_resume and same(resumed.result) != same(whole):
         raise CheckFailed(
             "It says exact_resume, but ends with other weights when resumed. Save every state that the loop carries "
             "(optimizer, schedule, random generators, place in the data), or do not promise it."
+        )
+    _begins_at_the_checkpoint(subject, stopped)
+
+
+def _stopped_late(subject: Subject) -> Checkpoint:
+    """A checkpoint of a run that was stopped after three quarters of its steps: far from the base model, which a
+    resume that begins with it again then shows.
+    """
+    looks = subject.outcome.run.requests.looks_for_stop
+    if not looks:
+        raise CheckSkipped("It never looks whether a stop was asked for, so there is nothing to resume from.")
+    stop = FakeRequests(stop_at=max(1, looks * 3 // 4))
+    stopped: Checkpoint = subject.again("When a stop was asked for", requests=stop).result
+    return stopped
+
+
+def _begins_at_the_checkpoint(subject: Subject, stopped: Checkpoint) -> None:
+    """Two runs that stop as soon as they can, one from the base model and one from the checkpoint: as many steps
+    further, and each near to what it began with. This can be asked also of trainers that promise no equal bits.
+    """
+    fresh, gone_on = (
+        subject.again("When a stop was asked for at once", requests=FakeRequests(stop_at=1), resume_from=start).result
+        for start in (None, stopped)
+    )
+    if fresh.step >= stopped.step:
+        return  # it does not hear a stop, which a check of its own reports
+    if gone_on.step - stopped.step > fresh.step:
+        raise CheckFailed(
+            f"Resumed from step {stopped.step}, its first look at run.requests.stop came at step {gone_on.step}, and "
+            f"at step {fresh.step} where it began: steps are left out. Begin at the one behind the checkpoint."
+        )
+    new, from_base, from_there = (weights_of(c.path) for c in (gone_on, fresh, stopped))
+    if NEARER * distance(new, from_base) < distance(new, from_there):
+        raise CheckFailed(
+            f"Resumed from step {stopped.step}, its weights at step {gone_on.step} are near to those of step "
+            f"{fresh.step}, not to the checkpoint's: it began with the base model again. Load the weights of "
+            "run.resume_from."
         )
 
 

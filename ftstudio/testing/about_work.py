@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from ftstudio import __version__
 from ftstudio.api import Component
+from ftstudio.errors import FtstudioError
 from ftstudio.plugins import Offer, Record
 from ftstudio.process import borders
 from ftstudio.runs.checkpoints import check_content
+from ftstudio.testing.apart import call_apart
+from ftstudio.testing.fake_run import FakeRun
 from ftstudio.testing.subject import (
     CheckFailed,
     CheckSkipped,
@@ -116,6 +121,9 @@ def writes_stay_inside(subject: Subject) -> None:
     found += [str(p) for p in _new_files(subject) if str(p) not in found]
     if found:
         raise CheckFailed(f"It wrote {joined(found)}. Write below run.dir or run.cache, temporary files too (dir=...).")
+    gone = [str(path) for path in outcome.run.held if not path.exists()]
+    if gone:
+        raise CheckFailed(f"It removed {joined(gone)}. What lies in the project's folder is the person's.")
     subject.result()
 
 
@@ -124,6 +132,10 @@ def _new_files(subject: Subject) -> list[Path]:
     run = subject.outcome.run
     files = (path for path in run.project.rglob("*") if path.is_file() and not path.is_relative_to(run.dir))
     return sorted(path for path in files if run.held.get(path) != path.read_bytes())
+
+
+SHORTEST_HIDDEN = 8
+"""Bytes of a secret whose other spellings are looked for: those of a shorter one would be found by chance."""
 
 
 @check("Its secrets leave no trace in files, output and messages", required=False)
@@ -138,11 +150,31 @@ def secrets_leave_no_trace(subject: Subject) -> None:
     for name, value in subject.secret_values.items():
         if not value:
             continue
-        if any(value in text for text in told):
-            raise CheckFailed(f"The value of {name} was printed or said. Keep it out of messages and errors.")
-        for path in run.root.rglob("*"):
-            if path.is_file() and not path.is_symlink() and value.encode() in path.read_bytes():
-                raise CheckFailed(f"The value of {name} was written into {path.relative_to(run.root)}.")
+        forms = forms_of(value)
+        for how in (how for how, form in forms if any(form in text.encode(errors="replace") for text in told)):
+            raise CheckFailed(f"The value of {name} was printed or said{how}. Keep it out of messages and errors.")
+        for path in (path for path in run.root.rglob("*") if path.is_file() and not path.is_symlink()):
+            content = path.read_bytes()
+            for how in (how for how, form in forms if form in content):
+                raise CheckFailed(f"The value of {name} was written into {path.relative_to(run.root)}{how}.")
+
+
+def forms_of(value: str) -> list[tuple[str, bytes]]:
+    """A secret as it is, and as anybody could read it back: how a sentence calls the form, and its bytes."""
+    plain = value.encode()
+    forms = [("", plain)]
+    if len(plain) < SHORTEST_HIDDEN:
+        return forms
+    forms += [
+        (" as hexadecimal digits", plain.hex().encode()),
+        (" as hexadecimal digits", plain.hex().upper().encode()),
+    ]
+    forms += [(" backwards", plain[::-1]), (" percent-encoded", quote_plus(value).encode())]
+    for before in range(3):  # where it begins in a group of three bytes decides how base64 spells it
+        first, whole = -(-before * 4 // 3), (before + len(plain)) // 3 * 4
+        for spelt in (base64.b64encode, base64.urlsafe_b64encode):
+            forms.append((" in base64", spelt(bytes(before) + plain)[first:whole]))
+    return forms
 
 
 @check("The same seed gives the same result, whatever the global generators are at", required=False)
@@ -161,3 +193,39 @@ def same_seed_same_result(subject: Subject) -> None:
             "Two pieces of work with the same seed gave different results. Draw from a generator that is seeded with "
             "run.seed, or say deterministic=False in the description."
         )
+
+
+@check("The same seed gives the same result in a process whose sets are in another order", required=False)
+def set_order_does_not_matter(subject: Subject) -> None:
+    """Python orders sets of texts otherwise in each process, and hash() of a text is another number."""
+    if not subject.component.deterministic:
+        raise CheckSkipped("It says deterministic = False.")
+    if subject.kind == "observer":
+        raise CheckSkipped("An observer gives nothing back.")
+    here = WORKING[subject.kind].identity(subject.result())
+    if _elsewhere(subject, HASH_SEEDS[0]) == here:
+        return
+    others = [_elsewhere(subject, seed) for seed in HASH_SEEDS]  # this process may differ by more than the order
+    if any(other != others[0] for other in others):
+        raise CheckFailed(
+            "Two processes gave different results for the same seed. Sort what comes out of a set, and use no hash() "
+            "of a text; or say deterministic=False in the description."
+        )
+
+
+HASH_SEEDS = ("1", "2", "3")
+
+
+def _elsewhere(subject: Subject, hash_seed: str) -> Any:
+    """What its work comes to in a process of its own. Raises CheckSkipped where that cannot be told or does not end."""
+    given = subject.offer, subject.options, subject.new_run(), subject.arguments()
+    try:
+        with subject.secrets_set():
+            return call_apart(_identity, *given, hash_seed=hash_seed)[0]
+    except FtstudioError as error:
+        raise CheckSkipped(f"It could not be tried in another process: {error}") from error
+
+
+def _identity(offer: Offer, options: Any, run: FakeRun, given: tuple[Any, ...]) -> Any:
+    working = WORKING[offer.kind]
+    return working.identity(working.act(offer.build(options), run, *given))

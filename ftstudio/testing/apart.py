@@ -22,13 +22,15 @@ from ftstudio.probe import HEAVY
 SECONDS = 60.0
 
 
-def call_apart(function: Callable[..., Any], *arguments: Any) -> tuple[Any, tuple[str, ...]]:
+def call_apart(function: Callable[..., Any], *arguments: Any, hash_seed: str = "random") -> tuple[Any, tuple[str, ...]]:
     """The answer of `function(*arguments)`, and the heavy modules that were imported for it.
 
-    The function must be one of a module that can be imported. Raises what it raises, if that is a FtstudioError, and
-    PluginError for anything else and for a process that dies or takes longer than 60 s.
+    The function must be one of a module that can be imported. `hash_seed` decides in which order its sets of texts are.
+    Raises what it raises, if that is a FtstudioError, and PluginError for anything else and for a process that dies or
+    takes longer than 60 s.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    path = os.pathsep.join(p for p in sys.path if p)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed}
     with tempfile.TemporaryDirectory(prefix="ftstudio-apart-") as folder:
         question, answer = Path(folder) / "question", Path(folder) / "answer"
         try:

@@ -158,8 +158,8 @@ class FakeSource:
         self.options = options
 
     def load(self, run: Run) -> dict[str, Table]:
-        """A row a text."""
-        return {"train": fake_rows("text", said=self.options.texts)}
+        """A row a text; a lone surrogate, which no table holds, becomes a question mark."""
+        return {"train": fake_rows("text", said=[t.encode("utf-8", "replace").decode() for t in self.options.texts])}
 
     def fingerprint(self, run: Run) -> str:
         """The texts themselves."""
@@ -219,10 +219,7 @@ class FakeTrainer:
 
     def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:
         """Go on from the checkpoint, if there is one, to `max_steps` or the stop."""
-        position, done = 0.0, 0
-        if run.resume_from is not None:
-            state = json.loads((run.resume_from.path / "state.json").read_text("utf-8"))
-            position, done = state["position"], state["step"]
+        position, done = self.begins(run)
         last = run.resume_from
         for step in range(done + 1, self.options.max_steps + 1):
             position = position * 0.9 + step * 0.1 + run.seed
@@ -239,6 +236,13 @@ class FakeTrainer:
         if last is None:
             raise ComponentError("There is no step to do.", "Raise max_steps.")
         return last
+
+    def begins(self, run: Run) -> tuple[float, int]:
+        """The position, and the steps that are done: those of the checkpoint to go on from, if there is one."""
+        if run.resume_from is None:
+            return 0.0, 0
+        state = json.loads((run.resume_from.path / "state.json").read_text("utf-8"))
+        return state["position"], state["step"]
 
     def step_begins(self, step: int) -> None:
         """For fakes that take their time."""

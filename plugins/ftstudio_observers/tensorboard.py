@@ -48,6 +48,7 @@ class TensorBoard:
         folder.mkdir(exist_ok=True)
         before = sorted(folder.glob("events.out.tfevents.*"))
         self._written = _keys(before) if after_seq else frozenset()
+        self._heard = after_seq
         path = folder / f"events.out.tfevents.{_number(before):010d}.{run.host}"
         self._file = path.open("xb", buffering=0)
         self._writer = RecordWriter(self._file)
@@ -57,6 +58,9 @@ class TensorBoard:
 
     def on_event(self, event: Event) -> None:
         """Metrics, a sample, or a resume."""
+        if event.seq <= self._heard:
+            return  # a repeat
+        self._heard = event.seq
         beyond = resumed_from(event)
         if beyond is not None:
             self._restart(beyond + 1, event.t)

@@ -1,11 +1,13 @@
 """Components that each do one thing wrong: what the conformance kit must find."""
 
+import base64
 import io
 import itertools
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -115,6 +117,16 @@ class Messages(FakeSource):
         return {"train": FakeTable(("messages",), [{"messages": [{"role": "user"}]}])}
 
 
+class HalfCharacter(FakeSource):
+    def load(self, run):
+        return {"train": FakeTable(("text",), [{"text": "a"}, {"text": "half \ud800 of one"}])}
+
+
+class HalfColumn(FakeSource):
+    def load(self, run):
+        return {"train": FakeTable(("text", "x\ud800"), [{"text": "a", "x\ud800": 1}])}
+
+
 class Short(FakeSource):
     """Its table says more rows than it has."""
 
@@ -151,6 +163,13 @@ class Drawn(FakeSource):
         return {"train": FakeTable(("text",), [{"text": str(random.random())}])}
 
 
+class Unordered(FakeSource):
+    """Its rows come in the order of a set."""
+
+    def load(self, run):
+        return {"train": FakeTable(("text",), [{"text": text} for text in {f"text {i}" for i in range(20)}])}
+
+
 class Chdir(FakeSource):
     def load(self, run):
         os.chdir(run.dir)
@@ -175,6 +194,14 @@ class Litter(FakeSource):
         return super().load(run)
 
 
+class Clearing(FakeSource):
+    """It removes by another program, which Python does not see."""
+
+    def load(self, run):
+        subprocess.run(["rm", str(run.project / "lines.txt")], check=True)
+        return super().load(run)
+
+
 class Temporary(FakeSource):
     def load(self, run):
         with tempfile.TemporaryDirectory():
@@ -196,6 +223,21 @@ class Printing(FakeSource):
 class Keeping(FakeSource):
     def load(self, run):
         (run.cache / "answer").write_text(run.secret("KIT_TOKEN"))
+        return super().load(run)
+
+
+class Encoding(FakeSource):
+    """What it keeps of the secret can be read back by anybody."""
+
+    def load(self, run):
+        said = f"user:{run.secret('KIT_TOKEN')}".encode()
+        (run.cache / "answer").write_text("Authorization: Basic " + base64.b64encode(said).decode())
+        return super().load(run)
+
+
+class Spelling(FakeSource):
+    def load(self, run):
+        run.say(run.secret("KIT_TOKEN").encode().hex())
         return super().load(run)
 
 
@@ -426,9 +468,31 @@ class Drifting(FakeTrainer):
         return checkpoint
 
 
+class BaseAgain(FakeTrainer):
+    """A resume has the steps of the checkpoint, and the weights of the base model."""
+
+    def begins(self, run):
+        return 0.0, super().begins(run)[1]
+
+
+class LeavingOut(FakeTrainer):
+    """A resume begins two steps behind the checkpoint."""
+
+    def begins(self, run):
+        position, done = super().begins(run)
+        return position, done + 1 if done else 0
+
+
 class NotReproducible(FakeTrainer):
     def write_weights(self, folder, values):
         super().write_weights(folder, [random.random(), *values[1:]])
+
+
+class Hashing(FakeTrainer):
+    """Its weights hang on a number that is another one in each process."""
+
+    def write_weights(self, folder, values):
+        super().write_weights(folder, [float(hash("a text")), *values[1:]])
 
 
 class EmptyExport(FakeTrainer):
@@ -524,6 +588,17 @@ class NoRepeats(FakeObserver):
         if event.seq in self.events:
             raise ValueError("seen before")
         super().on_event(event)
+
+
+class Doubling(FakeObserver):
+    """It writes down an event as often as it hears it."""
+
+    def open(self, run, after_seq):
+        self.path = run.dir / "heard.txt"
+
+    def on_event(self, event):
+        with self.path.open("a") as file:
+            file.write(f"{event.seq} {event.kind}\n")
 
 
 class FromOne(FakeObserver):

@@ -1,5 +1,7 @@
 """What the conformance kit finds: each of these components does one thing wrong, and one check says so."""
 
+import base64
+
 import pytest
 from bad_components import (
     Changing,
@@ -14,6 +16,7 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
+from ftstudio.testing.about_work import forms_of
 from ftstudio.testing.subject import place_of
 
 WRONG = [
@@ -47,8 +50,12 @@ WRONG = [
     ("dataset", {"gives": ("messages",)}, "It does its work", "It gave rows of text, but its description says"),
     ("dataset", "Numbers", "The values of its rows", "Row 0 of train: text is int; expected a text"),
     ("dataset", "Messages", "The values of its rows", "expected role and content"),
+    ("dataset", "HalfCharacter", "The values of its rows", "Row 1 of train holds 'half \\ud800 of one', with a lone surrogate at character 5"),
+    ("dataset", "HalfColumn", "The values of its rows", "Row 0 of train holds 'x\\ud800', with a lone surrogate at character 1"),
     ("dataset", "UsedUp", "The rows are the same", "A second pass over train gave 0 rows where the first gave 2"),
-    ("dataset", "Drawn", "The same seed", "Two pieces of work with the same seed gave different results"),
+    ("dataset", "Drawn", "The same seed gives the same result, whatever", "Two pieces of work with the same seed gave different results"),
+    ("dataset", "Unordered", "The same seed gives the same result in a process", "Sort what comes out of a set"),
+    ("trainer", "Hashing", "The same seed gives the same result in a process", "use no hash() of a text"),
     ("dataset", "Chdir", "It leaves", "changed the working directory"),
     ("dataset", "Deaf", "It leaves", "the handler of SIGTERM"),
     ("dataset", "Silencer", "It leaves", "sys.stdout"),
@@ -59,6 +66,8 @@ WRONG = [
     ("dataset", "UnsteadyPrint", "fingerprint()", "another one for the same data"),
     ("dataset", "Telling", "Its secrets", "The value of KIT_TOKEN was printed or said"),
     ("dataset", "Printing", "Its secrets", "The value of KIT_TOKEN was printed or said"),
+    ("dataset", "Encoding", "Its secrets", "The value of KIT_TOKEN was written into cache/answer in base64"),
+    ("dataset", "Spelling", "Its secrets", "The value of KIT_TOKEN was printed or said as hexadecimal digits"),
     ("dataset", "Blaming", "Its secrets", "The value of KIT_TOKEN was printed or said"),
     ("dataset", "Keeping", "Its secrets", "The value of KIT_TOKEN was written into cache/answer"),
     # models
@@ -87,7 +96,9 @@ WRONG = [
     ("trainer", "NoWeights", "It does its work", "without model.safetensors"),
     ("trainer", "FromTheStart", "A run that was stopped", "it logged step 1 again"),
     ("trainer", "Drifting", "A run that was stopped", "It says exact_resume, but ends with other weights"),
-    ("trainer", "NotReproducible", "The same seed", "Two pieces of work with the same seed"),
+    ("trainer", "BaseAgain", "A run that was stopped", "it began with the base model again"),
+    ("trainer", "LeavingOut", "A run that was stopped", "came at step 9, and at step 1 where it began: steps are left out"),
+    ("trainer", "NotReproducible", "The same seed gives the same result, whatever", "Two pieces of work with the same seed"),
     ("trainer", "EmptyExport", "export()", "export() left README; expected config.json"),
     # generators
     ("generator", "Strings", "It does its work", "expected pieces that are a Chunk"),
@@ -103,6 +114,7 @@ WRONG = [
     # observers
     ("observer", "RaisingObserver", "It does its work", "ZeroDivisionError: a bug"),
     ("observer", "NoRepeats", "An event may come twice", "ValueError: seen before"),
+    ("observer", "Doubling", "An event may come twice", "its file 'heard.txt' has 305 bytes, and 138 of the same events once"),
     ("observer", "FromOne", "It may begin in the middle", "KeyError: 1"),
     ("observer", "NeedsEvents", "It may be closed", "ValueError"),
     ("observer", "OnlyFinished", "A run that failed", "When the run failed, its on_event() of a state event failed"),
@@ -113,8 +125,8 @@ WRONG = [
 
 def subject(kind, how, root, **more):
     """A component that is wrong in its class (a name) or in its description (keywords)."""
-    described_so = {"exact_resume": True} if kind == "trainer" else {}
-    if isinstance(how, str) and how in {"Telling", "Printing", "Blaming", "Keeping"}:
+    described_so = {"exact_resume": True} if how == "Drifting" else {}
+    if isinstance(how, str) and how in {"Telling", "Printing", "Blaming", "Keeping", "Encoding", "Spelling"}:
         described_so["secrets"] = ("KIT_TOKEN",)
     component = described(kind, **how) if isinstance(how, dict) else described(kind, how, **described_so)
     record = Record(name="tests", value="", distribution="tests", version="0", status="active")
@@ -182,6 +194,24 @@ def test_what_needs_an_installation_and_says_so_is_left_out(tmp_path):
     results = {c.name: c.tried(subject("model", hinted, tmp_path)) for c in checks_of("model")}
     assert "failed" not in {result for result, _ in results.values()}
     assert "pip install not-there" in results["It does its work, and what it gives keeps the contract"][1]
+
+
+def test_a_file_of_the_person_that_is_removed_is_found_whoever_removed_it(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "lines.txt").write_text("mine")
+    (one,) = [c for c in checks_of("dataset") if c.name.startswith("It writes only")]
+    result, sentence = one.tried(subject("dataset", "Clearing", tmp_path / "a", files=tmp_path / "files"))
+    assert result == "failed"
+    assert "lines.txt'. What lies in the project's folder is the person's." in sentence
+
+
+@pytest.mark.parametrize("before", ["", "u", "us", "use"])
+@pytest.mark.parametrize("value", ["a-secret", "a-secret-of-13", "ein Schlüssel"])
+def test_a_secret_is_found_in_base64_wherever_it_begins(before, value):
+    said = base64.b64encode(f"{before}{value} and more".encode())
+    assert any(form in said for how, form in forms_of(value) if how == " in base64")
+    other = base64.b64encode(f"{before}{value[:-3]}... and more".encode())
+    assert not any(form in other for _, form in forms_of(value))
 
 
 def test_findings_are_assertions_and_skips_are_not():

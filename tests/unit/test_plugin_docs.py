@@ -164,6 +164,24 @@ def record_methods(monkeypatch, target, names, called):
         monkeypatch.setattr(target, name, noted)
 
 
+def target_of(component):
+    module, _, attribute = component.target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def public(target):
+    """The methods of a class that somebody else may call."""
+    return {name for name, member in vars(target).items() if inspect.isfunction(member) and not name.startswith("_")}
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_examples_have_no_method_that_their_page_does_not_name():
+    for page, (kind, protocol, name) in KIND_OF.items():
+        optional = set(re.findall(r"^\| if you like \| `(\w+)\(", (PAGES / page).read_text(), re.MULTILINE))
+        beside = public(target_of(registry().find(kind, name).component)) - members(protocol).keys()
+        assert beside <= optional, page
+
+
 @pytest.mark.usefixtures("installed")
 def test_the_examples_pass_the_kit_and_use_all_that_a_run_offers(tmp_path, monkeypatch, example):
     used = set()
@@ -174,15 +192,16 @@ def test_the_examples_pass_the_kit_and_use_all_that_a_run_offers(tmp_path, monke
         assert table.pop("use") == name
         table.pop("prompts", None)
         called = set()
-        module, _, attribute = offer.component.target.partition(":")
-        record_methods(monkeypatch, getattr(importlib.import_module(module), attribute), members(protocol), called)
+        target = target_of(offer.component)
+        record_methods(monkeypatch, target, public(target), called)
         subject = Subject(offer, tmp_path / name, table, example)
         for check in checks_of(kind):
             try:
                 check.make(subject)
             except CheckSkipped as why:
                 assert not check.required, f"{page}: {check.name}: {why}"
-        assert called == members(protocol).keys(), page
+        assert members(protocol).keys() <= called, page
+        assert called == public(target), f"{page}: the kit calls no such method"
     assert {name for protocol, name in used if protocol == "Run"} == members(api.Run).keys()
     assert {name for protocol, name in used if protocol == "Requests"} == members(api.Requests).keys()
     assert {name for protocol, name in used if protocol == "Draft"} == members(api.Draft).keys()
@@ -256,3 +275,5 @@ def test_the_tutorial_does_what_it_says(tmp_path):
         options = ["-q", "-p", "no:cacheprovider", "-W", "error"] if command == ["pytest"] else []
         done = run(*command, *options)
         assert done.returncode == 0, (command, done.stdout[-3000:], done.stderr[-3000:])
+        if command[:3] == ["ftstudio", "plugins", "check"]:
+            assert "override write_texts() in the test class" in " ".join(done.stdout.split())
