@@ -66,10 +66,10 @@ class Record:
     version: str
     status: Status
     reason: str = ""
-    components: tuple[Described, ...] = ()
-    heavy: tuple[str, ...] = ()
     alone: str = ""
     """What names it and no other that is installed: its name, else its distribution, else both."""
+    components: tuple[Described, ...] = ()
+    heavy: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -309,16 +309,6 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint], disabled: fr
         return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled), ordered))))
 
 
-def _told_apart(records: Sequence[Record]) -> tuple[Record, ...]:
-    """The records, each with what names it alone: two may have one name, and one distribution may hold several."""
-
-    def alone(record: Record) -> str:
-        ways = (record.name, record.distribution)
-        return next((way for way in ways if sum(way in other.names for other in records) == 1), record.key)
-
-    return tuple(replace(record, alone=alone(record)) for record in records)
-
-
 def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
 
@@ -350,6 +340,16 @@ def judged(record: Record) -> Record:
         return replace(record, status="failed", reason=NOTHING)
     reason = record.reason.rstrip(" :")
     return replace(record, reason=reason if not reason or reason[-1] in ".!?" else f"{reason}.")
+
+
+def _told_apart(records: list[Record]) -> tuple[Record, ...]:
+    """The records, each with what names it alone: two may have one name, and one distribution may hold several."""
+
+    def alone(record: Record) -> str:
+        ways = (record.name, record.distribution)
+        return next((way for way in ways if sum(way in other.names for other in records) == 1), record.key)
+
+    return tuple(replace(record, alone=alone(record)) for record in records)
 
 
 def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
