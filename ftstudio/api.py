@@ -17,6 +17,7 @@ defaults, new hooks. A break would get a new entry-point group.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import MISSING, dataclass, field, fields
@@ -283,6 +284,27 @@ class Component:
     trainer that does not promise it says so first."""
     install_hint: str = ""
     """Said when `target` does not import: `pip install my-extra`."""
+
+    def __post_init__(self) -> None:
+        """Raise ContractError, naming field and value, for a type that the studio would stumble over later."""
+        for name in ("name", "summary", "target", "facts", "plan", "check", "sniff", "install_hint"):
+            if not isinstance(getattr(self, name), str):
+                raise self._wrong(name, "a text")
+        for name in ("target", "facts", "plan", "check", "sniff"):
+            if getattr(self, name) and not re.fullmatch(r"[^\s:]+:[^\s:]+", getattr(self, name)):
+                raise self._wrong(name, "'package.module:Name'")
+        for name, kind in (("gives", str), ("takes", str), ("secrets", str), ("metrics", Metric)):
+            given: Any = getattr(self, name)
+            if not isinstance(given, (tuple, list)) or not all(isinstance(item, kind) for item in given):
+                raise self._wrong(name, f"a tuple of {'texts' if kind is str else 'Metric'}, such as (one,)")
+        for name in ("deterministic", "exact_resume"):
+            if not isinstance(getattr(self, name), bool):
+                raise self._wrong(name, "True or False")
+
+    def _wrong(self, name: str, expected: str) -> ContractError:
+        return ContractError(
+            f"Component {self.name!r:.60}: {name} is {getattr(self, name)!r:.60}; expected {expected}."
+        )
 
 
 class Hooks:

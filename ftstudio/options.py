@@ -32,6 +32,7 @@ RESERVED: Mapping[str, frozenset[str]] = {
 
 _MAX_INT = 2**63 - 1
 _SCALARS = (bool, int, float, str)
+_UNIONS = (typing.Union, types.UnionType)
 _WORDS: Mapping[str, str] = {
     "bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text",
     "path": "a path", "tuple": "a list", "dict": "a table",
@@ -147,7 +148,7 @@ def _field(owner: type, f: dataclasses.Field[Any], hint: Any) -> Field:
 def _type(owner: type, name: str, hint: Any) -> tuple[Base, Base | None, bool, tuple[Any, ...]]:
     """Base, item, nullable and Literal choices of an annotation."""
     nullable = False
-    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
+    if typing.get_origin(hint) in _UNIONS:
         arms = [a for a in typing.get_args(hint) if a is not type(None)]
         nullable = len(arms) < len(typing.get_args(hint))
         if len(arms) == 1:
@@ -160,8 +161,10 @@ def _type(owner: type, name: str, hint: Any) -> tuple[Base, Base | None, bool, t
         return "choice", None, nullable, args
     if origin is tuple and len(args) == 2 and args[1] is Ellipsis and args[0] in simple:
         return "tuple", simple[args[0]], nullable, ()
-    if origin is dict and args and args[0] is str:
-        return "dict", simple.get(args[1]), nullable, ()
+    if origin is dict and args[0] is str:
+        held = typing.get_args(args[1]) if typing.get_origin(args[1]) in _UNIONS else (args[1],)
+        if all(arm in _SCALARS for arm in held):
+            return "dict", simple[held[0]] if len(held) == 1 else None, nullable, ()
     raise ContractError(
         f"Option {name} of {_name(owner)} has a type that no form has: {hint}.",
         "Use bool, int, float, str, Path, Literal, X | None, tuple[X, ...] or dict[str, scalar].",

@@ -25,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,9 @@ from ftstudio.text import nearest, quote
 
 Status = Literal["active", "disabled", "failed"]
 _MISSING = re.compile(r"No module named '([A-Za-z0-9_.]+)'")
+NEAR = 0.7
+"""How like the name of a component must be to be meant: most that are not there are not mistyped but not installed."""
+NOTHING = "It describes no component. Yield one from a function marked @hookimpl."
 OWN = "ftstudio"
 """The distribution whose components' bare names nobody can take."""
 
@@ -63,6 +66,8 @@ class Record:
     version: str
     status: Status
     reason: str = ""
+    alone: str = ""
+    """What names it and no other that is installed: its name, else its distribution, else both."""
     components: tuple[Described, ...] = ()
     heavy: tuple[str, ...] = ()
 
@@ -79,19 +84,30 @@ class Record:
     @property
     def names(self) -> frozenset[str]:
         """What it may be called in `disabled_plugins`."""
-        return frozenset({self.name, self.distribution})
+        return frozenset({self.name, self.distribution, self.key})
 
     @property
     def mend(self) -> str:
         """What to do about a plugin that does not work; "" for one that does."""
         if self.status == "disabled":
-            return f"Enable it: ftstudio plugins enable {self.name}"
+            return f"Enable it: ftstudio plugins enable {self.alone or self.name}"
         if self.status == "active":
             return ""
-        missing = _MISSING.search(self.reason)
-        if missing:
-            return f"Install {missing[1]} into this environment, or disable the plugin."
-        return f"Update it (pip install -U {self.distribution}), or disable it: ftstudio plugins disable {self.name}"
+        if self.missing:
+            return f"Install {self.missing} into this environment, or disable the plugin."
+        named = self.alone or self.name
+        return f"Update it (pip install -U {self.distribution}), or disable it: ftstudio plugins disable {named}"
+
+    @property
+    def missing(self) -> str:
+        """The module that it failed for want of; "" where that was not the reason."""
+        found = _MISSING.search(self.reason)
+        return found[1] if found else ""
+
+    @property
+    def state(self) -> str:
+        """Its status in a sentence, behind its title."""
+        return "failed" if self.status == "failed" else f"is {self.status}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +145,8 @@ class Offer:
 
     def _resolve(self, target: str) -> Callable[..., Any]:
         module, _, attribute = target.partition(":")
+        if not attribute:
+            raise ContractError(f"{self.title} names no target.", "Write target='package.module:Class'.")
         try:
             with _quiet():
                 found = getattr(importlib.import_module(module), attribute)
@@ -206,12 +224,12 @@ class Registry:
                 *_words(record),
             }:
                 return UnknownNameError(
-                    f"There is no {kind} {quote(name)}: {record.title} is {record.status}.", record.reason
+                    f"There is no {kind} {quote(name)}: {record.title} {record.state}.", record.reason
                 )
-        near = nearest(name, names)
+        near = nearest(name, names, NEAR)
         bare = sorted(n for n in names if "/" not in n)
         hint = f"Did you mean {near}?" if near else f"Installed: {', '.join(bare) or 'none'}."
-        broken = [f"{r.title} is {r.status}" for r in self.records if r.status != "active"]
+        broken = [f"{r.title} {r.state}" for r in self.records if r.status != "active"]
         if broken:  # what it offers nobody knows, so it may be this
             more = f", and {len(broken) - 3} more" if len(broken) > 3 else ""
             way = f"Or {', '.join(broken[:3])}{more}: see 'ftstudio plugins list'."
@@ -267,9 +285,7 @@ def switch(record: Record, *, on: bool) -> str:
             raise InputError(f"FTSTUDIO_DISABLE_PLUGINS blocks {record.title}.", "Take it out of that variable.")
         wanted = tuple(name for name in listed if name not in record.names)
     else:
-        shared = sum(other.name == record.name for other in registry().records) > 1
-        name = record.distribution if shared else record.name
-        wanted = listed if record.names & set(listed) else (*listed, name)
+        wanted = listed if record.names & set(listed) else (*listed, record.alone or record.name)
     if wanted == listed:
         return f"{record.title} is {'enabled' if on else 'disabled'} already."
     edit_settings({"disabled_plugins": wanted or None})
@@ -290,7 +306,7 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint], disabled: fr
     """Records of these entry points; strangers are probed, several at a time, unless the cache knows them."""
     ordered = sorted(entry_points, key=lambda e: (_distribution(e)[0] != OWN, _distribution(e)[0], e.name))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return Registry(tuple(pool.map(lambda e: _record(e, disabled), ordered)))
+        return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled), ordered))))
 
 
 def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
@@ -299,13 +315,13 @@ def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
 
 def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> Record:
     distribution, version = _distribution(entry)
-    if {entry.name, distribution} & disabled:
+    if {entry.name, distribution, f"{distribution}/{entry.name}"} & disabled:
         return Record(
             name=entry.name, value=entry.value, distribution=distribution, version=version, status="disabled",
             reason="Blocked by FTSTUDIO_DISABLE_PLUGINS or the settings.",
         )  # fmt: skip
     described = _describe_here(entry) if distribution == OWN else _describe_apart(entry, distribution, version)
-    return Record(
+    record = Record(
         name=entry.name,
         value=entry.value,
         distribution=distribution,
@@ -315,6 +331,25 @@ def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> R
         components=tuple(Described(**c) for c in described["components"]),
         heavy=tuple(described["heavy"]),
     )
+    return judged(record)
+
+
+def judged(record: Record) -> Record:
+    """The record of what was described: failed where that is nothing; its reason a whole sentence."""
+    if record.status == "active" and not record.components:
+        return replace(record, status="failed", reason=NOTHING)
+    reason = record.reason.rstrip(" :")
+    return replace(record, reason=reason if not reason or reason[-1] in ".!?" else f"{reason}.")
+
+
+def _told_apart(records: list[Record]) -> tuple[Record, ...]:
+    """The records, each with what names it alone: two may have one name, and one distribution may hold several."""
+
+    def alone(record: Record) -> str:
+        ways = (record.name, record.distribution)
+        return next((way for way in ways if sum(way in other.names for other in records) == 1), record.key)
+
+    return tuple(replace(record, alone=alone(record)) for record in records)
 
 
 def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:

@@ -29,9 +29,9 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name most like `name`, or None when none is near."""
-    found = difflib.get_close_matches(name[:100], list(names), n=1, cutoff=0.6)
+def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str | None:
+    """The name most like `name`, or None when none is as `alike` (0 to 1, difflib's ratio)."""
+    found = difflib.get_close_matches(name[:100], list(names), n=1, cutoff=alike)
     return found[0] if found else None
 
 

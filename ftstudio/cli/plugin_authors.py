@@ -12,11 +12,11 @@ import click
 from ftstudio.api import KINDS
 from ftstudio.cli import output
 from ftstudio.errors import InputError
+from ftstudio.plugins import Record, judged
 from ftstudio.project import override
 from ftstudio.text import plural
 
 if TYPE_CHECKING:
-    from ftstudio.plugins import Record
     from ftstudio.testing.campaign import Finding
 
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}  # noqa: RUF001
@@ -70,7 +70,7 @@ def check(
     findings: list[Finding] = []
     report = []
     for tested in campaign.find_plugins(named):
-        record = tested.record
+        record = judged(tested.record)
         if record.status == "disabled":
             raise InputError(f"{record.title} is disabled, so it is not imported.", record.mend)
         chosen = [c for c in record.components if kind in {None, c.kind} and component in {None, c.name}]
@@ -106,7 +106,8 @@ def _plugin_json(record: Record, findings: Iterable[Finding]) -> dict[str, Any]:
 def _tell_plugin(record: Record) -> None:
     output.data(record.title)
     if record.reason:
-        _tell(f"{MARKS['failed']} It cannot be described: {record.reason}", record.mend)
+        install = f"Name what brings {record.missing} in the dependencies of its pyproject.toml, and install it."
+        _tell(f"{MARKS['failed']} It cannot be described: {record.reason}", install if record.missing else "")
 
 
 def _told(findings: Iterable[Finding], title: str) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from ftstudio.finding import default_root, list_projects
 from ftstudio.options import describe
 from ftstudio.plugins import Offer, Record, registry, switch
 from ftstudio.project import users
-from ftstudio.text import nearest, quote
+from ftstudio.text import nearest, quote, safe_text
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
 
@@ -110,7 +110,7 @@ def _show_record(record: Record, used: Mapping[str, list[str]] | None) -> None:
 def _show_offer(offer: Offer) -> None:
     component = offer.component
     output.data()
-    output.data(f"{offer.title}: {component.summary}")
+    output.data(safe_text(f"{offer.title}: {component.summary}", one_line=True))
     for name, values in (("gives", component.gives), ("takes", component.takes), ("needs", component.secrets)):
         if values:
             output.data(f"  {name} {', '.join(values)}")
@@ -143,7 +143,7 @@ def _record_named(name: str) -> Record:
     if named:
         raise UnknownNameError(
             f"{quote(name)} means {len(named)} plugins.",
-            f"Name one: {', '.join(f'{r.name} of {r.distribution}' for r in named)}.",
+            f"Name one: {', '.join(r.alone for r in named)}.",
         )
     near = nearest(name, {r.name for r in records})
     raise UnknownNameError(

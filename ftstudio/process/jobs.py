@@ -7,7 +7,7 @@ for JSON.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -127,7 +127,7 @@ def preview(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm
     total = None
     if hasattr(source, "preview") and first < PREVIEW_ROWS:
         read = partial(_read, source.preview, run, first, first + count)
-        found = stages.call(offer, "preview()", read)
+        found = borders.check_preview(stages.call(offer, "preview()", read), offer)
         total = first + len(found) if len(found) < count and (found or not first) else None
     else:
         train = borders.check_tables(stages.call(offer, "load()", source.load, run), offer)[0]["train"]
@@ -141,7 +141,7 @@ def _read(rows: Callable[..., Any], run: WorkerRun, first: int, end: int) -> lis
     return list(islice(rows(run, end), first, end))
 
 
-def _page(found: list[Mapping[str, Any]], room: int | None) -> tuple[list[dict[str, Any]], list[dict[str, int]]]:
+def _page(found: Sequence[Mapping[str, Any]], room: int | None) -> tuple[list[dict[str, Any]], list[dict[str, int]]]:
     page, cut, size = [], [], 0
     for row in found:
         if room is not None and size > PAGE_CHARACTERS:

@@ -103,7 +103,11 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
 
     run.phase("tokenising")
     tokenizer = project.build("tokenizer")
-    encoded = call(tokenizers, "encode()", tokenizer.encode, chosen, model, run)
+    try:
+        encoded = call(tokenizers, "encode()", tokenizer.encode, chosen, model, run)
+    except PluginError:
+        borders.check_rows(tables, shape, sources)  # it may have stumbled over a row that breaks the source's contract
+        raise
     encoded = borders.check_encoded(encoded, tokenizers, trainers)
     run.tokenizer, run.model, run.shape = encoded.tokenizer, model, encoded.shape
     run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)

@@ -24,7 +24,7 @@ def without(request, tmp_path, monkeypatch):
     (tmp_path / "broken" / "ftstudio_fakes.py").write_text("import a_library_that_is_gone\n")
     return {
         "PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), *path])
-    }, "Or plugin fakes (ftstudio-fakes 1.0) is failed: see"
+    }, "Or plugin fakes (ftstudio-fakes 1.0) failed: see"
 
 
 def test_it_explains_and_saves_and_runs_again_while_a_run_goes_on(

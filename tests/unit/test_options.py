@@ -20,7 +20,7 @@ class Options:
     names: tuple[str, ...] = option((), help="Names.")
     limit: int | None = option(None, help="A limit.", ge=1)
     on: bool = option(False, help="A switch.")
-    extra: dict[str, Any] = option({}, help="More.")
+    extra: dict[str, bool | int | float | str] = option({}, help="More.")
 
     renamed: ClassVar[dict[str, str]] = {"old_rate": "rate"}
 
@@ -103,6 +103,14 @@ def test_options_that_no_form_could_show_are_refused():
         thing: set[int] = option(None, help="?")
 
     @dataclass(frozen=True)
+    class Anything:
+        thing: dict[str, Any] = option({}, help="?")
+
+    @dataclass(frozen=True)
+    class Deep:
+        thing: dict[str, list[int]] = option({}, help="?")
+
+    @dataclass(frozen=True)
     class Silent:
         thing: int = 3
 
@@ -112,6 +120,8 @@ def test_options_that_no_form_could_show_are_refused():
 
     for options, words in (
         (Odd, "a type that no form has"),
+        (Anything, r"a type that no form has: dict\[str, typing\.Any\]"),
+        (Deep, "a type that no form has"),
         (Silent, "has no help"),
         (Thawed, "is not frozen"),
         (int, "is not a dataclass"),

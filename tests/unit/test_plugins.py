@@ -138,6 +138,26 @@ def test_two_plugins_may_have_one_name_for_their_entry_points(install, tmp_path)
     registry.cache_clear()
     assert registry().find("model", "first").component.target == "plug_former:Model"
     assert registry().find("model", "second").component.target == "plug_latter:Model"
+    named = [r.alone for r in registry().records if r.name == "plug_former"]
+    assert named == ["dist-plug-former", "dist-plug-latter"], "what list says to disable is what disable takes"
+
+
+def test_what_a_plugin_is_called_alone_is_what_switches_it(install, ftstudio, tmp_path):
+    """Two plugins of one distribution, one of them named as another distribution's."""
+    install("plug_former", "raise OSError('no such library')")
+    install("plug_latter", "raise OSError('no such library')")
+    (tmp_path / "site" / "dist_plug_latter-1.0.dist-info" / "entry_points.txt").write_text(
+        "[ftstudio]\nplug_former = plug_latter\nplug_third = plug_latter\n"
+    )
+    ambiguous = ftstudio("plugins", "disable", "plug_former")
+    assert (ambiguous.code, "Name one: dist-plug-former, dist-plug-latter/plug_former." in ambiguous.err) == (2, True)
+    failed = [row["mend"].rpartition(" ")[2] for row in ftstudio("plugins", "list", "--json").json if row["mend"]]
+    assert failed == ["dist-plug-former", "dist-plug-latter/plug_former", "plug_third"]
+    for number, name in enumerate(failed, start=1):
+        assert ftstudio("plugins", "disable", name).code == 0
+        rows = ftstudio("plugins", "list", "--json").json
+        assert [row["status"] for row in rows].count("disabled") == number
+    assert ftstudio("plugins", "enable", "dist-plug-latter/plug_former").code == 0
 
 
 def test_show_says_why_one_fails_what_to_do_and_who_uses_it(install, ftstudio, make_project, tmp_path):
@@ -149,10 +169,10 @@ def test_show_says_why_one_fails_what_to_do_and_who_uses_it(install, ftstudio, m
     assert "plugin plug_good (dist-plug-good 1.0): active.\n  Used by poems in '" in good
     assert "model mine of dist-plug-good 1.0: x\n  size = 1\n      A size. (a whole number)\n" in good
     bad = ftstudio("plugins", "show", "plug_needs", env=env).out
-    assert "failed. ModuleNotFoundError: No module named 'not_there_at_all'\n" in bad
+    assert "failed. ModuleNotFoundError: No module named 'not_there_at_all'.\n" in bad
     assert "  Install not_there_at_all into this environment, or disable the plugin.\n  No project in '" in bad
     listed = ftstudio("plugins", "list", env=env).out
-    assert "No module named 'not_there_at_all' Install not_there_at_all into this environment" in listed
+    assert "No module named 'not_there_at_all'. Install not_there_at_all into this environment" in listed
 
 
 def test_show_shows_what_another_plugin_offers_too(install, ftstudio):
@@ -172,6 +192,8 @@ def test_a_built_ins_bare_name_cannot_be_taken(install):
 def test_an_unknown_name_gets_the_nearest(fresh_registry):
     with pytest.raises(UnknownNameError, match="Did you mean native"):
         registry().find("trainer", "nativ")
+    with pytest.raises(UnknownNameError, match=r"There is no dataset 'notyet'\. Installed: .*pip install it"):
+        registry().find("dataset", "notyet")
 
 
 def test_a_target_that_does_not_import_says_the_install_hint(fakes):
