@@ -14,7 +14,7 @@ from ftstudio.cli.plugin_authors import check, new
 from ftstudio.errors import UnknownNameError
 from ftstudio.finding import default_root, list_projects
 from ftstudio.options import describe
-from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.plugins import Offer, Record, look_again, registry, switch
 from ftstudio.project import users
 from ftstudio.text import nearest, quote, safe_text
 
@@ -33,8 +33,11 @@ plugins.add_command(new)
 @plugins.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
 def list_(as_json: bool) -> None:
-    """Every installed plugin: status, distribution, what it offers; of one that does not work why, and the mend."""
-    records = registry().records
+    """Every installed plugin: status, distribution, what it offers; of one that does not work why, and the mend.
+
+    Plugins that failed are tried again, where all else believes for a while that they still do.
+    """
+    records = look_again().records
     if as_json:
         output.as_json([_record_json(r) for r in records])
         return

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from ftstudio.options import describe
-from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.plugins import Offer, Record, look_again, registry, switch
 from ftstudio.project import users
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
@@ -49,23 +49,33 @@ class PluginsScreen(OverlayScreen):
     def on_mount(self) -> None:
         """Discover, in a thread: a stranger's plugin may have to be probed."""
         self.put_title("looking ...")
-        self.discover()
+        self.discover(then_again=True)
 
-    def discover(self) -> None:
-        """Look what is installed, and who uses it."""
+    def discover(self, *, anew: bool = False, then_again: bool = False) -> None:
+        """Look what is installed, and who uses it. `then_again`: when that is drawn, try anew what failed."""
         projects = self.studio.found.projects
 
         def question() -> tuple[Sequence[Record], Mapping[str, list[str]]]:
-            found = registry()
+            found = look_again() if anew else registry()
             return found.records, users(projects, found)
 
-        self.ask(question, self.take)
+        def taken(answer: tuple[Sequence[Record], Mapping[str, list[str]]]) -> None:
+            self.take(answer)
+            failed = sum(r.status == "failed" for r in self.records)
+            if then_again and failed:
+                self.put_title(f"{self._count()}, trying again {plural(failed, 'plugin')} that failed ...")
+                self.discover(anew=True)
+
+        self.ask(question, taken)
+
+    def _count(self) -> str:
+        working = sum(r.status == "active" for r in self.records)
+        return f"{plural(len(self.records), 'plugin')}, {working} active"
 
     def take(self, answer: tuple[Sequence[Record], Mapping[str, list[str]]]) -> None:
         """Draw them."""
         self.records, self.used = answer
-        working = sum(r.status == "active" for r in self.records)
-        self.put_title(f"{plural(len(self.records), 'plugin')}, {working} active")
+        self.put_title(self._count())
         look = self.studio.look
         width = max((len(r.name) for r in self.records), default=0)
         rows = []
