@@ -184,3 +184,23 @@ def test_the_studio_answers_while_a_plugin_hangs(put, settings_file, make_projec
 
     session(tmp_path, script, size=(140, 40))
     assert slowest < 1.0  # generously: other tests run beside this one
+
+
+def test_the_panes_say_what_they_wait_for(put, settings_file, make_project, tmp_path):
+    settings_file("probe_seconds = 5.0")
+    put("hangs", "import time\ntime.sleep(60)")
+    project = make_project("lab", base={"format": 1}, dataset={"use": "inline", "texts": ["a"]})
+
+    async def script(driver):
+        driver.app.open_project(project)
+        await driver.until("Waiting for plugin hangs (dist-hangs) to describe itself ...")
+        await driver.press("2")
+        await driver.until(lambda: "DataPane" in {type(w).__name__ for w in driver.app.screen.walk_children()})
+        await driver.until(lambda: "Waiting for plugin hangs" in driver.text.splitlines()[1])
+        assert "no rows" not in driver.text
+        assert registry.cache_info().currsize == 0
+        await driver.until(lambda: "Waiting for" not in driver.text)
+        await driver.press("1")
+        await driver.until("texts")
+
+    session(tmp_path, script, size=(140, 40))
