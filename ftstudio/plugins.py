@@ -27,7 +27,7 @@ from typing import Any, Literal
 from ftstudio.api import GROUP, Component
 from ftstudio.describing import describe_apart
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
-from ftstudio.probe import collect, load, why
+from ftstudio.probe import collect, failed, load, why
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
 from ftstudio.text import nearest, quote
 
@@ -65,6 +65,7 @@ class Record:
     """What names it and no other that is installed: its name, else its distribution, else both."""
     components: tuple[Described, ...] = ()
     heavy: tuple[str, ...] = ()
+    printed: bool = False
 
     @property
     def title(self) -> str:
@@ -211,6 +212,26 @@ class Registry:
                     found.append(self.find(kind, name))
         return found
 
+    def remarks(self, record: Record) -> list[str]:
+        """What is to be known of a plugin though it works: sentences, each with what can be done."""
+        said = []
+        for one in record.components if record.status == "active" else ():
+            what, meant = f"{one.kind} {quote(one.name)}", quote(f"{record.distribution}/{one.name}")
+            records = self.names(one.kind)[one.name]
+            others = ", ".join(r.title for r in records if r is not record)
+            if record not in records:
+                said.append(f"The {what} is ftstudio's own: write use = {meant} to mean this plugin's.")
+            elif others:
+                said.append(f"The {what} is offered by {others} too: write use = {meant} to mean this plugin's.")
+        if record.heavy:
+            said.append(
+                f"It imports {', '.join(record.heavy)} while it describes itself: every start is slower. Tell its "
+                "author: targets are strings so that it need not."
+            )
+        if record.printed and record.status == "active":
+            said.append("It prints while it is loaded, which nobody sees. Tell its author: say it in the run instead.")
+        return said
+
     def _unknown(self, kind: str, name: str, names: Mapping[str, Any]) -> UnknownNameError:
         for record in self.records:
             if record.status != "active" and name.partition("/")[0] in {
@@ -338,6 +359,7 @@ def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str], *, a
         reason=described["reason"],
         components=tuple(Described(**c) for c in described["components"]),
         heavy=tuple(described["heavy"]),
+        printed=described["printed"] > 0,
     )
     return judged(record)
 
@@ -369,5 +391,5 @@ def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
             for c in described
         ]
     except Exception as error:  # noqa: BLE001 - a broken built-in is a row with a reason as well
-        return {"reason": why(error), "components": [], "heavy": []}
-    return {"reason": "", "components": components, "heavy": []}
+        return failed(why(error))
+    return {"reason": "", "components": components, "heavy": [], "printed": 0}

@@ -67,6 +67,14 @@ FINE = {
     "two": GOOD.replace("{name}-model", "shared"),
     "thief": GOOD.replace("{name}-model", "starter"),
 }
+REMARKS = {
+    "good": "",
+    "prints": "It prints while it is loaded, which nobody sees. Tell its author",
+    "heavy": "It imports textual while it describes itself: every start is slower. Tell its author",
+    "one": "The model 'shared' is offered by plugin two (dist-two 1.0) too: write use = 'dist-one/shared' to mean",
+    "two": "The model 'shared' is offered by plugin one (dist-one 1.0) too: write use = 'dist-two/shared' to mean",
+    "thief": "The model 'starter' is ftstudio's own: write use = 'dist-thief/starter' to mean this plugin's.",
+}
 
 
 async def open_plugins(driver):
@@ -117,7 +125,13 @@ def test_each_is_a_line_with_its_reason_and_mend_on_the_command_line(ftstudio):
         assert lines[name].startswith("✗ failed"), name
         assert reason in lines[name], name
         assert mend in lines[name], name
-    assert all(lines[name].startswith("✓ active") for name in FINE)
+    for name, remark in REMARKS.items():
+        assert lines[name].startswith("! active" if remark else "✓ active"), name
+        assert remark in lines[name], name
+    shown = {r["name"]: r for r in ftstudio("plugins", "list", "--json").json}
+    assert all(" ".join(shown[name]["remarks"]).startswith(remark) for name, remark in REMARKS.items())
+    assert shown["good"]["remarks"] == shown["models"]["remarks"] == []
+    assert REMARKS["one"] in ftstudio("plugins", "show", "one").out
 
 
 @pytest.mark.usefixtures("menagerie")
@@ -134,9 +148,12 @@ def test_each_is_a_row_with_its_reason_and_mend_on_the_screen_and_the_others_wor
             words = " ".join(driver.text.split())
             assert reason.split("'")[0] in words, name
             assert mend in words, name
-        for name in FINE:
+        for name, remark in REMARKS.items():
             lines.put_cursor(f"{name}\0dist-{name}")
             await driver.until(f"plugin {name} (dist-{name} 1.0) is active.")
+            (row,) = [line.split() for line in driver.text.splitlines() if line.split()[1:3] == [name, "active"]]
+            assert row[0] == ("!" if remark else "✓"), name
+            assert remark in str(driver.app.screen.query_one("#words Static").render()), name
         assert not set("\x1b\u202e\x07") & set(driver.text)
         await driver.press("escape")
         await driver.until("lab")
