@@ -118,7 +118,8 @@ def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str,
 
     The probe ends itself and all that the plugin started when its time is over or this process is gone.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
+    places = filter(None, [*path, os.environ.get("PYTHONPATH")])  # an empty entry would mean the current folder
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     leash, held = os.pipe()  # whoever holds the other end sees it close, however this process ends
     with (
         os.fdopen(held, "wb"),

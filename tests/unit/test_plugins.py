@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -283,6 +284,20 @@ def test_show_shows_what_another_plugin_offers_too(install, ftstudio):
     shown = ftstudio("plugins", "show", "plug_two").out
     assert "model same of dist-plug-two 1.0: x" in shown
     assert "plug-one" not in shown
+
+
+@pytest.mark.parametrize("entry", ["", ".", "./"])
+def test_nothing_is_a_plugin_by_lying_where_one_stands(install, ftstudio, tmp_path, monkeypatch, entry):
+    ran = tmp_path / "ran"
+    good = textwrap.dedent(GOOD.format(name="mine", module="plug_lies"))
+    lies = install("plug_lies", f"open({str(ran)!r}, 'w')\n" + good).parent
+    elsewhere, _, others = os.environ["PYTHONPATH"].partition(os.pathsep)
+    assert Path(elsewhere) == lies
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [others, str(tmp_path)])) + os.pathsep + entry)
+    listed = {r["name"] for r in ftstudio("plugins", "list", "--json", cwd=lies).json}
+    assert ("models" in listed, "plug_lies" in listed, ran.exists()) == (True, False, False)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [others, str(lies)])))
+    assert "plug_lies" in {r["name"] for r in ftstudio("plugins", "list", "--json", cwd=lies).json}
 
 
 def test_a_built_ins_bare_name_cannot_be_taken(install):
