@@ -33,6 +33,11 @@ from ftstudio.options import check_reserved, describe
 from ftstudio.text import is_safe_name, quote
 
 HEAVY = ("torch", "transformers", "datasets", "tensorflow", "jax", "peft", "accelerate", "textual")
+PLACES = (
+    "HOME", "PYTHONPATH", "TMPDIR", "HF_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+    "FTSTUDIO_PROJECTS", "FTSTUDIO_DISABLE_PLUGINS",
+)  # fmt: skip
+"""Environment variables that say where things lie, and what is loaded."""
 
 
 class NotUsableError(Exception):
@@ -104,7 +109,7 @@ def why(error: BaseException) -> str:
 
 def probe(value: str) -> dict[str, Any]:
     """Import and describe a plugin, and note what else it did."""
-    before = (Path.cwd(), _handlers())
+    before = _surroundings()
     printed = io.StringIO()
     components: list[dict[str, str]] = []
     reason = ""
@@ -114,8 +119,9 @@ def probe(value: str) -> dict[str, Any]:
                 components += [{"kind": kind, "name": c.name, "summary": c.summary} for c in described]
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures of the plugin too
             reason = why(error)
-    if not reason and (Path.cwd(), _handlers()) != before:
-        reason = "It changed the working directory or a signal handler while it was loaded."
+    changed = [what for what, now in _surroundings().items() if before.get(what) != now]
+    if changed and not reason:
+        reason = f"It changed {', '.join(changed[:3])} while it was loaded, which is everybody's."
     heavy = [name for name in HEAVY if name in sys.modules]
     return {
         "reason": reason,
@@ -125,8 +131,32 @@ def probe(value: str) -> dict[str, Any]:
     }
 
 
-def _handlers() -> tuple[Any, ...]:
-    return tuple(signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD))
+def _surroundings() -> dict[str, Any]:
+    """What a plugin shares with everybody in its process and must leave as it is, by the words for it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return {
+        "the working directory": _folder(),
+        **{f"the handler of {s.name}": signal.getsignal(s) for s in signal.Signals},
+        **{f"${name}": os.environ.get(name) for name in PLACES},
+        **{name: _file(number) for number, name in enumerate(("stdin", "stdout", "stderr"))},
+        "the timer of SIGALRM": signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        "the umask": mask,
+    }
+
+
+def _folder() -> str:
+    with contextlib.suppress(OSError):
+        return os.getcwd()  # noqa: PTH109 - one that was deleted is no error here
+    return ""
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    """Which file a descriptor means; None for a closed one."""
+    with contextlib.suppress(OSError):
+        found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def failed(reason: str) -> dict[str, Any]:
