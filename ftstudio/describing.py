@@ -19,7 +19,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ftstudio.files import cache_dir, write_atomic
 from ftstudio.probe import failed
@@ -29,8 +29,12 @@ WHOLE = {"reason", "components", "heavy", "printed"}
 BACKSTOP_SECONDS = 10.0
 """More than its time for a probe to start and to end: it bounds itself, unless Python cannot even start."""
 
+GIVEN_UP = "Nobody waited for its description."
+
 _asked: dict[str, int] = {}
-_asked_lock = threading.Lock()
+_leashes: set[IO[bytes]] = set()
+_lock = threading.Lock()
+"""Of both."""
 
 
 def describe_apart(entry: importlib.metadata.EntryPoint, *, anew: bool = False) -> dict[str, Any]:
@@ -43,6 +47,8 @@ def describe_apart(entry: importlib.metadata.EntryPoint, *, anew: bool = False) 
     surroundings = _surroundings()
     with _told(entry):
         answer = run_probe(entry.value, read_settings().probe_seconds)
+    if answer["reason"] == GIVEN_UP:
+        return answer
     if answer["reason"]:
         answer["surroundings"] = surroundings
     with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
@@ -89,12 +95,12 @@ def _surroundings() -> str:
 def _told(entry: importlib.metadata.EntryPoint) -> Iterator[None]:
     """Let `waits_for` name this plugin meanwhile."""
     name = f"{entry.name} ({entry.dist.name})" if entry.dist else entry.name
-    with _asked_lock:
+    with _lock:
         _asked[name] = _asked.get(name, 0) + 1
     try:
         yield
     finally:
-        with _asked_lock:
+        with _lock:
             _asked[name] -= 1
             if not _asked[name]:
                 del _asked[name]
@@ -102,7 +108,7 @@ def _told(entry: importlib.metadata.EntryPoint) -> Iterator[None]:
 
 def waits_for() -> str:
     """Which plugins this process waits for now, as a sentence; "" for none."""
-    with _asked_lock:
+    with _lock:
         names = sorted(_asked)
     if not names:
         return ""
@@ -113,6 +119,26 @@ def waits_for() -> str:
 # ------------------------------------------------------------------------------------------------- the process
 
 
+@contextlib.contextmanager
+def _held(descriptor: int) -> Iterator[IO[bytes]]:
+    """Our end of a leash, which `end_probes` may close."""
+    with os.fdopen(descriptor, "wb") as end:
+        with _lock:
+            _leashes.add(end)
+        try:
+            yield end
+        finally:
+            with _lock:
+                _leashes.discard(end)
+
+
+def end_probes() -> None:
+    """End the probes that this process waits for: it is about to leave, and would wait for them. For any thread."""
+    with _lock:
+        for end in _leashes:
+            end.close()
+
+
 def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str, Any]:
     """What the probe says of an entry point's value; `path` are further folders to import from.
 
@@ -120,10 +146,10 @@ def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str,
     """
     places = filter(None, [*path, os.environ.get("PYTHONPATH")])  # an empty entry would mean the current folder
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
-    leash, held = os.pipe()  # whoever holds the other end sees it close, however this process ends
+    leash, held = os.pipe()  # whoever has the other end sees this one close, however this process ends
     with (
-        os.fdopen(held, "wb"),
         os.fdopen(leash, "rb"),
+        _held(held) as end,
         tempfile.TemporaryFile() as spoken,
         tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result,
     ):
@@ -136,6 +162,8 @@ def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return failed(f"It did not finish describing itself within {seconds:g} s.")
+        if end.closed:
+            return failed(GIVEN_UP)
         try:
             answer = json.loads(Path(result.name).read_text("utf-8"))
         except ValueError:

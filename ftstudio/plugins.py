@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from ftstudio.api import GROUP, Component
-from ftstudio.describing import describe_apart
+from ftstudio.describing import describe_apart, end_probes
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
 from ftstudio.probe import collect, failed, load, why
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
@@ -335,7 +335,12 @@ def discover(
     """
     ordered = sorted(entry_points, key=lambda e: (_distribution(e)[0] != OWN, _distribution(e)[0], e.name))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled, anew=anew), ordered))))
+        try:
+            return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled, anew=anew), ordered))))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_probes()
+            raise
 
 
 def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:

@@ -225,3 +225,15 @@ def test_the_panes_say_what_they_wait_for(put, settings_file, make_project, tmp_
         await driver.until("texts")
 
     session(tmp_path, script, size=(140, 40))
+
+
+def test_leaving_does_not_wait_for_a_plugin_that_hangs(put, make_project, tmp_path):
+    put("hangs", "import time\ntime.sleep(60)")
+    project = make_project("lab", base={"format": 1})
+
+    async def script(driver):
+        driver.app.open_project(project)
+        await driver.until("Waiting for plugin hangs (dist-hangs) to describe itself ...")
+        return time.monotonic()
+
+    assert time.monotonic() - session(tmp_path, script) < 10  # of the 20 s that it has

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ftstudio.describing import waits_for
+from ftstudio.describing import end_probes, waits_for
 from ftstudio.errors import PluginError, UnknownNameError
 from ftstudio.plugins import OWN, Described, Record, Registry, look_again, registry
 from ftstudio.project import interpret
@@ -128,6 +128,28 @@ def test_a_plugin_that_hangs_ends_with_whoever_asked(install, tmp_path):
     asks.send_signal(signal.SIGKILL)
     asks.wait()
     until_gone(pids)
+
+
+def test_whoever_leaves_waits_for_no_description_and_believes_nothing_of_it(install, tmp_path):
+    log, mended = tmp_path / "pids", tmp_path / "mended"
+    good = textwrap.dedent(GOOD.format(name="mine", module="plug_waits"))
+    waits = f"import os, time\nopen({str(log)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+    install("plug_waits", f"{waits}while not os.path.exists({str(mended)!r}):\n    time.sleep(0.02)\n{good}")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(record_of, "plug_waits")
+        pids = pids_in(log, 1)
+        end_probes()
+        assert asked.result(10).reason == "Nobody waited for its description."
+    until_gone(pids)
+    asks = subprocess.Popen([sys.executable, "-m", "ftstudio", "plugins", "list"], stderr=subprocess.PIPE, text=True)
+    pids = pids_in(log, 2)
+    asks.send_signal(signal.SIGINT)
+    _, said = asks.communicate(timeout=10)
+    assert (asks.returncode, "Traceback" in said) == (130, False)
+    until_gone(pids)
+    mended.touch()
+    registry.cache_clear()
+    assert record_of("plug_waits").status == "active"
 
 
 def test_what_a_plugin_prints_does_not_reach_stdout(install, ftstudio):
