@@ -208,7 +208,9 @@ def main() -> None:
         _write(result, failed(f"It did not finish describing itself within {float(seconds):g} s."))
     elif not Path(result).stat().st_size:
         code = os.waitstatus_to_exitcode(status)
-        _write(result, failed(f"Its process ended with exit code {code} while it was loaded."))
+        signalled = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else ""
+        how = signalled or f"ended with exit code {code}"
+        _write(result, failed(f"Its process {how} while it was loaded."))
     _end_group(child)
     os._exit(0)
 

@@ -305,7 +305,8 @@ def test_show_shows_what_another_plugin_offers_too(install, ftstudio):
     install("plug_two", GOOD.format(name="same", module="plug_two"))
     shown = ftstudio("plugins", "show", "plug_two").out
     assert "model same of dist-plug-two 1.0: x" in shown
-    assert "plug-one" not in shown
+    assert "is offered by plugin plug_one (dist-plug-one 1.0) too: write use = 'dist-plug-two/same' to mean" in shown
+    assert "model same of dist-plug-one" not in shown
 
 
 @pytest.mark.parametrize("entry", ["", ".", "./"])
