@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 
@@ -12,8 +13,23 @@ FLAGS = {"--ascii": "ascii", "--no-mouse": "mouse", "--readonly": "readonly"}
 
 def main() -> None:
     """Entry of the console script."""
+    _leave_out_here()
     arguments = sys.argv[1:]
     sys.exit(_studio(arguments) if _means_studio(arguments) else _command(arguments))
+
+
+def _leave_out_here() -> None:
+    """Start once more without the current folder, where PYTHONPATH means it by an empty entry or by ".".
+
+    What lies in a folder must not run by lying there. Taking the folder out of `sys.path` would not do: Python has left
+    out what names it a second time, and processes that are started inherit the variable.
+    """
+    path = os.environ.get("PYTHONPATH", "")
+    kept = os.pathsep.join(entry for entry in path.split(os.pathsep) if os.path.normpath(entry) != ".")
+    if path == kept:
+        return
+    os.environ["PYTHONPATH"] = kept  # an empty variable is as none
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, with the same words
 
 
 def _means_studio(arguments: list[str]) -> bool:

@@ -11,29 +11,23 @@ Never `load_setuptools_entrypoints()`: one plugin that raises would take all the
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import io
-import json
 import os
 import re
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 from ftstudio.api import GROUP, Component
+from ftstudio.describing import describe_apart, end_probes
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
-from ftstudio.files import cache_dir, write_atomic
-from ftstudio.probe import collect, load, why
+from ftstudio.probe import collect, failed, load, why
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
 from ftstudio.text import nearest, quote
 
@@ -44,6 +38,7 @@ NEAR = 0.7
 NOTHING = "It describes no component. Yield one from a function marked @hookimpl."
 OWN = "ftstudio"
 """The distribution whose components' bare names nobody can take."""
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +65,7 @@ class Record:
     """What names it and no other that is installed: its name, else its distribution, else both."""
     components: tuple[Described, ...] = ()
     heavy: tuple[str, ...] = ()
+    printed: bool = False
 
     @property
     def title(self) -> str:
@@ -216,6 +212,26 @@ class Registry:
                     found.append(self.find(kind, name))
         return found
 
+    def remarks(self, record: Record) -> list[str]:
+        """What is to be known of a plugin though it works: sentences, each with what can be done."""
+        said = []
+        for one in record.components if record.status == "active" else ():
+            what, meant = f"{one.kind} {quote(one.name)}", quote(f"{record.distribution}/{one.name}")
+            records = self.names(one.kind)[one.name]
+            others = ", ".join(r.title for r in records if r is not record)
+            if record not in records:
+                said.append(f"The {what} is ftstudio's own: write use = {meant} to mean this plugin's.")
+            elif others:
+                said.append(f"The {what} is offered by {others} too: write use = {meant} to mean this plugin's.")
+        if record.heavy:
+            said.append(
+                f"It imports {', '.join(record.heavy)} while it describes itself: every start is slower. Tell its "
+                "author: targets are strings so that it need not."
+            )
+        if record.printed and record.status == "active":
+            said.append("It prints while it is loaded, which nobody sees. Tell its author: say it in the run instead.")
+        return said
+
     def _unknown(self, kind: str, name: str, names: Mapping[str, Any]) -> UnknownNameError:
         for record in self.records:
             if record.status != "active" and name.partition("/")[0] in {
@@ -299,28 +315,46 @@ def switch(record: Record, *, on: bool) -> str:
 @lru_cache(maxsize=1)
 def registry() -> Registry:
     """What is installed, discovered once a process."""
-    return discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins())
+    with _ONE_AT_A_TIME:  # who comes second finds all in the cache, where he would probe the same plugins again
+        return discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins())
 
 
-def discover(entry_points: Iterable[importlib.metadata.EntryPoint], disabled: frozenset[str]) -> Registry:
-    """Records of these entry points; strangers are probed, several at a time, unless the cache knows them."""
+def look_again() -> Registry:
+    """What is installed; plugins that failed are tried anew, and are as they were for all others until that is done."""
+    discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins(), anew=True)
+    registry.cache_clear()
+    return registry()
+
+
+def discover(
+    entry_points: Iterable[importlib.metadata.EntryPoint], disabled: frozenset[str], *, anew: bool = False
+) -> Registry:
+    """Records of these entry points; strangers are probed, several at a time, unless the cache knows them.
+
+    `anew`: what the cache knows to have failed is probed again.
+    """
     ordered = sorted(entry_points, key=lambda e: (_distribution(e)[0] != OWN, _distribution(e)[0], e.name))
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled), ordered))))
+        try:
+            return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled, anew=anew), ordered))))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_probes()
+            raise
 
 
 def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
     return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
 
 
-def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> Record:
+def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str], *, anew: bool) -> Record:
     distribution, version = _distribution(entry)
     if {entry.name, distribution, f"{distribution}/{entry.name}"} & disabled:
         return Record(
             name=entry.name, value=entry.value, distribution=distribution, version=version, status="disabled",
             reason="Blocked by FTSTUDIO_DISABLE_PLUGINS or the settings.",
         )  # fmt: skip
-    described = _describe_here(entry) if distribution == OWN else _describe_apart(entry, distribution, version)
+    described = _describe_here(entry) if distribution == OWN else describe_apart(entry, anew=anew)
     record = Record(
         name=entry.name,
         value=entry.value,
@@ -330,6 +364,7 @@ def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str]) -> R
         reason=described["reason"],
         components=tuple(Described(**c) for c in described["components"]),
         heavy=tuple(described["heavy"]),
+        printed=described["printed"] > 0,
     )
     return judged(record)
 
@@ -361,63 +396,5 @@ def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
             for c in described
         ]
     except Exception as error:  # noqa: BLE001 - a broken built-in is a row with a reason as well
-        return {"reason": why(error), "components": [], "heavy": []}
-    return {"reason": "", "components": components, "heavy": []}
-
-
-def _describe_apart(entry: importlib.metadata.EntryPoint, distribution: str, version: str) -> dict[str, Any]:
-    cached = cache_dir() / "plugins" / f"{_fingerprint(entry, distribution, version)}.json"
-    with contextlib.suppress(OSError, ValueError):
-        answer = json.loads(cached.read_text("utf-8"))
-        if isinstance(answer, dict) and {"reason", "components", "heavy"} <= answer.keys():
-            return answer
-    answer = run_probe(entry.value, read_settings().probe_seconds)
-    if answer["reason"]:
-        return answer  # its mend may be a missing dependency, which no file of the plugin would show
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cached, json.dumps(answer))
-    return answer
-
-
-def _fingerprint(entry: importlib.metadata.EntryPoint, distribution: str, version: str) -> str:
-    """Changes with the distribution, its version, or the time of any Python file beside the plugin's module."""
-    digest = hashlib.sha256(f"{distribution} {version} {entry.name} {entry.value} {sys.version} ".encode())
-    top = entry.value.partition(":")[0].partition(".")[0]
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        spec = importlib.util.find_spec(top)
-        origin = [spec.origin] if spec and spec.origin else []
-        places = list(spec.submodule_search_locations or origin) if spec else []
-        for root in map(Path, places):
-            for file in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
-                digest.update(f"{file} {file.stat().st_mtime_ns} {file.stat().st_size}\n".encode())
-    return digest.hexdigest()[:32]
-
-
-def run_probe(value: str, seconds: float, path: Sequence[str] = ()) -> dict[str, Any]:
-    """What the probe says of an entry point's value; `path` are further folders to import from."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, os.environ.get("PYTHONPATH", "")])}
-    with tempfile.TemporaryFile() as spoken, tempfile.NamedTemporaryFile(prefix="ftstudio-probe-") as result:
-        command = [sys.executable, "-P", "-m", "ftstudio.probe", value, result.name]
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=spoken, stderr=spoken,
-                timeout=seconds, env=environment if path else None, check=False,
-                start_new_session=True,  # no way to the terminal that we draw on
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return _failed(f"It did not finish describing itself within {seconds:g} s.")
-        try:
-            answer = json.loads(Path(result.name).read_text("utf-8"))
-        except ValueError:
-            return _failed(f"Its process ended with exit code {done.returncode} while it was loaded.")
-        garbles = spoken.seek(0, os.SEEK_END) > 0  # print() is caught where it is loaded; what is written below is not
-    if not isinstance(answer, dict):
-        return _failed("It wrote something else than a description.")
-    if garbles and not answer["reason"]:
-        return _failed("It writes to the terminal past sys.stdout while it is loaded, which would garble the screen.")
-    return answer
-
-
-def _failed(reason: str) -> dict[str, Any]:
-    return {"reason": reason, "components": [], "heavy": []}
+        return failed(why(error))
+    return {"reason": "", "components": components, "heavy": [], "printed": 0}

@@ -1,8 +1,13 @@
-"""Describes one plugin in a process of its own: `python -m ftstudio.probe ENTRY_POINT_VALUE RESULT_FILE`.
+"""Describes one plugin in a process of its own: `python -m ftstudio.probe ENTRY_POINT_VALUE RESULT_FILE LEASH SECONDS`.
 
 A stranger's module may raise, hang, print, exit, import torch, change directory or take over signals while it is
 imported. Here it can do that without hurting anyone; what it did is written to the result file as JSON:
 {"reason": "" or why it is not usable, "components": [{"kind", "name", "summary"}], "heavy": [...], "printed": n}.
+
+    who asks ──leash──> guard ──fork──> the process that imports the plugin, in a group of its own
+
+The guard never runs the plugin's code. It ends that group when the plugin is described, when its seconds are over, or
+when the leash closes: the asker holds the other end of that pipe, and no way of dying keeps it open.
 """
 
 from __future__ import annotations
@@ -12,8 +17,10 @@ import importlib
 import io
 import json
 import os
+import select
 import signal
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,6 +33,11 @@ from ftstudio.options import check_reserved, describe
 from ftstudio.text import is_safe_name, quote
 
 HEAVY = ("torch", "transformers", "datasets", "tensorflow", "jax", "peft", "accelerate", "textual")
+PLACES = (
+    "HOME", "PYTHONPATH", "TMPDIR", "HF_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+    "FTSTUDIO_PROJECTS", "FTSTUDIO_DISABLE_PLUGINS",
+)  # fmt: skip
+"""Environment variables that say where things lie, and what is loaded."""
 
 
 class NotUsableError(Exception):
@@ -97,7 +109,7 @@ def why(error: BaseException) -> str:
 
 def probe(value: str) -> dict[str, Any]:
     """Import and describe a plugin, and note what else it did."""
-    before = (Path.cwd(), _handlers())
+    before = _surroundings()
     printed = io.StringIO()
     components: list[dict[str, str]] = []
     reason = ""
@@ -107,8 +119,9 @@ def probe(value: str) -> dict[str, Any]:
                 components += [{"kind": kind, "name": c.name, "summary": c.summary} for c in described]
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures of the plugin too
             reason = why(error)
-    if not reason and (Path.cwd(), _handlers()) != before:
-        reason = "It changed the working directory or a signal handler while it was loaded."
+    changed = [what for what, now in _surroundings().items() if before.get(what) != now]
+    if changed and not reason:
+        reason = f"It changed {', '.join(changed[:3])} while it was loaded, which is everybody's."
     heavy = [name for name in HEAVY if name in sys.modules]
     return {
         "reason": reason,
@@ -118,16 +131,87 @@ def probe(value: str) -> dict[str, Any]:
     }
 
 
-def _handlers() -> tuple[Any, ...]:
-    return tuple(signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD))
+def _surroundings() -> dict[str, Any]:
+    """What a plugin shares with everybody in its process and must leave as it is, by the words for it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return {
+        "the working directory": _folder(),
+        **{f"the handler of {s.name}": signal.getsignal(s) for s in signal.Signals},
+        **{f"${name}": os.environ.get(name) for name in PLACES},
+        **{name: _file(number) for number, name in enumerate(("stdin", "stdout", "stderr"))},
+        "the timer of SIGALRM": signal.getitimer(signal.ITIMER_REAL)[0] > 0,
+        "the umask": mask,
+    }
+
+
+def _folder() -> str:
+    with contextlib.suppress(OSError):
+        return os.getcwd()  # noqa: PTH109 - one that was deleted is no error here
+    return ""
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    """Which file a descriptor means; None for a closed one."""
+    with contextlib.suppress(OSError):
+        found = os.fstat(descriptor)
+        return found.st_dev, found.st_ino
+    return None
+
+
+def failed(reason: str) -> dict[str, Any]:
+    """What is said of a plugin that cannot be used."""
+    return {"reason": reason, "components": [], "heavy": [], "printed": 0}
+
+
+def _write(result: str, answer: dict[str, Any]) -> None:
+    with contextlib.suppress(FileNotFoundError):  # who asked is gone, and its file with it
+        descriptor = os.open(result, os.O_WRONLY | os.O_TRUNC)
+        os.write(descriptor, json.dumps(answer).encode("utf-8", "backslashreplace"))
+        os.close(descriptor)
+
+
+class _Watch(threading.Thread):
+    """Ends a process group when its time is over or the leash closes."""
+
+    def __init__(self, group: int, leash: int, seconds: float) -> None:
+        super().__init__(daemon=True)
+        self.group, self.leash, self.seconds = group, leash, seconds
+        self.late = False
+
+    def run(self) -> None:
+        closed, _, _ = select.select([self.leash], [], [], self.seconds)
+        self.late = not closed
+        _end_group(self.group)
+
+
+def _end_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it is empty; on macOS only its dead are left
+        os.killpg(group, signal.SIGKILL)
 
 
 def main() -> None:
-    """Write the result where the parent reads it, then leave without waiting for a plugin's threads."""
-    value, result = sys.argv[1:]
-    answer = json.dumps(probe(value)).encode("utf-8", "backslashreplace")
-    descriptor = os.open(result, os.O_WRONLY | os.O_TRUNC)
-    os.write(descriptor, answer)
+    """Have the plugin described by a child, and see to it that nothing of the child is left."""
+    value, result, leash, seconds = sys.argv[1:]
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        os.close(int(leash))
+        _write(result, probe(value))
+        os._exit(0)  # without waiting for a plugin's threads
+    with contextlib.suppress(OSError):  # the child was quicker, or has left
+        os.setpgid(child, child)
+    watch = _Watch(child, int(leash), float(seconds))
+    watch.start()
+    _, status = os.waitpid(child, 0)
+    if watch.late:
+        _write(result, failed(f"It did not finish describing itself within {float(seconds):g} s."))
+    elif not Path(result).stat().st_size:
+        code = os.waitstatus_to_exitcode(status)
+        signalled = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else ""
+        how = signalled or f"ended with exit code {code}"
+        _write(result, failed(f"Its process {how} while it was loaded."))
+    _end_group(child)
     os._exit(0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -14,11 +14,13 @@ from ftstudio.cli.plugin_authors import check, new
 from ftstudio.errors import UnknownNameError
 from ftstudio.finding import default_root, list_projects
 from ftstudio.options import describe
-from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.plugins import Offer, Record, look_again, registry, switch
 from ftstudio.project import users
 from ftstudio.text import nearest, quote, safe_text
 
 MARKS = {"active": "✓", "disabled": "◌", "failed": "✗"}
+REMARKED = "!"
+"""The mark of an active plugin of which something is to be known."""
 
 
 @click.group(cls=Group)
@@ -33,21 +35,27 @@ plugins.add_command(new)
 @plugins.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON value on stdout.")
 def list_(as_json: bool) -> None:
-    """Every installed plugin: status, distribution, what it offers; of one that does not work why, and the mend."""
-    records = registry().records
+    """Every installed plugin: status, distribution, what it offers; of one that does not work why, and the mend.
+
+    A ! marks one that works, but of which something is to be known: its name clashes, it is slow to load, it prints.
+
+    Plugins that failed are tried again, where all else believes for a while that they still do.
+    """
+    found = look_again()
     if as_json:
-        output.as_json([_record_json(r) for r in records])
+        output.as_json([_record_json(r, found.remarks(r)) for r in found.records])
         return
     rows = []
-    for record in records:
-        offered = ", ".join(f"{c.kind} {c.name}" for c in record.components)
-        title = f"{MARKS[record.status]} {record.status}"
-        said = f"{record.reason} {record.mend}".strip()
+    for record in found.records:
+        offered, remarks = ", ".join(f"{c.kind} {c.name}" for c in record.components), found.remarks(record)
+        marked = record.status == "active" and remarks
+        title = f"{REMARKED if marked else MARKS[record.status]} {record.status}"
+        said = " ".join(filter(None, [f"{offered}." if marked else "", record.reason, record.mend, *remarks]))
         rows.append([title, record.name, f"{record.distribution} {record.version}", said or offered])
     output.table(rows)
 
 
-def _record_json(record: Record) -> dict[str, Any]:
+def _record_json(record: Record, remarks: Sequence[str]) -> dict[str, Any]:
     return {
         "name": record.name,
         "status": record.status,
@@ -56,6 +64,7 @@ def _record_json(record: Record) -> dict[str, Any]:
         "components": [{"kind": c.kind, "name": c.name, "summary": c.summary} for c in record.components],
         "reason": record.reason,
         "mend": record.mend,
+        "remarks": list(remarks),
     }
 
 
@@ -76,7 +85,7 @@ def show(name: str) -> None:
         )
     used = _used()
     for record in records or list(dict.fromkeys(o.record for o in offers)):
-        _show_record(record, used)
+        _show_record(record, found.remarks(record), used)
     for offer in offers:
         _show_offer(offer)
 
@@ -94,13 +103,13 @@ def _used() -> Mapping[str, list[str]] | None:
     return users(list_projects(root), registry()) if root.is_dir() else None
 
 
-def _show_record(record: Record, used: Mapping[str, list[str]] | None) -> None:
-    """What a plugin is, why it does not work, what to do about that, and who uses it."""
+def _show_record(record: Record, remarks: Sequence[str], used: Mapping[str, list[str]] | None) -> None:
+    """What a plugin is, why it does not work, what to do about that, what else is to be known, and who uses it."""
     output.data(f"{record.title}: {record.status}. {record.reason}".rstrip())
     if record.mend:
         output.data(f"  {record.mend}")
-    if record.heavy:
-        output.data(f"  It imports {', '.join(record.heavy)} while it describes itself.")
+    for remark in remarks:
+        output.data(f"  {remark}")
     if used is not None:
         names = used.get(record.key, [])
         where = quote(default_root(), 200)

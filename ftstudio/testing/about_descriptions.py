@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Facts, Problem, ProjectInfo
+from ftstudio.describing import run_probe
 from ftstudio.errors import OptionError, PluginError
 from ftstudio.files import toml_text
 from ftstudio.options import Field, convert, describe, parse, to_table
-from ftstudio.plugins import run_probe
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, joined, named, place_of
 from ftstudio.text import quote

@@ -24,9 +24,10 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from ftstudio.api import GROUP
+from ftstudio.describing import run_probe
 from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.explain import explained
-from ftstudio.plugins import Described, Record, registry, run_probe
+from ftstudio.plugins import Described, Record, registry
 from ftstudio.settings import read_settings
 from ftstudio.source import read_source
 from ftstudio.testing import CHECKS

@@ -223,6 +223,9 @@ class Studio(TypeAhead):
 
     def on_unmount(self) -> None:
         """End what lives for this studio alone."""
+        from ftstudio.describing import end_probes  # noqa: PLC0415 - Home paints before it is needed
+
+        end_probes()
         for bench in self._benches.values():
             bench.close()
 

@@ -40,7 +40,7 @@ BAD = {
     "oserror": ("raise OSError('no such library')", "OSError: no such library", UPDATE),
     "leaves": ("raise SystemExit(3)", "It called sys.exit(3) while it was loaded.", UPDATE),
     "exits": ("os._exit(0)", "Its process ended with exit code 0 while it was loaded.", UPDATE),
-    "crashes": ("os.kill(os.getpid(), 11)", "Its process ended with exit code -11 while it was loaded.", UPDATE),
+    "crashes": ("os.kill(os.getpid(), 11)", "Its process was ended by signal 11 (Segmentation fault) while it was loaded.", UPDATE),
     "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt", UPDATE),
     "inhook": ("@hookimpl\ndef ftstudio_models():\n    return 1 / 0", "ZeroDivisionError: division by zero", UPDATE),
     "halfway": (GOOD.replace("class Model", "    raise KeyError('halfway')\n\nclass Model"), "KeyError: 'halfway'", UPDATE),
@@ -53,8 +53,12 @@ BAD = {
     "notype": (GOOD.replace("size: int", "size: set"), "a type that no form has", UPDATE),
     "nohelp": (GOOD.replace('help="A size."', 'help=""'), "help", UPDATE),
     "twice": (GOOD.replace("class Model", "    yield next(ftstudio_models())\n\nclass Model"), "yielded the name 'twice-model' twice", UPDATE),
-    "moves": (GOOD + "\nos.chdir('/')", "It changed the working directory or a signal handler", UPDATE),
-    "deafens": (GOOD + "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)", "It changed the working directory or a signal handler", UPDATE),
+    "moves": (GOOD + "\nos.chdir('/')", "It changed the working directory while it was loaded", UPDATE),
+    "deafens": (GOOD + "\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)", "It changed the handler of SIGTERM while it was loaded", UPDATE),
+    "resizes": (GOOD + "\nsignal.signal(signal.SIGWINCH, print)", "It changed the handler of SIGWINCH while it was", UPDATE),
+    "rings": (GOOD + "\nsignal.alarm(9)", "It changed the timer of SIGALRM while it was loaded", UPDATE),
+    "rehomes": (GOOD + "\nos.environ['HOME'] = '/'\nos.umask(0o7)", "It changed $HOME, the umask while it was loaded", UPDATE),
+    "mutes": (GOOD + "\nos.close(1)", "It changed stdout while it was loaded", UPDATE),
     "garbles": (GOOD + "\nos.write(1, b'\\x1b[2Jgarbage')", "It writes to the terminal past sys.stdout", UPDATE),
     "forks": (GOOD + "\nsubprocess.run(['echo', 'garbage'])", "It writes to the terminal past sys.stdout", UPDATE),
     "hostile": ("raise ValueError('\\x1b]0;title\\x07 \\u202e [b] \\ud800')", "ValueError:", UPDATE),
@@ -66,6 +70,14 @@ FINE = {
     "one": GOOD.replace("{name}-model", "shared"),
     "two": GOOD.replace("{name}-model", "shared"),
     "thief": GOOD.replace("{name}-model", "starter"),
+}
+REMARKS = {
+    "good": "",
+    "prints": "It prints while it is loaded, which nobody sees. Tell its author",
+    "heavy": "It imports textual while it describes itself: every start is slower. Tell its author",
+    "one": "The model 'shared' is offered by plugin two (dist-two 1.0) too: write use = 'dist-one/shared' to mean",
+    "two": "The model 'shared' is offered by plugin one (dist-one 1.0) too: write use = 'dist-two/shared' to mean",
+    "thief": "The model 'starter' is ftstudio's own: write use = 'dist-thief/starter' to mean this plugin's.",
 }
 
 
@@ -117,7 +129,13 @@ def test_each_is_a_line_with_its_reason_and_mend_on_the_command_line(ftstudio):
         assert lines[name].startswith("✗ failed"), name
         assert reason in lines[name], name
         assert mend in lines[name], name
-    assert all(lines[name].startswith("✓ active") for name in FINE)
+    for name, remark in REMARKS.items():
+        assert lines[name].startswith("! active" if remark else "✓ active"), name
+        assert remark in lines[name], name
+    shown = {r["name"]: r for r in ftstudio("plugins", "list", "--json").json}
+    assert all(" ".join(shown[name]["remarks"]).startswith(remark) for name, remark in REMARKS.items())
+    assert shown["good"]["remarks"] == shown["models"]["remarks"] == []
+    assert REMARKS["one"] in ftstudio("plugins", "show", "one").out
 
 
 @pytest.mark.usefixtures("menagerie")
@@ -131,12 +149,15 @@ def test_each_is_a_row_with_its_reason_and_mend_on_the_screen_and_the_others_wor
         for name, (_, reason, mend) in BAD.items():
             lines.put_cursor(f"{name}\0dist-{name}")
             await driver.until(f"plugin {name} (dist-{name} 1.0) is failed.")
-            words = " ".join(driver.text.split())
-            assert reason.split("'")[0] in words, name
+            words = str(driver.app.screen.query_one("#words Static").render())
+            assert reason in words, name
             assert mend in words, name
-        for name in FINE:
+        for name, remark in REMARKS.items():
             lines.put_cursor(f"{name}\0dist-{name}")
             await driver.until(f"plugin {name} (dist-{name} 1.0) is active.")
+            (row,) = [line.split() for line in driver.text.splitlines() if line.split()[1:3] == [name, "active"]]
+            assert row[0] == ("!" if remark else "✓"), name
+            assert remark in str(driver.app.screen.query_one("#words Static").render()), name
         assert not set("\x1b\u202e\x07") & set(driver.text)
         await driver.press("escape")
         await driver.until("lab")
@@ -184,3 +205,35 @@ def test_the_studio_answers_while_a_plugin_hangs(put, settings_file, make_projec
 
     session(tmp_path, script, size=(140, 40))
     assert slowest < 1.0  # generously: other tests run beside this one
+
+
+def test_the_panes_say_what_they_wait_for(put, settings_file, make_project, tmp_path):
+    settings_file("probe_seconds = 5.0")
+    put("hangs", "import time\ntime.sleep(60)")
+    project = make_project("lab", base={"format": 1}, dataset={"use": "inline", "texts": ["a"]})
+
+    async def script(driver):
+        driver.app.open_project(project)
+        await driver.until("Waiting for plugin hangs (dist-hangs) to describe itself ...")
+        await driver.press("2")
+        await driver.until(lambda: "DataPane" in {type(w).__name__ for w in driver.app.screen.walk_children()})
+        await driver.until(lambda: "Waiting for plugin hangs" in driver.text.splitlines()[1])
+        assert "no rows" not in driver.text
+        assert registry.cache_info().currsize == 0
+        await driver.until(lambda: "Waiting for" not in driver.text)
+        await driver.press("1")
+        await driver.until("texts")
+
+    session(tmp_path, script, size=(140, 40))
+
+
+def test_leaving_does_not_wait_for_a_plugin_that_hangs(put, make_project, tmp_path):
+    put("hangs", "import time\ntime.sleep(60)")
+    project = make_project("lab", base={"format": 1})
+
+    async def script(driver):
+        driver.app.open_project(project)
+        await driver.until("Waiting for plugin hangs (dist-hangs) to describe itself ...")
+        return time.monotonic()
+
+    assert time.monotonic() - session(tmp_path, script) < 10  # of the 20 s that it has

@@ -2,12 +2,19 @@
 
 import importlib
 import os
+import signal
+import subprocess
+import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from ftstudio.describing import end_probes, waits_for
 from ftstudio.errors import PluginError, UnknownNameError
-from ftstudio.plugins import OWN, Described, Record, Registry, registry
+from ftstudio.plugins import OWN, Described, Record, Registry, look_again, registry
 from ftstudio.project import interpret
 from ftstudio.source import Source
 
@@ -72,6 +79,79 @@ def test_a_plugin_that_hangs_is_given_up(install, own_folders):
     assert record_of("plug_hangs").reason == "It did not finish describing itself within 1 s."
 
 
+FORKS = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+os.fork()
+open({log!r}, "a").write(f"{{child.pid}} {{os.getpid()}} ")
+{then}
+"""
+
+
+def alive(pids):
+    """Those that run; one that is dead and not yet taken note of does not."""
+    states = subprocess.run(["ps", "-o", "stat=", "-p", ",".join(pids)], capture_output=True, text=True, check=False)
+    return [state for state in states.stdout.split() if not state.startswith("Z")]
+
+
+def pids_in(log, count):
+    deadline = time.monotonic() + 20
+    while not (log.exists() and len(log.read_text().split()) >= count):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return log.read_text().split()
+
+
+def until_gone(pids):
+    deadline = time.monotonic() + 10
+    while alive(pids):
+        assert time.monotonic() < deadline, alive(pids)
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("then", ["time.sleep(60)", "raise ValueError('at once')"])
+def test_nothing_that_a_plugin_started_outlives_its_description(install, settings_file, tmp_path, then):
+    log = tmp_path / "pids"
+    settings_file("probe_seconds = 1.5")
+    install("plug_forks", FORKS.format(log=str(log), then=then))
+    assert record_of("plug_forks").status == "failed"
+    until_gone(pids_in(log, 4))
+
+
+def test_a_plugin_that_hangs_ends_with_whoever_asked(install, tmp_path):
+    log = tmp_path / "pids"
+    undone = "import signal; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15, 14)]; time.sleep(60)"
+    install("plug_hangs", FORKS.format(log=str(log), then=undone))
+    asks = subprocess.Popen([sys.executable, "-m", "ftstudio", "plugins", "list"], stdout=subprocess.DEVNULL)
+    pids = pids_in(log, 4)
+    assert len(alive(pids)) == len(set(pids)) == 3
+    asks.send_signal(signal.SIGKILL)
+    asks.wait()
+    until_gone(pids)
+
+
+def test_whoever_leaves_waits_for_no_description_and_believes_nothing_of_it(install, tmp_path):
+    log, mended = tmp_path / "pids", tmp_path / "mended"
+    good = textwrap.dedent(GOOD.format(name="mine", module="plug_waits"))
+    waits = f"import os, time\nopen({str(log)!r}, 'a').write(f'{{os.getpid()}} ')\n"
+    install("plug_waits", f"{waits}while not os.path.exists({str(mended)!r}):\n    time.sleep(0.02)\n{good}")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(record_of, "plug_waits")
+        pids = pids_in(log, 1)
+        end_probes()
+        assert asked.result(10).reason == "Nobody waited for its description."
+    until_gone(pids)
+    asks = subprocess.Popen([sys.executable, "-m", "ftstudio", "plugins", "list"], stderr=subprocess.PIPE, text=True)
+    pids = pids_in(log, 2)
+    asks.send_signal(signal.SIGINT)
+    _, said = asks.communicate(timeout=10)
+    assert (asks.returncode, "Traceback" in said) == (130, False)
+    until_gone(pids)
+    mended.touch()
+    registry.cache_clear()
+    assert record_of("plug_waits").status == "active"
+
+
 def test_what_a_plugin_prints_does_not_reach_stdout(install, ftstudio):
     install("plug_loud", "print('garbage \\x1b[31m')\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_loud")))
     done = ftstudio("plugins", "list", "--json")
@@ -100,7 +180,52 @@ def test_the_probe_runs_once_until_a_file_changes(install, tmp_path):
     assert log.read_text() == "xx"
 
 
-def test_a_failure_is_not_cached_so_that_a_mended_environment_works_at_once(install, tmp_path):
+def test_a_plugin_that_hangs_costs_its_time_once_until_somebody_tries_it_again(install, settings_file, tmp_path):
+    log = tmp_path / "probed"
+    settings_file("probe_seconds = 1.0")
+    path = install("plug_hangs", f"import time\nopen({str(log)!r}, 'a').write('x')\ntime.sleep(60)")
+    for _ in range(2):
+        registry.cache_clear()
+        assert record_of("plug_hangs").reason == "It did not finish describing itself within 1 s."
+    assert log.read_text() == "x"
+    assert [r.status for r in look_again().records if r.name == "plug_hangs"] == ["failed"]
+    assert log.read_text() == "xx"
+    settings_file("probe_seconds = 1.5")
+    registry.cache_clear()
+    assert record_of("plug_hangs").reason == "It did not finish describing itself within 1.5 s."
+    path.write_text(textwrap.dedent(GOOD.format(name="mine", module="plug_hangs")))
+    registry.cache_clear()
+    assert record_of("plug_hangs").status == "active"
+
+
+def test_list_tries_again_what_failed(install, ftstudio, tmp_path):
+    needed = tmp_path / "needed"
+    code = f"open({str(needed)!r})\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_needs"))
+    install("plug_needs", code)
+    assert record_of("plug_needs").status == "failed"
+    needed.touch()
+    registry.cache_clear()
+    assert record_of("plug_needs").status == "failed"  # nothing shows that it would work now
+    assert {r["name"]: r["status"] for r in ftstudio("plugins", "list", "--json").json}["plug_needs"] == "active"
+    registry.cache_clear()
+    assert record_of("plug_needs").status == "active"
+
+
+def test_two_who_ask_at_once_have_a_plugin_described_once(install, tmp_path):
+    log = tmp_path / "probed"
+    noisy = f"import time\nopen({str(log)!r}, 'a').write('x')\ntime.sleep(0.3)\n"
+    install("plug_slow", noisy + textwrap.dedent(GOOD.format(name="mine", module="plug_slow")))
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(record_of, "plug_slow") for _ in range(3)]
+        while not log.exists():
+            assert not any(a.done() for a in asked)
+            time.sleep(0.01)
+        assert waits_for() == "Waiting for plugin plug_slow (dist-plug-slow) to describe itself ..."
+        assert {a.result().status for a in asked} == {"active"}
+    assert (log.read_text(), waits_for()) == ("x", "")
+
+
+def test_a_failure_is_not_believed_once_something_was_installed(install, tmp_path):
     path = install("plug_needs", "import helper_mod\n" + textwrap.dedent(GOOD.format(name="mine", module="plug_needs")))
     assert record_of("plug_needs").status == "failed"
     (path.parent / "helper_mod.py").write_text("")
@@ -180,7 +305,22 @@ def test_show_shows_what_another_plugin_offers_too(install, ftstudio):
     install("plug_two", GOOD.format(name="same", module="plug_two"))
     shown = ftstudio("plugins", "show", "plug_two").out
     assert "model same of dist-plug-two 1.0: x" in shown
-    assert "plug-one" not in shown
+    assert "is offered by plugin plug_one (dist-plug-one 1.0) too: write use = 'dist-plug-two/same' to mean" in shown
+    assert "model same of dist-plug-one" not in shown
+
+
+@pytest.mark.parametrize("entry", ["", ".", "./"])
+def test_nothing_is_a_plugin_by_lying_where_one_stands(install, ftstudio, tmp_path, monkeypatch, entry):
+    ran = tmp_path / "ran"
+    good = textwrap.dedent(GOOD.format(name="mine", module="plug_lies"))
+    lies = install("plug_lies", f"open({str(ran)!r}, 'w')\n" + good).parent
+    elsewhere, _, others = os.environ["PYTHONPATH"].partition(os.pathsep)
+    assert Path(elsewhere) == lies
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [others, str(tmp_path)])) + os.pathsep + entry)
+    listed = {r["name"] for r in ftstudio("plugins", "list", "--json", cwd=lies).json}
+    assert ("models" in listed, "plug_lies" in listed, ran.exists()) == (True, False, False)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [others, str(lies)])))
+    assert "plug_lies" in {r["name"] for r in ftstudio("plugins", "list", "--json", cwd=lies).json}
 
 
 def test_a_built_ins_bare_name_cannot_be_taken(install):

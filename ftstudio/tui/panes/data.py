@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 EDGE = 20
 """Lines before the end of what is there at which more are asked for."""
 VIEW_TOKENS = 4096
+READING = "reading the settings"
 
 
 class DataPane(Pane):
@@ -97,7 +98,7 @@ class DataPane(Pane):
         self.summary: Mapping[str, Any] | None = None
         self.files: list[tuple[str, int, int]] = []
         self.loaded = ""
-        self.words = ""
+        self.words = self.waits = ""
         self.changed = False
         self.extending: tuple[View, int] | None = None
         self.wants_tokens = False
@@ -120,7 +121,12 @@ class DataPane(Pane):
         self.load()
 
     def seen(self, seen: Seen) -> None:
-        """Look whether the files are still those that were loaded."""
+        """Look whether the files are still those that were loaded, or which plugin the loading waits for."""
+        if self.words == READING:
+            from ftstudio.describing import waits_for  # noqa: PLC0415 - the loading does so too
+
+            self.waits = waits_for()
+            self.draw()
         if self.files and not self.changed:
             self.look_at_files()
 
@@ -145,6 +151,8 @@ class DataPane(Pane):
     @work(thread=True, exclusive=True, group="data load")
     def load(self, *, again: bool = False) -> None:
         """The first rows as text, then all as tokens. Nothing where settings and files are those that are shown."""
+        if not self.loaded:
+            self.post_message(self.Told(READING))
         from ftstudio.runs.measured import data_key  # noqa: PLC0415 - loads the plugins
 
         try:
@@ -214,7 +222,7 @@ class DataPane(Pane):
 
     def on_data_pane_told(self, message: Told) -> None:
         """How far it is."""
-        self.words = message.words
+        self.words, self.waits = message.words, ""
         self.draw()
         if not self.words:
             self.project_screen.refresh_keys()
@@ -292,13 +300,10 @@ class DataPane(Pane):
 
     def draw(self) -> None:
         """The two lines above, and the list."""
-        look, view = self.studio.look, self.view
-        self.query_one("#about", Static).update(
-            about(view.mode, view.order, view.only, view.first, len(view.lines), view.total, self.words, look)
-        )
-        said = Text("")
-        if self.summary is not None:
-            said = figures(self.summary, self.size.width, look)
+        look, view, words = self.studio.look, self.view, self.waits or self.words
+        of = about(view.mode, view.order, view.only, view.first, len(view.lines), view.total, words, look)
+        self.query_one("#about", Static).update(of)
+        said = figures(self.summary, self.size.width, look) if self.summary is not None else Text("")
         if self.changed:
             said = Text(" The data changed on disk: u loads it again.", "yellow")
         figured = self.query_one("#figures", Static)

@@ -35,7 +35,7 @@ from ftstudio.tui.typed import text_of, value_of
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.aside import Aside, aside_text
 from ftstudio.tui.widgets.form_lines import FormLines
-from ftstudio.tui.widgets.lines import Lines
+from ftstudio.tui.widgets.lines import Lines, Row
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
@@ -68,6 +68,7 @@ class FormPane(Pane):
         self.turn = 0
         self.file = SettingsFile()
         self.error: FtstudioError | None = None
+        self.waits = ""
         self.outlook: Outlook | None = None
         self.tried: Outlook | None = None
         self.typed_problem: Problem | None = None
@@ -107,7 +108,12 @@ class FormPane(Pane):
             self.look_ahead(self.turn, self.file.current)
 
     def seen(self, seen: Seen) -> None:
-        """Somebody else may have written the file meanwhile."""
+        """Somebody else may have written the file meanwhile; while it was not read once, say what that waits for."""
+        if self.file.current is None and self.error is None:
+            from ftstudio.describing import waits_for  # noqa: PLC0415 - the first reading loads it
+
+            self.waits = waits_for() or f"{FILE} is being read ..."
+            self.draw()
         if self._at_rest:
             self.read_file(self.turn, only_if_changed=True)
 
@@ -200,7 +206,8 @@ class FormPane(Pane):
         current = self.file.current
         if current is None:
             self.form = Form()
-            rows = error_rows(self.error, look, width) if self.error is not None else []
+            waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
+            rows = error_rows(self.error, look, width) if self.error is not None else waits
             self.lines.set_rows(rows)
             self.query_one(Aside).show(Text(""))
             return

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from ftstudio.options import describe
-from ftstudio.plugins import Offer, Record, registry, switch
+from ftstudio.plugins import Offer, Record, look_again, registry, switch
 from ftstudio.project import users
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
@@ -19,7 +19,18 @@ from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.widgets.lines import Row
 
 COLOURS: Mapping[str, str] = {"active": "green", "disabled": "yellow", "failed": "red"}
+REMARKED = ("!", "yellow")
+"""Of an active plugin of which something is to be known."""
 GLYPHS: Mapping[str, str] = {"active": "✓", "disabled": "◌", "failed": "✗"}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found: the plugins, by their keys who uses them, and what is to be known of those that work."""
+
+    records: Sequence[Record]
+    used: Mapping[str, list[str]]
+    remarks: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -42,35 +53,45 @@ class PluginsScreen(OverlayScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.records: Sequence[Record] = ()
-        self.used: Mapping[str, list[str]] = {}
+        self.looked = Looked((), {}, {})
         self._offers: dict[Hashable, Offer] = {}
 
     def on_mount(self) -> None:
         """Discover, in a thread: a stranger's plugin may have to be probed."""
         self.put_title("looking ...")
-        self.discover()
+        self.discover(then_again=True)
 
-    def discover(self) -> None:
-        """Look what is installed, and who uses it."""
+    def discover(self, *, anew: bool = False, then_again: bool = False) -> None:
+        """Look what is installed, and who uses it. `then_again`: when that is drawn, try anew what failed."""
         projects = self.studio.found.projects
 
-        def question() -> tuple[Sequence[Record], Mapping[str, list[str]]]:
-            found = registry()
-            return found.records, users(projects, found)
+        def question() -> Looked:
+            found = look_again() if anew else registry()
+            return Looked(found.records, users(projects, found), {r.key: found.remarks(r) for r in found.records})
 
-        self.ask(question, self.take)
+        def taken(answer: Looked) -> None:
+            self.take(answer)
+            failed = sum(r.status == "failed" for r in answer.records)
+            if then_again and failed:
+                self.put_title(f"{self._count()}, trying again {plural(failed, 'plugin')} that failed ...")
+                self.discover(anew=True)
 
-    def take(self, answer: tuple[Sequence[Record], Mapping[str, list[str]]]) -> None:
+        self.ask(question, taken)
+
+    def _count(self) -> str:
+        records = self.looked.records
+        return f"{plural(len(records), 'plugin')}, {sum(r.status == 'active' for r in records)} active"
+
+    def take(self, looked: Looked) -> None:
         """Draw them."""
-        self.records, self.used = answer
-        working = sum(r.status == "active" for r in self.records)
-        self.put_title(f"{plural(len(self.records), 'plugin')}, {working} active")
+        self.looked = looked
+        self.put_title(self._count())
         look = self.studio.look
-        width = max((len(r.name) for r in self.records), default=0)
+        width = max((len(r.name) for r in looked.records), default=0)
         rows = []
-        for record in self.records:
-            rows.append(Row(record.name + "\0" + record.distribution, _line(record, look, min(20, width))))
+        for record in looked.records:
+            text = _line(record, looked.remarks[record.key], look, min(20, width))
+            rows.append(Row(record.name + "\0" + record.distribution, text))
             for one in record.components:
                 text = Text.assemble("     ", look.plain(f"{one.kind:<10}"), look.plain(one.name), end="", no_wrap=True)
                 text.pad_right(max(0, 34 - text.cell_len))
@@ -87,7 +108,7 @@ class PluginsScreen(OverlayScreen):
         key = self.key
         if isinstance(key, Component):
             key = f"{key.plugin}\0{key.distribution}"
-        return next((r for r in self.records if f"{r.name}\0{r.distribution}" == key), None)
+        return next((r for r in self.looked.records if f"{r.name}\0{r.distribution}" == key), None)
 
     def words_on(self, key: Hashable) -> Text:
         """Of a plugin why it is as it is and who uses it, of a component its options."""
@@ -95,7 +116,7 @@ class PluginsScreen(OverlayScreen):
         if record is None:
             return Text()
         if not isinstance(key, Component):
-            return _plugin_words(record, self.used.get(record.key, []), look)
+            return _plugin_words(record, self.looked, look)
         if key in self._offers:
             return _offer_words(self._offers[key], look)
         if record.status == "active":
@@ -130,22 +151,25 @@ class PluginsScreen(OverlayScreen):
         self.discover()
 
 
-def _line(record: Record, look: Look, width: int) -> Text:
-    glyph, colour = look.words(GLYPHS[record.status]), COLOURS[record.status]
+def _line(record: Record, remarks: Sequence[str], look: Look, width: int) -> Text:
+    glyph, colour = GLYPHS[record.status], COLOURS[record.status]
+    if remarks and record.status == "active":
+        glyph, colour = REMARKED
     name = look.cell(record.name, width, "bold")
-    text = Text.assemble(f" {glyph} ", name, "  ", end="", no_wrap=True)
+    text = Text.assemble(f" {look.words(glyph)} ", name, "  ", end="", no_wrap=True)
     text.stylize(colour, 1, 2)
     text.append(f"{record.status:<9} ", colour).append_text(look.plain(f"{record.distribution} {record.version}"))
-    return text.append("  ").append_text(look.plain(record.reason, colour)) if record.reason else text
+    said = record.reason or " ".join(remarks)
+    return text.append("  ").append_text(look.plain(said, colour)) if said else text
 
 
-def _plugin_words(record: Record, used: Sequence[str], look: Look) -> Text:
+def _plugin_words(record: Record, looked: Looked, look: Look) -> Text:
     text = Text.assemble(look.plain(record.title, "bold"), f" is {record.status}.\n")
-    for words in (record.reason, record.mend):
-        if words:
-            text.append_text(look.lines(words)).append("\n")
-    if record.heavy:
-        text.append_text(look.lines(f"It imports {', '.join(record.heavy)} while it describes itself.\n", "yellow"))
+    for words in filter(None, (record.reason, record.mend)):
+        text.append_text(look.lines(words)).append("\n")
+    for remark in looked.remarks[record.key]:
+        text.append_text(look.lines(remark, "yellow")).append("\n")
+    used = looked.used.get(record.key, [])
     return text.append_text(look.lines(f"Used by {', '.join(used)}." if used else "No project here uses it."))
 
 
