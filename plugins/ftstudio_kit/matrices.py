@@ -55,12 +55,14 @@ class Gradients:
 
     def __init__(self) -> None:
         self._spare: dict[nn.Parameter, Tensor] = {}
+        self._own: set[nn.Parameter] = set()  # whose memory was asked for here: what autograd gives, it gives anew
 
     def add(self, parameter: nn.Parameter, gradient: Tensor) -> None:
         """Add a gradient of any dtype."""
         if parameter.grad is not None:
             parameter.grad.add_(gradient.to(parameter.dtype))  # dtypes mixed in one sum take twice the time
             return
+        self._own.add(parameter)
         spare = self._spare.pop(parameter, None)
         parameter.grad = torch.empty_like(parameter) if spare is None else spare
         parameter.grad.copy_(gradient)
@@ -74,9 +76,9 @@ class Gradients:
     def clear(self, parameters: Iterable[nn.Parameter]) -> None:
         """Begin anew, as `optimizer.zero_grad()` does."""
         for parameter in parameters:
-            if parameter.grad is not None:
+            if parameter.grad is not None and parameter in self._own:
                 self._spare[parameter] = parameter.grad
-                parameter.grad = None
+            parameter.grad = None
 
 
 class Matrices:
@@ -90,7 +92,7 @@ class Matrices:
             if type(layer) in {nn.Linear, Conv1D}:
                 matrix = self.of(cast("nn.Parameter", layer.weight))
                 layer.forward = partial(_linear, layer, matrix, gradients)
-            elif type(layer) is nn.Embedding and layer.max_norm is None and not layer.sparse:
+            elif type(layer) is nn.Embedding and not (layer.max_norm or layer.sparse or layer.scale_grad_by_freq):
                 layer.forward = partial(_embed, layer, gradients)  # type: ignore[method-assign]
 
     def of(self, weight: nn.Parameter) -> Tensor:

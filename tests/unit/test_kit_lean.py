@@ -189,6 +189,20 @@ def test_gradients_of_bfloat16_are_added_up_in_float32() -> None:
     assert torch.allclose(many, 300 * once, rtol=1e-3, atol=1e-4)
 
 
+def test_the_memory_of_gradients_is_used_again_and_what_they_were_is_not() -> None:
+    rows = Rows.of(toy_rows(6))
+    model = model_of(FAMILIES["gpt2"])
+    way = way_through(model, "cpu", bf16=True)
+    first = learnt(way, model, flat(rows))
+    weight = model.get_parameter("transformer.h.0.mlp.c_fc.weight")
+    place = weight.grad.data_ptr()
+    again = learnt(way, model, flat(rows))
+    assert weight.grad.data_ptr() == place
+    assert torch.equal(first[1], again[1])
+    way.clear(model.parameters())
+    assert all(p.grad is None for p in model.parameters())
+
+
 def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient() -> None:
     rows = Rows.of(toy_rows(7))
     gradients = []
