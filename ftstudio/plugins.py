@@ -33,7 +33,7 @@ from ftstudio.text import nearest, quote
 
 Status = Literal["active", "disabled", "failed"]
 _MISSING = re.compile(r"No module named '([A-Za-z0-9_.]+)'")
-NEAR = 0.7
+NEAR = 0.65
 """How like the name of a component must be to be meant: most that are not there are not mistyped but not installed."""
 NOTHING = "It describes no component. Yield one from a function marked @hookimpl."
 OWN = "ftstudio"

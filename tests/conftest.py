@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,14 @@ def pytest_addoption(parser):
         "--faults", default="8", help="points tried of each operation that faults are injected into, or full"
     )
     parser.addoption("--installs", action="store_true", help="also what installs packages from the index")
+
+
+def pytest_configure():
+    """A shell in the background, or nohup, ignores these signals, and so would every program that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

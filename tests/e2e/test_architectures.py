@@ -24,10 +24,10 @@ OPENS = (
 )
 
 
-# each pair of values once: a run of each of the eight would take minutes and find no more
+# each value once: the trainers' own tests take these families through both trainers, with adapters and without
 @pytest.mark.parametrize(
     ("family", "lora_rank", "trainer"),
-    [("llama", 0, "native"), ("llama", 4, "hf"), ("qwen2", 0, "hf"), ("qwen2", 4, "native")],
+    [("llama", 4, "native"), ("qwen2", 0, "hf")],
 )
 def test_a_directory_of_another_architecture_trains_and_samples(
     ftstudio, make_project, tmp_path, family, lora_rank, trainer

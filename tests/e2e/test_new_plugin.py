@@ -52,7 +52,7 @@ def test_the_tests_of_each_kind_pass_at_once(made):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(made), "--import-mode=importlib",
          "-p", "no:cacheprovider", "-W", "error", *tests],
-        cwd=made, env={**os.environ, **path_with(made / "site"), "OMP_NUM_THREADS": "1"},
+        cwd=made, env={**os.environ, **path_with(made / "site"), "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": ""},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
