@@ -32,42 +32,44 @@ LIKE = 1.25
 
 @dataclass(frozen=True)
 class Group:
-    """`count` rows, padded to `length`. `places` are those of their tokens in the padded rows; None: all, in order."""
+    """`count` rows, padded to `length`; `places` are those of their `tokens` tokens in the padded rows."""
 
     count: int
     length: int
-    tokens: Tensor | None
-    places: Tensor | None
+    tokens: int
+    places: Tensor
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The rows of a flat batch, in groups of like length."""
+    """The rows of a flat batch, in groups of like length; `order` are their tokens, group by group.
+
+    An `order` of None is that of one group of rows that need no padding.
+    """
 
     groups: tuple[Group, ...]
+    order: Tensor | None
 
     @classmethod
     def of(cls, lengths: Sequence[int], tokens: int) -> Layout:
         """The layout of rows of these lengths, one behind the other; what of the tokens is behind them sees nothing."""
         sizes = np.asarray(lengths)
-        if len(set(lengths)) == 1 and tokens == sizes.sum():
-            return cls((Group(len(sizes), int(sizes[0]), None, None),))
         starts = np.concatenate([[0], np.cumsum(sizes)])
         ascending = np.argsort(sizes, kind="stable")
-        groups, begin = [], 0
+        groups, order, begin = [], [], 0
         while begin < len(sizes):
             end = begin + int(np.searchsorted(sizes[ascending[begin:]], sizes[ascending[begin]] * LIKE, "right"))
             rows = ascending[begin:end]
             longest = int(sizes[rows[-1]])
-            own = np.concatenate([np.arange(starts[row], starts[row + 1]) for row in rows])
             places = np.concatenate([at * longest + np.arange(sizes[row]) for at, row in enumerate(rows)])
-            groups.append(Group(len(rows), longest, torch.from_numpy(own), torch.from_numpy(places)))
+            groups.append(Group(len(rows), longest, len(places), torch.from_numpy(places)))
+            order += [np.arange(starts[row], starts[row + 1]) for row in rows]
             begin = end
-        return cls(tuple(groups))
+        even = len(set(lengths)) == 1 and tokens == starts[-1]
+        return cls(tuple(groups), None if even else torch.from_numpy(np.concatenate(order)))
 
 
 _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
-
 
 _heard: ContextVar[list[int | None] | None] = ContextVar("heard", default=None)
 
@@ -121,31 +123,34 @@ def attend(
     # (N, H, D) each, views; rotary positions may have made float32 of the first two
     heads = [x[0].to(value.dtype).transpose(0, 1) for x in (query, key, value)]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out: Tensor | None = None
-    for group in layout.groups:
-        q, k, v = (_padded(x, group).transpose(1, 2) for x in heads)  # (R, H, T, D)
+    sizes = [group.tokens for group in layout.groups]
+    parts = zip(*(torch.split(_ordered(x, layout), sizes) for x in heads), strict=True)
+    found = []
+    for group, part in zip(layout.groups, parts, strict=True):
+        q, k, v = (_padded(x, group, layout).transpose(1, 2) for x in part)  # (R, H, T, D)
         window = sliding_window if sliding_window and sliding_window < group.length else None
         if dropout or window or group.length <= SHORT:
-            found = applied(_Attention, q, k, v, scale, window, dropout)
+            out = applied(_Attention, q, k, v, scale, window, dropout)
         else:
-            found = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-        flat = found.transpose(1, 2).reshape(group.count * group.length, *heads[2].shape[1:])  # (R T, H, D)
-        part = flat if group.places is None else applied(_Take, flat, group.places)
-        whole = part if group.tokens is None else applied(_Spread, part, group.tokens, len(heads[0]))
-        out = whole if out is None else out + whole
-    return cast("Tensor", out)[None], None
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+        flat = out.transpose(1, 2).reshape(-1, *value.shape[1::2])  # (R T, H, D)
+        found.append(flat if layout.order is None else applied(_Take, flat, group.places))
+    whole = found[0] if layout.order is None else applied(_Spread, torch.cat(found), layout.order, query.shape[2])
+    return whole[None], None
 
 
 AttentionInterface.register(NAME, attend)
 
 
-def _padded(x: Tensor, group: Group) -> Tensor:
-    """(N, H, D) -> (R, T, H, D), zeros where a row has ended."""
-    if group.tokens is None:
-        return x.reshape(group.count, group.length, *x.shape[1:])
-    part = applied(_Take, x, group.tokens)
-    spread = applied(_Spread, part, group.places, group.count * group.length)
-    return spread.view(group.count, group.length, *x.shape[1:])
+def _ordered(x: Tensor, layout: Layout) -> Tensor:
+    """(N, H, D), the tokens of each group together; what is no token of a row is left out."""
+    return x if layout.order is None else applied(_Take, x, layout.order)
+
+
+def _padded(x: Tensor, group: Group, layout: Layout) -> Tensor:
+    """A group's tokens (n, H, D) as rows (R, T, H, D), zeros where one has ended."""
+    rows = x if layout.order is None else applied(_Spread, x, group.places, group.count * group.length)
+    return rows.reshape(group.count, group.length, *x.shape[1:])
 
 
 def _unseen(length: int, window: int | None, like: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny_models import VOCAB, config_of, toy_rows
@@ -336,5 +335,7 @@ def test_rows_of_like_length_are_attended_together() -> None:
     lengths = [10, 3, 12, 10, 4, 3]
     layout = attention.Layout.of(lengths, sum(lengths))
     assert [(group.count, group.length) for group in layout.groups] == [(2, 3), (1, 4), (3, 12)]
-    everything = np.sort(np.concatenate([group.tokens for group in layout.groups]))
-    assert everything.tolist() == list(range(sum(lengths)))
+    assert sorted(layout.order.tolist()) == list(range(sum(lengths)))
+    assert layout.order[:3].tolist() == [10, 11, 12], "the first of the shortest rows"
+    assert attention.Layout.of([4, 4], 8).order is None
+    assert attention.Layout.of([4, 4], 16).order.tolist() == list(range(8)), "what is behind the rows is left out"
