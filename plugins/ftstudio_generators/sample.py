@@ -94,7 +94,8 @@ class Sample:
             return held
         self.close()
         run.phase("loading the model")
-        bf16 = wanted == "bfloat16" or (wanted == "auto" and has_bf16(device))
+        gpu = torch.device(device).type != "cpu"
+        bf16 = wanted == "bfloat16" or (wanted == "auto" and gpu and has_bf16(device))
         tokenizer = load_tokenizer(checkpoint.tokenizer or checkpoint.path)
         model = load_model(checkpoint, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
         align_special_tokens(model, tokenizer)
