@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from ftstudio_kit.function import applied
 
 COLUMNS = 1 << 14
+"""Of a product at once."""
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:

@@ -85,12 +85,13 @@ class Lab:
         told = json.loads(self.ftstudio("run", "lab", "--json"))
         return self.folder / "lab" / "runs" / told["run"].rpartition(":")[2]
 
+    def losses(self, settings: dict) -> dict[int, float]:
+        """Of such a run: the loss of each step."""
+        return {event["step"]: event["metrics"]["loss"] for event in _logged(self.run(settings))}
+
     def trained(self, settings: dict) -> dict:
         """Of such a run: real tokens a second, the losses by step, the peak of memory."""
-        lines = (self.run(settings) / "events.jsonl").read_text().splitlines()
-        events = [
-            event for event in map(json.loads, lines) if event["kind"] == "metrics" and "loss" in event["metrics"]
-        ]
+        events = _logged(self.run(settings))
         rates = [event["metrics"]["tokens_per_second"] for event in events[min(2, len(events) - 1) :]]
         return {
             "tokens/s": float(np.median(rates)),

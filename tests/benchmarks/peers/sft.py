@@ -3,29 +3,13 @@
 import tempfile
 
 import common
-import torch
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from trainers import Watch, model_of
+from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 work = common.work()
-torch.set_num_threads(work["threads"])
-config = AutoConfig.from_pretrained(work["model"])
-config.attn_pdrop = config.resid_pdrop = config.embd_pdrop = work["dropout"]
-model = AutoModelForCausalLM.from_pretrained(work["model"], config=config, dtype=torch.float32)
-steps, counted = common.Steps(), [0]
-
-
-class Watch(TrainerCallback):
-    def on_train_begin(self, *_, **__):
-        steps.began = common.time.perf_counter()
-
-    def on_step_end(self, *_, **__):
-        steps.done()
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if "loss" in (logs or {}):
-            steps.losses.append(float(logs["loss"]))
+model, steps, counted = model_of(work), common.Steps(), [0]
 
 
 class Counting(SFTTrainer):
@@ -48,6 +32,6 @@ with tempfile.TemporaryDirectory() as folder:
         args=arguments,
         train_dataset=data,
         processing_class=AutoTokenizer.from_pretrained(work["model"]),
-        callbacks=[Watch()],
+        callbacks=[Watch(steps)],
     ).train()
 steps.tell(counted[0])

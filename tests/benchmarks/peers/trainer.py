@@ -4,14 +4,11 @@ import tempfile
 
 import common
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
+from trainers import Watch, model_of
+from transformers import Trainer, TrainingArguments
 
 work = common.work()
-torch.set_num_threads(work["threads"])
-config = AutoConfig.from_pretrained(work["model"])
-config.attn_pdrop = config.resid_pdrop = config.embd_pdrop = work["dropout"]
-model = AutoModelForCausalLM.from_pretrained(work["model"], config=config, dtype=torch.float32)
-steps, counted = common.Steps(), [0]
+model, steps, counted = model_of(work), common.Steps(), [0]
 
 
 def collate(rows):
@@ -29,18 +26,6 @@ def collate(rows):
     return {"input_ids": ids, "labels": labels, "attention_mask": mask}
 
 
-class Watch(TrainerCallback):
-    def on_train_begin(self, *_, **__):
-        steps.began = common.time.perf_counter()
-
-    def on_step_end(self, *_, **__):
-        steps.done()
-
-    def on_log(self, args, state, control, logs=None, **_):
-        if "loss" in (logs or {}):
-            steps.losses.append(float(logs["loss"]))
-
-
 with tempfile.TemporaryDirectory() as folder:
     arguments = TrainingArguments(
         folder, max_steps=work["steps"], per_device_train_batch_size=work["batch_size"], bf16=work["bf16"],
@@ -48,5 +33,5 @@ with tempfile.TemporaryDirectory() as folder:
         use_cpu=True, train_sampling_strategy="sequential", remove_unused_columns=False,
     )  # fmt: skip
     data = [{"ids": ids, "labels": labels} for ids, labels in work["rows"]]
-    Trainer(model, arguments, collate, data, callbacks=[Watch()]).train()
+    Trainer(model, arguments, collate, data, callbacks=[Watch(steps)]).train()
 steps.tell(counted[0])

@@ -12,33 +12,23 @@ began = time.perf_counter()
 import common  # noqa: E402 - the clock runs before what is imported
 import torch  # noqa: E402
 from datasets import Dataset  # noqa: E402
+from trainers import Watch, model_of  # noqa: E402
 from transformers import (  # noqa: E402
-    AutoModelForCausalLM,
     AutoTokenizer,
     DataCollatorForLanguageModeling,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 
 work = common.json.loads(common.Path(common.sys.argv[1]).read_text())
-torch.set_num_threads(work["threads"])
 tokenizer = AutoTokenizer.from_pretrained(work["model"])
 tokenizer.pad_token = tokenizer.eos_token
-model = AutoModelForCausalLM.from_pretrained(work["model"], dtype=torch.float32)
+model = model_of(work)
 texts = Dataset.from_dict({"text": work["texts"]})
 rows = texts.map(
     lambda some: tokenizer(some["text"], truncation=True, padding="max_length", max_length=128), batched=True
 )
 steps = common.Steps()
-
-
-class Watch(TrainerCallback):
-    def on_train_begin(self, *_, **__):
-        steps.began = time.perf_counter()
-
-    def on_step_end(self, *_, **__):
-        steps.done()
 
 
 with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +39,7 @@ with tempfile.TemporaryDirectory() as folder:
     collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
     trainer = Trainer(
         model=model, args=arguments, train_dataset=rows.remove_columns("text"), data_collator=collator,
-        callbacks=[Watch()],
+        callbacks=[Watch(steps)],
     )  # fmt: skip
     trainer.train()
     trainer.save_model(folder)
