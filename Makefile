@@ -28,7 +28,7 @@ $(VENV)/.dev: $(VENV)/.demo
 demo: $(VENV)/.demo
 	$(BIN)/ftstudio run projects/quickstart
 
-# The fast tests run in parallel; those that time or kill processes run alone.
+# Tests run in parallel; those that are about how long something takes, or take all cores, run alone.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m alone

@@ -1,15 +1,19 @@
 """What all tests share: folders of their own, no network, a stranger's plugin, and a way to run the program."""
 
-import importlib
+import importlib.metadata
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from ftstudio.api import GROUP
 
 FAKE_PLUGIN = Path(__file__).parent / "fake_plugin"
 FAKE_PROJECT = {
@@ -38,10 +42,16 @@ def pytest_configure():
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory):
+    """Where tests have their own folders: `mktemp` would read the names of all earlier ones each time."""
+    return tmp_path_factory.mktemp("homes")
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory, monkeypatch):
+def own_folders(homes, monkeypatch):
     """Settings, state, caches and the Hub's cache of each test are its own; the network is off."""
-    root = tmp_path_factory.mktemp("home")
+    root = Path(tempfile.mkdtemp(dir=homes))
     for name in ("CONFIG", "STATE", "CACHE", "DATA"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(root / name.lower()))
     monkeypatch.setenv("HF_HOME", str(root / "hf"))
@@ -64,19 +74,37 @@ def settings_file(own_folders):
     return write
 
 
+@pytest.fixture(scope="session")
+def described(tmp_path_factory):
+    """The cache after the first look at the stranger's plugin: each test would start a process for the same answer."""
+    from ftstudio.describing import describe_apart
+
+    cache = tmp_path_factory.mktemp("described")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("XDG_CONFIG_HOME", str(cache))
+        _install_fakes(patch)
+        (entry,) = importlib.metadata.entry_points(group=GROUP, name="fakes")
+        assert not describe_apart(entry)["reason"]
+    return cache / "ftstudio"
+
+
 @pytest.fixture
-def fakes(monkeypatch):
+def fakes(monkeypatch, own_folders, described):
     """The stranger's plugin of tests/fake_plugin, installed for this test here and in child processes."""
-    monkeypatch.syspath_prepend(str(FAKE_PLUGIN))
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_PLUGIN), os.environ.get("PYTHONPATH", "")]))
-    )
+    _install_fakes(monkeypatch)
+    shutil.copytree(described, own_folders / "cache" / "ftstudio")
     from ftstudio.plugins import registry
 
-    importlib.invalidate_caches()
     registry.cache_clear()
     yield
     registry.cache_clear()
+
+
+def _install_fakes(patch):
+    patch.syspath_prepend(str(FAKE_PLUGIN))
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_PLUGIN), os.environ.get("PYTHONPATH", "")])))
+    importlib.invalidate_caches()
 
 
 @pytest.fixture
@@ -116,6 +144,22 @@ def ftstudio(tmp_path):
             check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def ftstudio_here(tmp_path, monkeypatch, capsys, fresh_registry):
+    """As `ftstudio`, in this process: for words that are refused, whose answers need no start of Python each."""
+    from ftstudio.__main__ import _command, _means_studio, _studio
+
+    def run(*arguments, cwd=tmp_path, env=None):
+        monkeypatch.chdir(cwd)
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        words = [*map(str, arguments)]
+        code = _studio(words) if _means_studio(words) else _command(words)
+        return Done(code, *capsys.readouterr())
 
     return run
 

@@ -22,11 +22,16 @@ _TRAINING = "Stopping after this step, with a checkpoint. Ctrl+C again leaves it
 _QUEUED = "Taking it out of the queue. Ctrl+C again leaves it waiting."
 
 
+def _at_a_terminal() -> bool:
+    """Whether stderr is one now; its method, named below, would be that of the stream that it was at the import."""
+    return sys.stderr.isatty()
+
+
 @dataclass
 class Narrator:
     """Turns events into lines; a progress line is redrawn in place where stderr is a terminal."""
 
-    live: bool = field(default_factory=sys.stderr.isatty)
+    live: bool = field(default_factory=_at_a_terminal)
     _drawn: int = 0
     _said: tuple[str, int] = ("", -1)
     _waited_for: str = ""

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import os
 import shlex
-import time
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -117,6 +117,8 @@ class Studio(TypeAhead):
         self.animation_level = "none"
         self.over_ssh = "SSH_CONNECTION" in os.environ
         self._benches: dict[str, Bench] = {}
+        self._leaves = threading.Event()
+        """Set once the app ends, which would wait for the thread that looks at the files to have slept."""
 
     # ------------------------------------------------------------------------------------------- life
 
@@ -181,7 +183,7 @@ class Studio(TypeAhead):
         while not worker.is_cancelled:
             seen = self.watcher.look()
             self.call_from_thread(self._take_in, seen)
-            time.sleep(LOOK_SECONDS if seen.found.whole else 0.05)
+            self._leaves.wait(LOOK_SECONDS if seen.found.whole else 0.05)
 
     def _take_in(self, seen: Seen) -> None:
         before, self.found = self.found, seen.found
@@ -225,6 +227,7 @@ class Studio(TypeAhead):
         """End what lives for this studio alone."""
         from ftstudio.describing import end_probes  # noqa: PLC0415 - Home paints before it is needed
 
+        self._leaves.set()
         end_probes()
         for bench in self._benches.values():
             bench.close()

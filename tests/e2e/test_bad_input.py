@@ -1,4 +1,7 @@
-"""What a person may get wrong, on the real program: one sentence that names the thing, exit code 2, no traceback."""
+"""What a person may get wrong: one sentence that names the thing, exit code 2, no traceback.
+
+On the real program, but for what is refused before it would start anything.
+"""
 
 import json
 import os
@@ -50,12 +53,12 @@ def names_once(text, *sentences):
         (b"format = 1\n[trainer]\nuse = 'native'\nevaluation_strategy = 'no'", "evaluation_strategy is not an option here. Use eval_strategy instead."),
     ],
 )  # fmt: skip
-def test_project_files(ftstudio, tmp_path, content, sentence):
+def test_project_files(ftstudio_here, tmp_path, content, sentence):
     folder = tmp_path / "lab"
     folder.mkdir()
     (folder / "project.toml").write_bytes(content)
     for command in ("check", "run"):
-        text = said(ftstudio(command, folder)).replace("lab/", "")
+        text = said(ftstudio_here(command, folder)).replace("lab/", "")
         assert sentence.replace("3: [modle]", "3 [modle]") in text
     assert [p.name for p in folder.iterdir()] == ["project.toml"]
 
@@ -148,8 +151,8 @@ def test_max_length_beyond_the_context(ftstudio, make_project):
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a\x07b", "../../etc", ".hidden", "x" * 65])
-def test_project_names(ftstudio, tmp_path, name):
-    assert "is no project name." in said(ftstudio("new", name, "--root", tmp_path / "root"))
+def test_project_names(ftstudio_here, tmp_path, name):
+    assert "is no project name." in said(ftstudio_here("new", name, "--root", tmp_path / "root"))
     assert not (tmp_path / "root").exists()
 
 

@@ -38,7 +38,8 @@ BACK = {"pagedown": "pageup", "pageup": "pagedown"}
 def shows(shown, wanted, key, most=40):
     """Press a key again and again until all of these beginnings were shown; then the other way, where one was passed by."""
     for pressed in [key] * most + [BACK.get(key, key)] * most:
-        left = {word for word in wanted if word not in shown.shown}
+        text = shown.shown
+        left = {word for word in wanted if word not in text}
         if not left:
             return
         before, deadline = shown.picture, time.monotonic() + 0.5

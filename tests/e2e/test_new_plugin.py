@@ -120,10 +120,10 @@ def test_a_package_of_all_kinds_runs_in_a_project(made, ftstudio, tmp_path):
         (["mine", "--kind", "model", "--into", "file"], "file"),
     ],
 )
-def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_left(ftstudio, tmp_path, arguments, says):
+def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_left(ftstudio_here, tmp_path, arguments, says):
     (tmp_path / "there").mkdir()
     (tmp_path / "file").write_text("")
-    done = ftstudio("plugins", "new", *arguments)
+    done = ftstudio_here("plugins", "new", *arguments)
     assert done.code == 2
     assert says in done.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "there"]

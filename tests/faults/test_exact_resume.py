@@ -74,28 +74,28 @@ def one_thread(monkeypatch):
 
 @pytest.fixture
 def undisturbed(make_project, one_thread):
-    """What a run comes to that nobody disturbs, computed once a session for each variant."""
+    """A run that nobody disturbs and what it came to, once a session for each variant."""
 
     def wanted(variant="padded"):
-        if variant not in OUTCOMES:
+        if variant not in UNDISTURBED:
             run = started(make_project("undisturbed", base=PROJECT, trainer=VARIANTS[variant]))
             assert ended(run).state == "finished", read_state(run)
-            OUTCOMES[variant] = outcome(run)
-        return OUTCOMES[variant]
+            UNDISTURBED[variant] = run, outcome(run)
+        return UNDISTURBED[variant]
 
     return wanted
 
 
 VARIANTS = {"padded": {}, "packed": {"packing": True, "dropout": 0.0}}
-OUTCOMES = {}
+UNDISTURBED = {}
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.timeout(3000)
 def test_twenty_kills_and_not_a_bit_of_difference(make_project, rounds, undisturbed, variant):
     """Up to two kills a run, so that what was resumed is killed and resumed too."""
-    assert undisturbed(variant)[2].keys() == {"loss", "eval_loss", "learning_rate", "grad_norm"}
+    _, expected = undisturbed(variant)
+    assert expected[2].keys() == {"loss", "eval_loss", "learning_rate", "grad_norm"}
     project = make_project("disturbed", base=PROJECT, trainer=VARIANTS[variant])
     chance, killed, kills = random.Random(), 0, rounds if variant == "padded" else max(1, rounds // 4)
     while killed < kills:
@@ -110,56 +110,43 @@ def test_twenty_kills_and_not_a_bit_of_difference(make_project, rounds, undistur
             assert read_state(run).reason.startswith("The worker was ended by signal 9 (SIGKILL).")
             attempt = resumed(run)
         assert ended(run).state == "finished", read_state(run)
-        assert outcome(run) == undisturbed(variant)
+        assert outcome(run) == expected
 
 
 def test_stopped_between_two_logs_the_curve_is_the_undisturbed_one(make_project, undisturbed):
+    """And where another number of threads might change it, that is said first: the file says two, and it has one."""
+    _, expected = undisturbed()
     run = started(make_project("disturbed", base=PROJECT))
     until(lambda: _trains(run), "the training")
     ask(run, "stop", 1)
     assert ended(run).state == "stopped"
+    recorded = run.inputs.read_text()
+    assert "threads = 1\n" in recorded
+    run.inputs.write_text(recorded.replace("threads = 1\n", "threads = 2\n"))
     attempt = resumed(run)
     assert ended(run).attempt == attempt
     assert read_state(run).state == "finished"
-    assert outcome(run) == undisturbed()
+    assert outcome(run) == expected
+    later = [e for e in read_events(run.events) if e.attempt == attempt]
+    said = next(i for i, e in enumerate(later) if e.kind == "warning" and "threads 2 is now 1" in e.data["text"])
+    assert said < [e.kind for e in later].index("metrics")
 
 
-def test_a_fork_goes_on_with_another_rate_and_leaves_its_parent_alone(make_project, one_thread):
+def test_a_fork_goes_on_with_another_rate_and_leaves_its_parent_alone(make_project, undisturbed):
+    """Its parent ended with a rate near 0."""
     from ftstudio.runs.fork import find_parent
 
-    project = make_project(base=PROJECT, trainer={"max_steps": 20})
-    parent = started(project)
-    assert ended(parent).state == "finished"
-    before = outcome(parent)
-    origin = find_parent(f"{parent.path}:16", project.parent)
-    fork = started(project, parent=origin, overrides=("trainer.learning_rate=1e-4", "trainer.max_steps=24"))
+    parent, before = undisturbed()
+    project = make_project(base=PROJECT)
+    origin = find_parent(f"{parent.path}:56", project.parent)
+    fork = started(project, parent=origin, overrides=("trainer.learning_rate=1e-4", "trainer.max_steps=80"))
     assert ended(fork).state == "finished", read_state(fork)
-    assert [int(p.name) for p in list_checkpoints(fork.checkpoints)][-1] == 24
-    steps = [e.step for e in read_events(fork.events) if e.kind == "metrics" and "loss" in e.data["metrics"]]
-    assert min(steps) == 18
-    rates = [
-        e.data["metrics"]["learning_rate"]
-        for e in read_events(fork.events)
-        if "learning_rate" in e.data.get("metrics", {})
-    ]
-    assert max(rates) < 1e-4
+    assert [int(p.name) for p in list_checkpoints(fork.checkpoints)][-1] == 80
+    logged = [(e.step, e.data["metrics"]) for e in read_events(fork.events) if e.kind == "metrics"]
+    assert min(step for step, metrics in logged if "loss" in metrics) == 57
+    rates = [metrics["learning_rate"] for _, metrics in logged if "learning_rate" in metrics]
+    assert rates[0] == pytest.approx(1e-4 * (80 - 56) / (80 - 5), rel=0.1)
     assert outcome(parent) == before
-
-
-def test_a_resume_with_another_number_of_threads_says_first_that_it_will_differ(make_project, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    few = {"max_steps": 20, "sample_prompts": [], "eval_steps": 20}
-    run = started(make_project(base=PROJECT, trainer=few))
-    until(lambda: _trains(run), "the training")
-    ask(run, "stop", 1)
-    assert ended(run).state == "stopped"
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    resumed(run)
-    assert ended(run).state == "finished"
-    later = [e for e in read_events(run.events) if e.attempt == 2]
-    kinds = [e.kind for e in later]
-    said = next(i for i, e in enumerate(later) if e.kind == "warning" and "threads 1 is now 2" in e.data["text"])
-    assert said < kinds.index("metrics")
 
 
 def _trains(run, attempt=1):

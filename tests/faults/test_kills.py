@@ -22,7 +22,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import COPIED, ORPHANED
 from ftstudio.runs.status import LIVE, boot_id, read_state
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("fakes")]
+pytestmark = pytest.mark.usefixtures("fakes")
 
 WALK = {"max_steps": 60, "save_steps": 3, "step_seconds": 0.01}
 
@@ -373,7 +373,10 @@ def test_a_run_without_a_number_for_another_attempt_says_so(make_project):
     assert run.state.read_text() == before
 
 
-def test_a_copy_of_a_live_run_is_interrupted_and_goes_on_by_itself(make_project, undisturbed, ftstudio, tmp_path):
+def test_a_copy_of_a_live_run_is_interrupted_and_goes_on_by_itself(
+    make_project, undisturbed, ftstudio, tmp_path, settings_file
+):
+    settings_file("slots = { cpu = 2 }")  # both go on at one time
     run = started(make_project("disturbed", trainer={**SLOWLY, "step_seconds": 0.1}))
     worker = worker_of(run)
     at_step(run, 8)

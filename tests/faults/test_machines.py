@@ -137,7 +137,6 @@ def test_memory_that_ends_at_a_limit_is_a_failure_with_the_reason(make_project):
 # ------------------------------------------------------------------------------------------------ clocks
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("seconds", [365 * 86400, -3600], ids=["a-year-on", "an-hour-back"])
 def test_a_clock_that_is_set_between_two_attempts_leaves_order_and_state_alone(make_project, ftstudio, seconds):
     """As a reader sees it: all that the first attempt wrote is that much older or younger than what comes now."""
@@ -166,7 +165,6 @@ def test_a_clock_that_is_set_between_two_attempts_leaves_order_and_state_alone(m
 # ----------------------------------------------------------------------------------------------- plugins
 
 
-@pytest.mark.alone
 def test_what_a_plugin_changes_of_the_worker_is_put_back_and_named(make_project, ftstudio):
     project = make_project(dataset={"behaviour": "rude"}, trainer=LONG)
     run = started(project)
@@ -198,7 +196,6 @@ def test_what_a_plugin_draws_at_random_does_not_move_what_comes_next():
 # ------------------------------------------------------------------------------------------------ notices
 
 
-@pytest.mark.alone
 def test_sigterm_before_the_worker_is_there_is_not_forgotten(make_project):
     run = started(make_project(trainer={"max_steps": 2}))
     ended(run)
@@ -210,7 +207,6 @@ def test_sigterm_before_the_worker_is_there_is_not_forgotten(make_project):
     assert read_state(RunFolder(run.path)).reason.startswith("Preempted by SIGTERM")
 
 
-@pytest.mark.alone
 def test_an_unanswered_sigterm_is_enforced_and_says_so(make_project, settings_file):
     settings_file("stop_seconds = 1.0")
     run = started(make_project(trainer={**LONG, "deaf": True}))

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import pytest
@@ -40,6 +39,10 @@ def seqs(run):
     return [call["seq"] for call in told(run) if call["call"] == "event"]
 
 
+def opened_by(run):
+    return {call["pid"] for call in told(run) if call["call"] == "open"}
+
+
 def everything(run):
     return [event.seq for event in read_events(run.events)]
 
@@ -70,7 +73,6 @@ def test_an_observer_is_told_every_event_once_and_in_order_and_closed_at_the_end
     assert troubles(run) == []
 
 
-@pytest.mark.alone
 def test_the_end_of_a_worker_that_was_killed_is_told_too(make_project):
     run = started(watched(make_project, trainer=LONG))
     at_step(run, 5)
@@ -81,7 +83,6 @@ def test_the_end_of_a_worker_that_was_killed_is_told_too(make_project):
     assert seqs(run) == everything(run)
 
 
-@pytest.mark.alone
 def test_an_observer_ends_when_worker_and_supervisor_are_both_killed(make_project):
     from ftstudio.runs.state import read_state
 
@@ -159,7 +160,6 @@ def test_a_resume_is_not_held_up_and_each_attempt_is_told_to_its_own_process(mak
     assert told(run)[at - 1]["call"] == "close"
 
 
-@pytest.mark.alone
 def test_a_run_that_resumes_by_itself_has_an_observer_for_each_attempt(make_project):
     project = watched(make_project, trainer={**LONG, "max_steps": 60})
     run = started(project, auto_resume=True)
@@ -277,20 +277,19 @@ def test_a_run_folder_that_is_read_only_is_said_by_replay(make_project, namespac
     assert seqs(run) == everything(run)
 
 
-@pytest.mark.alone
 def test_replay_waits_for_the_observer_that_has_the_run_and_sigterm_ends_it_with_a_close(make_project):
     run = started(watched(make_project, trainer=LONG))
     at_step(run, 5)
     pid = until(lambda: lock_holder(files_of(run).lock), "the observer")
     command = [sys.executable, "-m", "ftstudio", "replay", str(run.path), "--to", "fake-watch"]
     replay = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(1.0)
-    assert {call["pid"] for call in told(run) if call["call"] == "open"} == {pid}
+    while f"Process {pid} tells it the events now." not in replay.stderr.readline():
+        assert replay.poll() is None
+    until(lambda: opened_by(run) == {pid}, "the observer's first words")
     kill(pid, signal.SIGTERM)
-    until(lambda: len({call["pid"] for call in told(run) if call["call"] == "open"}) == 2, "the replay's observer")
+    until(lambda: len(opened_by(run)) == 2, "the replay's observer")
     ask(run, "stop", 1)
     ended(run)
     _, said = replay.communicate(timeout=60)
     assert replay.returncode == 0, said
-    assert f"Process {pid} tells it the events now." in said
     assert seqs(run) == everything(run)

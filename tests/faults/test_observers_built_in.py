@@ -41,7 +41,6 @@ def drained(run, *names):
     assert troubles(run) == []
 
 
-@pytest.mark.alone
 def test_the_table_and_tensorboard_show_what_readers_see_after_a_kill_and_a_resume(make_project):
     pytest.importorskip("tensorboard")
     project = make_project(trainer=LONG, observers=[{"use": "csv"}, {"use": "tensorboard"}])

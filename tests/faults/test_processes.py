@@ -128,7 +128,6 @@ def test_a_container_is_said_to_end_with_its_runs(monkeypatch, tmp_path):
 # ----------------------------------------------------------------------------------------------- the queue
 
 
-@pytest.mark.alone
 def test_queued_runs_get_the_slot_one_by_one_in_order_though_waiting_ones_are_killed(make_project, request):
     count = 24 if request.config.getoption("--faults") == "full" else 5
     project = make_project(trainer={"max_steps": 10, "save_steps": 5, "step_seconds": 0.01})
@@ -335,7 +334,6 @@ def test_a_queued_run_whose_project_vanishes_leaves_the_queue_and_is_not_made_ag
 # ------------------------------------------------------------------------------------------ who is believed
 
 
-@pytest.mark.alone
 def test_a_reused_pid_is_never_signalled_and_the_dead_run_stays_dead(make_project):
     run = started(make_project(trainer=LONG))
     worker = worker_of(run)

@@ -152,7 +152,6 @@ def test_a_ticket_that_is_moved_while_another_looks_is_not_passed(waiting, monke
     assert not second.come()
 
 
-@pytest.mark.alone
 def test_places_that_change_all_the_time_lose_nobody(make_project, request):
     """Each supervisor looks for its ticket, every 0.5 s, while the tickets are being renamed."""
     seconds = 4.0 if request.config.getoption("--faults") == "full" else 1.5
@@ -184,7 +183,6 @@ def test_places_that_change_all_the_time_lose_nobody(make_project, request):
     assert [ended(run).state for run in runs] == ["finished"] * 3
 
 
-@pytest.mark.alone
 def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)
@@ -203,7 +201,6 @@ def test_a_ticket_of_the_dead_keeps_nobody_waiting_and_is_not_listed(make_projec
     assert ended(dead).state == "finished"
 
 
-@pytest.mark.alone
 def test_a_queued_run_says_whom_it_waits_for_and_leaves_at_sigterm(make_project, ftstudio):
     first = started(make_project("first", trainer=LONG))
     worker_of(first)

@@ -1,5 +1,7 @@
 """Home shows what the files say, in place, and leaves on q."""
 
+import time
+
 import pytest
 from studio import session
 
@@ -367,3 +369,13 @@ def test_a_long_name_gives_way_before_the_time_of_its_run_does(tmp_path, make_pr
     line = next(line for line in text.splitlines() if "a-project" in line)
     assert "2 min ago" in line[: 74 if size[0] > 80 else 80]
     assert "7/10  loss 2.5" in line
+
+
+def test_leaving_does_not_wait_for_the_next_look_at_the_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("ftstudio.tui.app.LOOK_SECONDS", 30.0)
+
+    async def script(driver):
+        return time.monotonic()
+
+    left = session(tmp_path, script)
+    assert time.monotonic() - left < 10

@@ -190,7 +190,8 @@ def test_a_failed_plugin_shows_reason_and_mend(make_project, tmp_path, monkeypat
 
     bad = Record(name="bad", value="bad", distribution="ftstudio-bad", version="2", status="failed",
                  reason="ModuleNotFoundError: No module named 'gguf'")  # fmt: skip
-    monkeypatch.setattr(plugins, "registry", lambda: Registry((bad,)))
+    for look in ("registry", "look_again"):
+        monkeypatch.setattr(plugins, look, lambda: Registry((bad,)))
 
     async def script(driver):
         await driver.until("Install gguf into this environment")

@@ -44,7 +44,7 @@ def at(folder, script, size=(120, 40), **manners):
         await driver.until(lambda: driver.app.screen.query("SetupPane"))
         driver.pane = driver.app.screen.query_one("SetupPane")
         await driver.until(lambda: driver.pane.outlook is not None or driver.pane.error is not None)
-        await driver.pilot.pause(0.1)
+        await driver.pilot.pause()
         return await script(driver)
 
     return session(folder.parent, on_setup, size=size, **manners)

@@ -14,11 +14,20 @@ pytestmark = pytest.mark.usefixtures("fakes")
 
 
 @pytest.fixture
-def run(ftstudio, make_project):
+def run(ftstudio, make_project, kept):
+    """A run that finished. It ran once; each test has a copy."""
     folder = make_project("lab")
-    done = ftstudio("run", folder, "--set", "trainer.save_steps=2", "--set", "trainer.save_total_limit=9")
-    assert done.code == 0, done.err
+    if not kept.exists():
+        done = ftstudio("run", folder, "--set", "trainer.save_steps=2", "--set", "trainer.save_total_limit=9")
+        assert done.code == 0, done.err
+        shutil.move(folder / "runs", kept)
+    subprocess.run(["cp", "-a", kept, folder / "runs"], check=True)  # hard links stay what they are
     return RunFolder(folder / "runs" / "0001")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "runs"
 
 
 def steps_of(run):
@@ -190,10 +199,10 @@ def test_a_run_folder_that_was_copied_elsewhere_is_read_like_any_other(ftstudio,
         (["compare", "x", "y", "--md", "--json"], "cannot be combined"),
     ],
 )
-def test_bad_input_is_one_sentence_and_exit_code_2(ftstudio, make_project, arguments, sentence):
+def test_bad_input_is_one_sentence_and_exit_code_2(ftstudio_here, make_project, arguments, sentence):
     root = make_project("lab").parent
     (root / "empty").mkdir()
-    done = ftstudio(*arguments, cwd=root / "empty", env={"FTSTUDIO_PROJECTS": str(root)})
+    done = ftstudio_here(*arguments, cwd=root / "empty", env={"FTSTUDIO_PROJECTS": str(root)})
     assert done.code == 2, done.err
     assert sentence in done.err
     assert len(done.err.splitlines()) == 1

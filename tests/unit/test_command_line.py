@@ -59,9 +59,9 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["sample", "lab"], "has no run with a model yet"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(ftstudio, make_project, arguments, sentence):
+def test_a_mistake_is_one_sentence_and_exit_code_2(ftstudio_here, make_project, arguments, sentence):
     folder = make_project()
-    done = ftstudio(*arguments, env={"FTSTUDIO_PROJECTS": str(folder.parent)})
+    done = ftstudio_here(*arguments, env={"FTSTUDIO_PROJECTS": str(folder.parent)})
     assert done.code == 2, (done.out, done.err)
     assert sentence in done.err
     assert done.out == ""
@@ -127,13 +127,13 @@ def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_projec
     assert "\x1b" not in done.out
 
 
-@pytest.mark.parametrize("payload", ["\x1b]0;x\x07", "\x1b[6n", "\x9b31m", "\u202e", "[/red]", "\x1b]52;c;eA==\x07"])
-def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project, payload):
+def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project):
+    hostile = ["\x1b]0;x\x07", "\x1b[6n", "\x9b31m", "\u202e", "[/red]", "\x1b]52;c;eA==\x07"]
     folder = make_project(
-        description=payload,
-        dataset={"texts": [payload, "b"]},
-        generator={"prompts": [payload + "x"]},
-        trainer={"note": payload},
+        description=" ".join(hostile),
+        dataset={"texts": [*hostile, "b"]},
+        generator={"prompts": [text + "x" for text in hostile]},
+        trainer={"note": "\n".join(hostile)},
     )
     outputs = [
         ftstudio(*a)
@@ -141,8 +141,8 @@ def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project, pay
             ("check", folder),
             ("run", folder),
             ("show", folder),
-            ("data", folder),
-            ("data", folder, "--tokens"),
+            ("data", folder, "--rows", "9"),
+            ("data", folder, "--tokens", "--rows", "9"),
             ("logs", folder),
             ("sample", folder),
         )
@@ -178,8 +178,8 @@ def test_plugins_list_json_has_the_promised_keys(ftstudio):
 
 
 @pytest.mark.parametrize("command", [["status"], ["show"], ["logs"], ["resume"], ["check"], ["run"], ["sample"]])
-def test_a_name_that_no_file_system_takes_is_a_sentence(ftstudio, command):
-    done = ftstudio(*command, "x" * 5000)
+def test_a_name_that_no_file_system_takes_is_a_sentence(ftstudio_here, command):
+    done = ftstudio_here(*command, "x" * 5000)
     assert done.code == 2
     assert "Traceback" not in done.err
     assert "There is no" in done.err

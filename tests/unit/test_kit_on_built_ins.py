@@ -5,6 +5,7 @@ import json
 import threading
 
 import pytest
+from elsewhere import OrderedElsewhere, same_in_another_order
 
 from ftstudio.testing import (
     DatasetSourceTests,
@@ -17,16 +18,16 @@ from ftstudio.testing import (
 )
 
 
-class TestScratch(ModelSourceTests):
+class TestScratch(OrderedElsewhere, ModelSourceTests):
     component = "scratch"
     options = {"n_layer": 1, "n_embd": 8, "n_head": 2, "n_positions": 32}
 
 
-class TestStarter(ModelSourceTests):
+class TestStarter(OrderedElsewhere, ModelSourceTests):
     component = "starter"
 
 
-class TestHubModelInAFolder(ModelSourceTests):
+class TestHubModelInAFolder(OrderedElsewhere, ModelSourceTests):
     component = "hub"
     options = {"name": "model"}
 
@@ -34,7 +35,7 @@ class TestHubModelInAFolder(ModelSourceTests):
         tiny_model(project / "model")
 
 
-class TestInline(DatasetSourceTests):
+class TestInline(OrderedElsewhere, DatasetSourceTests):
     component = "inline"
     options = {"texts": ["one", "two", "three"]}
 
@@ -42,7 +43,7 @@ class TestInline(DatasetSourceTests):
         return {"texts": list(texts)}
 
 
-class TestText(DatasetSourceTests):
+class TestText(OrderedElsewhere, DatasetSourceTests):
     component = "text"
 
     def write_texts(self, texts, project):
@@ -51,7 +52,7 @@ class TestText(DatasetSourceTests):
         return {"path": ["hostile.txt"]}
 
 
-class TestTable(DatasetSourceTests):
+class TestTable(OrderedElsewhere, DatasetSourceTests):
     component = "table"
 
     def write_texts(self, texts, project):
@@ -59,7 +60,7 @@ class TestTable(DatasetSourceTests):
         return {"path": ["hostile.jsonl"]}
 
 
-class TestHubDatasetInAFolder(DatasetSourceTests):
+class TestHubDatasetInAFolder(OrderedElsewhere, DatasetSourceTests):
     component = "hub"
     options = {"name": "data"}
 
@@ -74,37 +75,44 @@ class TestHubDatasetInAFolder(DatasetSourceTests):
         return {}
 
 
-class TestPretrained(TokenizerTests):
+class TestPretrained(OrderedElsewhere, TokenizerTests):
     component = "pretrained"
 
 
-class TestBytes(TokenizerTests):
+class TestBytes(OrderedElsewhere, TokenizerTests):
     component = "bytes"
 
 
-class TestBpe(TokenizerTests):
+class TestBpe(OrderedElsewhere, TokenizerTests):
     component = "bpe"
     options = {"vocab_size": 300}
 
 
-class TestNative(TrainerTests):
+class TestNative(OrderedElsewhere, TrainerTests):
     component = "native"
     options = {"max_steps": 12, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 4}
 
 
-class TestNativeWithAdapters(TrainerTests):
+class TestNativeWithAdapters(OrderedElsewhere, TrainerTests):
     component = "native"
     options = {"max_steps": 10, "per_device_train_batch_size": 4, "lora_rank": 2, "packing": True, "logging_steps": 1}
 
 
-class TestHf(TrainerTests):
+class TestHf(OrderedElsewhere, TrainerTests):
     component = "hf"
     options = {"max_steps": 12, "per_device_train_batch_size": 4, "logging_steps": 2, "save_steps": 4}
 
 
-class TestSample(GeneratorTests):
+class TestSample(OrderedElsewhere, GeneratorTests):
     component = "sample"
     options = {"max_new_tokens": 24, "do_sample": True, "num_return_sequences": 2}
+
+
+def test_the_order_of_sets_matters_to_none_of_them(tmp_path):
+    """The seconds that a process needs for torch once, and not once a component."""
+    classes = OrderedElsewhere.__subclasses__()
+    assert len(classes) == 14
+    same_in_another_order([cls.subject(tmp_path / cls.__name__) for cls in classes])
 
 
 class TestCsv(ObserverTests):

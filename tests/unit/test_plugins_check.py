@@ -157,8 +157,8 @@ def test_a_plugin_that_imports_something_heavy_while_it_is_described_is_found(so
         (["datasets", "--component", "nope"], "datasets offers no such component."),
     ],
 )
-def test_what_is_not_there_is_said_with_exit_code_2(ftstudio, arguments, says):
-    done = ftstudio("plugins", "check", *arguments)
+def test_what_is_not_there_is_said_with_exit_code_2(ftstudio_here, arguments, says):
+    done = ftstudio_here("plugins", "check", *arguments)
     assert done.code == 2
     assert says in done.err
 

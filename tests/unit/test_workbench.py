@@ -106,7 +106,6 @@ def test_a_cancel_ends_the_text_at_once_and_keeps_the_process(bench, make_projec
     assert bench._process._child.pid == pid
 
 
-@pytest.mark.alone
 def test_a_cancel_that_is_not_heard_kills_the_process_and_the_next_request_has_another(bench, make_project):
     folder = make_project(generator={"words": 1000, "word_seconds": 0.5, "deaf": True})
     heard = threading.Event()
@@ -169,7 +168,6 @@ def test_what_a_plugin_prints_disturbs_no_answer(bench, make_project):
     assert b"garbage" in bench._process.console.read_bytes()
 
 
-@pytest.mark.alone
 def test_an_idle_workbench_ends_and_the_next_request_starts_another(make_project):
     bench, folder = Bench(idle_seconds=0.3), make_project()
     ask(bench, folder)
@@ -196,7 +194,6 @@ bench.ask(load(Path(sys.argv[1])), {"kind": "sample", "base": True, "prompts": [
 """
 
 
-@pytest.mark.alone
 def test_it_dies_with_its_studio_in_the_middle_of_a_text_and_leaves_nothing(make_project):
     folder = make_project(generator={"words": 1000, "word_seconds": 0.1, "deaf": True})
     studio = subprocess.Popen([sys.executable, "-c", STUDIO, str(folder)], stdout=subprocess.PIPE, text=True)
