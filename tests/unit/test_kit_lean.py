@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -202,21 +202,49 @@ def test_the_memory_of_gradients_is_used_again_and_what_they_were_is_not() -> No
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient() -> None:
+def adapted(family: str, **settings: Any) -> PreTrainedModel:
+    torch.manual_seed(2)
+    model = attach(model_of(FAMILIES[family]), LoraSettings(rank=2, **settings))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.normal_()
+    return cast("PreTrainedModel", model)
+
+
+@pytest.mark.parametrize("dropped", [0.0, 1e-30])
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient(
+    family: str, dropped: float
+) -> None:
     rows = Rows.of(toy_rows(7))
-    gradients = []
+    found = []
     for fast in (False, True):
-        torch.manual_seed(2)
-        model = attach(model_of(FAMILIES["gpt2"]), LoraSettings(rank=2))
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                if "lora_B" in name:
-                    p.normal_()
+        model = adapted(family, dropout=dropped)
         way = way_through(model, "cpu", bf16=False) if fast else Plain(model, "cpu", bf16=False)
         assert way.flat == fast
-        gradients.append(learnt(way, model, flat(rows) if fast else padded(rows))[1])
-        assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
-    assert torch.allclose(*gradients, atol=1e-4)
+        assert not isinstance(way, Lean) or bool(way.joined) == (not dropped)
+        gradients = []
+        for _ in range(2):
+            gradients.append(learnt(way, model, flat(rows) if fast else padded(rows))[1])
+            assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+            torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1).step()
+            way.refresh()
+        found.append(gradients)
+    for plain, lean_ones in zip(*found, strict=True):
+        assert torch.allclose(plain, lean_ones, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_whose_adapters_are_off_is_the_one_beneath_them() -> None:
+    model = adapted("qwen2")
+    ids = flat(Rows.of(toy_rows(2))).input_ids
+    own = model(ids).logits
+    with model.disable_adapter():
+        beneath = model(ids).logits
+    assert isinstance(way_through(model, "cpu", bf16=False), Lean)
+    assert torch.allclose(model(ids).logits, own, atol=1e-4)
+    with model.disable_adapter():
+        assert torch.allclose(model(ids).logits, beneath, atol=1e-4)
 
 
 def test_of_weights_beneath_adapters_only_the_bfloat16_copy_is_kept() -> None:
