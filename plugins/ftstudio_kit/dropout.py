@@ -1,7 +1,8 @@
 """Dropout whose random numbers cost less: sixteen bits a value from fast generators, where torch draws 32 slowly.
 
-Each mask's generators are seeded by torch's own, one for each part of it whatever the number of threads, so what is drawn follows from `torch.manual_seed`, goes on after a
-resume as it would have, and comes out the same when a forward pass is repeated under gradient checkpointing.
+Each mask's generators are seeded by torch's own, one for each part of it whatever the number of threads. So what is
+drawn follows from `torch.manual_seed`, goes on after a resume as it would have, and comes out the same when a forward
+pass is repeated under gradient checkpointing.
 p is met to 1/65,536.
 """
 
