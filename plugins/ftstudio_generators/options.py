@@ -54,7 +54,9 @@ class SampleOptions:
         False, help="Of beams: stop as soon as there are num_beams complete texts.", shown_if="num_beams", advanced=True
     )
     dtype: Literal["auto", "float32", "bfloat16"] = option(
-        "auto", help="Number format; auto is float32 on a CPU, bfloat16 on a GPU that has it.", advanced=True
+        "auto",
+        help="Number format; auto is bfloat16 where the device has it; on a CPU, in matrix products only.",
+        advanced=True,
     )
 
     def __post_init__(self) -> None:

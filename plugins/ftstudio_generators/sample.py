@@ -2,28 +2,26 @@
 
 It promises: the same checkpoint, prompt, options and seed give the same text, whatever other prompts there are; a
 piece never ends in half a character; a request to stop is heard at the next token. Prompts are continued one after
-the other (their several sequences together), so none is padded.
-
-generate() runs in a thread and hands over each step's tokens; the caller's thread decodes them.
+the other (their several sequences together), so none is padded. decode.py makes tokens, stream.py text of them.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from itertools import islice
+from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
-from transformers.generation.streamers import BaseStreamer
+from transformers import GenerationConfig, PreTrainedModel
 
 from ftstudio.api import Checkpoint, Chunk, ComponentError, Prompt, Run
+from ftstudio_generators import decode
 from ftstudio_generators.options import DEFAULT_NEW_TOKENS, SampleOptions
 from ftstudio_generators.stream import Pieces
-from ftstudio_kit import chat, rng
+from ftstudio_kit import chat
 from ftstudio_kit.loading import align_special_tokens, context_of, load_model, load_tokenizer
+from ftstudio_kit.packed import pack
 from ftstudio_kit.precision import has_bf16
 
 
@@ -94,10 +92,13 @@ class Sample:
             return held
         self.close()
         run.phase("loading the model")
-        gpu = torch.device(device).type != "cpu"
-        bf16 = wanted == "bfloat16" or (wanted == "auto" and gpu and has_bf16(device))
+        cpu = torch.device(device).type == "cpu"
+        bf16 = wanted == "bfloat16" or (wanted == "auto" and has_bf16(device))
+        whole = bf16 and not (cpu and wanted == "auto")
         tokenizer = load_tokenizer(checkpoint.tokenizer or checkpoint.path)
-        model = load_model(checkpoint, device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+        model = load_model(checkpoint, device=device, dtype=torch.bfloat16 if whole else torch.float32)
+        if cpu and bf16:
+            pack(model)
         align_special_tokens(model, tokenizer)
         self.loaded, self.checkpoint = Loaded(model.eval(), tokenizer, device, wanted), checkpoint
         return self.loaded
@@ -157,22 +158,22 @@ class Sample:
     # ------------------------------------------------------------------------------------------ generate
 
     def _continue(self, loaded: Loaded, index: int, ids: list[int], limit: int, run: Run) -> Iterator[Chunk]:
-        job = _Job(loaded, ids, self._config(loaded, limit), run)
-        job.start()
+        config = self._config(loaded, limit)
+        if config.num_beams > 1:
+            steps = decode.beams(loaded.model, ids, config, run.seed, run.requests)
+        else:
+            steps = decode.steps(loaded.model, ids, config, run.seed)
         sequences = [
             _Sequence(Pieces(loaded.tokenizer, ids, self.options.stop_strings), loaded.ends, limit)
             for _ in range(self.options.num_return_sequences)
         ]
-        try:
-            for step in job.steps():
-                for number, (sequence, token) in enumerate(zip(sequences, step, strict=True)):
-                    text = "" if sequence.reason else sequence.put(token)
-                    if text or sequence.just_ended():
-                        yield Chunk(index, text, number, bool(sequence.reason), sequence.reason)
-                if all(sequence.reason for sequence in sequences):
-                    break  # by a stop string: generate()'s own criterion would also match across the prompt's end
-        finally:
-            job.cancel()
+        for step in islice(steps, limit):
+            for number, (sequence, token) in enumerate(zip(sequences, step, strict=True)):
+                text = "" if sequence.reason else sequence.put(token)
+                if text or sequence.just_ended():
+                    yield Chunk(index, text, number, bool(sequence.reason), sequence.reason)
+            if all(sequence.reason for sequence in sequences) or (config.num_beams == 1 and run.requests.stop):
+                break
         for number, sequence in enumerate(sequences):
             if not sequence.reason:  # stopped from outside
                 yield Chunk(index, sequence.pieces.end(), number, done=True, finish_reason="stop")
@@ -207,65 +208,3 @@ class _Sequence:
         new = bool(self.reason) and not self.told
         self.told |= new
         return new
-
-
-class _Job(BaseStreamer, StoppingCriteria):  # type: ignore[misc]
-    """generate() in a thread: streamer and stopping criterion in one."""
-
-    def __init__(self, loaded: Loaded, ids: list[int], config: GenerationConfig, run: Run) -> None:
-        self.loaded, self.ids, self.config, self.run = loaded, ids, config, run
-        self.queue: queue.SimpleQueue[list[int] | BaseException | None] = queue.SimpleQueue()
-        self.cancelled = threading.Event()
-        self.prompt_seen = False
-        self.thread = threading.Thread(target=self._work, name="generate", daemon=True)
-
-    def start(self) -> None:
-        self.thread.start()
-
-    def cancel(self) -> None:
-        """Let generate() end at its next token, and wait for that."""
-        self.cancelled.set()
-        self.thread.join()
-
-    def steps(self) -> Iterator[list[int]]:
-        """The tokens of each step, one a sequence. Raises what generate() raised."""
-        while (item := self.queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def put(self, value: torch.Tensor) -> None:
-        """generate() gives the prompt first, then the tokens of each step."""
-        if self.prompt_seen:
-            self.queue.put([int(token) for token in value.flatten()])
-        self.prompt_seen = True
-
-    def end(self) -> None:
-        """Nothing: the end is when generate() returns."""
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        stop = self.cancelled.is_set() or self.run.requests.stop
-        return torch.full((input_ids.shape[0],), stop, dtype=torch.bool, device=input_ids.device)
-
-    def _work(self) -> None:
-        try:
-            with rng.preserved():
-                torch.manual_seed(self.run.seed)
-                self._generate()
-            self.queue.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            self.queue.put(error)
-
-    def _generate(self) -> None:
-        given = torch.tensor([self.ids], device=self.loaded.device)  # (1, T)
-        beams = self.config.num_beams > 1
-        output = cast("Any", self.loaded.model).generate(
-            input_ids=given,
-            attention_mask=torch.ones_like(given),
-            generation_config=self.config,
-            stopping_criteria=StoppingCriteriaList([self]),
-            streamer=None if beams else self,
-        )
-        if beams:  # a beam may be dropped until the end, so nothing is final before it
-            for step in output[:, given.shape[1] :].T.tolist():
-                self.queue.put(step)

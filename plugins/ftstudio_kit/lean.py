@@ -19,13 +19,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from ftstudio_kit import attention, dropout, gelu
+from ftstudio_kit import adapters, attention, dropout, gelu
 from ftstudio_kit.batching import Batch, Rows, join, rounded
 from ftstudio_kit.loading import context_of, embedding_rows
+from ftstudio_kit.lora import is_adapted
 from ftstudio_kit.loss import IGNORE, shift_labels, summed_loss
 from ftstudio_kit.matrices import Gradients, Matrices, product
 from ftstudio_kit.precision import autocast
@@ -107,7 +107,10 @@ class Lean:
             raise NotImplementedError("a head that is more than a matrix")
         self.head = cast("nn.Parameter", head.weight)
         self.gradients = Gradients()
-        self.matrices = Matrices(model, torch.bfloat16 if bf16 else torch.float32, self.gradients)
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        adapted = [layer for layer in model.modules() if adapters.fits(layer)]
+        self.joined = [adapters.Joined(layer, dtype, self.gradients) for layer in adapted]
+        self.matrices = Matrices(model, dtype, self.gradients, {part for layer in adapted for part in layer.modules()})
         dropout.cheapen(model)
         gelu.hasten(model)
 
@@ -137,6 +140,14 @@ class Lean:
     def refresh(self) -> None:
         """See `Way`."""
         self.matrices.refresh()
+        for joined in self.joined:
+            joined.refresh()
+
+    def drop_frozen(self) -> None:
+        """Let the model hold frozen weights in bfloat16 alone, where that is what products are made with."""
+        self.matrices.drop_frozen(but=self.head)
+        for joined in self.joined:
+            joined.drop_own()
 
     def clear(self, parameters: Iterable[nn.Parameter]) -> None:
         """See `Way`."""
@@ -211,8 +222,8 @@ def way_through(model: PreTrainedModel, device: str, *, bf16: bool, compiled: bo
         return plain
     finally:
         model.train(training)
-    if isinstance(model, PeftModel):  # adapters are all that will be saved of it
-        lean.matrices.drop_frozen(but=lean.head)
+    if is_adapted(model):  # adapters are all that will be saved of it
+        lean.drop_frozen()
     return lean
 
 

@@ -1,22 +1,28 @@
-"""Low-rank adapters in peft's format: which layers, attaching, saving, loading, merging."""
+"""Low-rank adapters in peft's format: which layers, attaching, saving, loading, merging.
+
+peft is imported where there are adapters: it takes a third of a second, and most runs have none.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ftstudio.api import ComponentError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -33,6 +39,12 @@ class LoraSettings:
     alpha: float = 16
     dropout: float = 0.0
     target_modules: tuple[str, ...] = ()
+
+
+def is_adapted(model: nn.Module) -> TypeGuard[PeftModel]:
+    """True for a model with adapters over it."""
+    peft = sys.modules.get("peft")  # nobody has made any with a library that is not there
+    return peft is not None and isinstance(model, peft.PeftModel)
 
 
 def is_adapter(folder: Path) -> bool:
@@ -70,6 +82,8 @@ def find_targets(model: PreTrainedModel, wanted: Sequence[str] = ()) -> list[str
 
 def attach(model: PreTrainedModel, settings: LoraSettings) -> PeftModel:
     """Freeze the model and lay trainable adapters over it; draws from torch's generator."""
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
+
     targets = find_targets(model, settings.target_modules)
     by_name = dict(model.named_modules())
     adapted = [by_name[n] for n in linear_modules(model) if any(n == t or n.endswith(f".{t}") for t in targets)]
@@ -93,6 +107,8 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
     Not `PeftModel.save_pretrained`: that asks the Hub for the base model's vocabulary and adds a README.
     """
+    from peft import get_peft_model_state_dict  # noqa: PLC0415
+
     weights = get_peft_model_state_dict(model, save_embedding_layers=False)
     save_file({name: _plain(value) for name, value in weights.items()}, folder / WEIGHTS, metadata={"format": "pt"})
     model.peft_config["default"].save_pretrained(str(folder))
@@ -100,6 +116,8 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 def load_adapter(model: PeftModel, folder: Path) -> None:
     """Put the weights of an adapter folder into the adapters that are attached. Raises ComponentError if unlike."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict  # noqa: PLC0415
+
     weights = load_file(folder / WEIGHTS)
     have = get_peft_model_state_dict(model, save_embedding_layers=False)
     if weights.keys() != have.keys() or any(weights[name].shape != have[name].shape for name in have):

@@ -7,7 +7,7 @@ the float32 one as it comes. Memory that is asked for anew costs a CPU as much t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -85,11 +85,15 @@ class Gradients:
 class Matrices:
     """The copies, in `dtype`; in float32 the weights themselves. `refresh` after the weights have changed."""
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype, gradients: Gradients) -> None:
-        """Give each linear layer and embedding of the model a forward that goes through here."""
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype, gradients: Gradients, but: Collection[nn.Module] = ()
+    ) -> None:
+        """Give each linear layer and embedding of the model, `but` some, a forward that goes through here."""
         self.dtype, self.gradients = dtype, gradients
         self._copies: dict[nn.Parameter, Tensor] = {}
         for layer in model.modules():
+            if layer in but:
+                continue
             if type(layer) in {nn.Linear, Conv1D}:
                 matrix = self.of(cast("nn.Parameter", layer.weight))
                 layer.forward = partial(_linear, layer, matrix, gradients)

@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from peft import PeftModel
 from transformers import PreTrainedModel
 
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, Run, TrainingError
@@ -29,6 +28,9 @@ from ftstudio_kit.loading import (
     mend_generation_config,
     save_model,
 )
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 MODEL_FILES = ("config.json", "generation_config.json", "model.safetensors")
 
@@ -71,7 +73,7 @@ def open_for_training(
 
 def write_model(model: PreTrainedModel, folder: Path) -> None:
     """The weights of a checkpoint: a whole model, or the adapter alone."""
-    if isinstance(model, PeftModel):
+    if lora.is_adapted(model):
         lora.save_adapter(model, folder)
     else:
         save_model(model, folder)
@@ -79,14 +81,14 @@ def write_model(model: PreTrainedModel, folder: Path) -> None:
 
 def load_weights(model: PreTrainedModel, checkpoint: Checkpoint) -> None:
     """Put back what `write_model` wrote. Raises ComponentError when the checkpoint holds something else."""
-    if isinstance(model, PeftModel) != lora.is_adapter(checkpoint.path):
+    if lora.is_adapted(model) != lora.is_adapter(checkpoint.path):
         what = "an adapter" if lora.is_adapter(checkpoint.path) else "a whole model"
-        rank = model.peft_config["default"].r if isinstance(model, PeftModel) else 0
+        rank = model.peft_config["default"].r if lora.is_adapted(model) else 0
         raise ComponentError(
             f"Checkpoint {checkpoint.path.name} holds {what}: lora_rank = {rank} does not fit.",
             "Set lora_rank as it was.",
         )
-    if isinstance(model, PeftModel):
+    if lora.is_adapted(model):
         lora.load_adapter(model, checkpoint.path)
         return
     try:

@@ -13,9 +13,9 @@ from tests.benchmarks import harness
 
 _PAGE = """# Benchmarks
 
-Made by `python -m tests.benchmarks --page docs/benchmarks.md`, which runs every variant by turns, round after round:
-ratios of medians travel from machine to machine, times do not. `python -m tests.benchmarks NAME` runs one. A ratio is
-that to the first variant of the same measure.
+Made by `make bench` and `python -m tests.benchmarks --page docs/benchmarks.md`. Every variant runs by turns, round after
+round: ratios of medians travel from machine to machine, times do not. `python -m tests.benchmarks NAME` runs one anew,
+and keeps the results of the others. A ratio is that to the first variant of the same measure.
 
 """
 
@@ -36,33 +36,44 @@ def main(arguments: list[str], found: dict) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(found))
     parser.add_argument("--rounds", type=int, help="how often each variant runs; each benchmark has its own number")
-    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where the results go")
-    parser.add_argument("--page", type=Path, help="a page of documentation to make of the results")
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"), help="where the results are kept")
+    parser.add_argument("--page", type=Path, help="make this page of all results that are kept; alone, run nothing")
     asked = parser.parse_args(arguments)
     unknown = [name for name in asked.names if name not in found]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
-    where, outcomes, failed = harness.machine(), {}, []
-    for name in asked.names or found:
-        module = found[name]
+    outcomes, failed = _kept(asked.out), []
+    names = asked.names or ([] if asked.page else list(found))
+    for name in names:
         sys.stderr.write(f"{name} ...\n")
         try:
-            with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
-                values = harness.measure(module.BENCHMARK, Path(folder), asked.rounds)
+            outcomes[name] = _run(name, found[name], asked.rounds)
         except Exception as error:  # noqa: BLE001 - the others' hours of work are not lost for it
             failed.append(name)
             sys.stderr.write(f"{name} failed: {error}\n{getattr(error, 'stderr', None) or ''}\n")
-        else:
-            title, _, about = module.__doc__.partition("\n")
-            outcomes[name] = {**harness.outcome(title, module.BENCHMARK, values), "about": about.strip()}
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "results.json").write_text(json.dumps({"machine": where, "benchmarks": outcomes}, indent=2) + "\n")
-    text = harness.table(where, outcomes)
-    (asked.out / "results.md").write_text(text)
+        asked.out.mkdir(parents=True, exist_ok=True)
+        (asked.out / "results.json").write_text(json.dumps(outcomes, indent=2) + "\n")
+    now = {name: outcomes[name] for name in names if name not in failed}
+    (asked.out / "results.md").write_text(harness.table(outcomes))
     if asked.page is not None:
-        asked.page.write_text(_PAGE + text)
-    sys.stdout.write(text)
-    return 0 if not failed and all(goal["met"] for found in outcomes.values() for goal in found["goals"]) else 1
+        asked.page.write_text(_PAGE + harness.table({name: outcomes[name] for name in found if name in outcomes}))
+    sys.stdout.write(harness.table(now) if now else "")
+    return 0 if not failed and all(goal["met"] for found in now.values() for goal in found["goals"]) else 1
+
+
+def _kept(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "results.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def _run(name: str, module, rounds: int | None) -> dict:
+    where = harness.machine()
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+        values = harness.measure(module.BENCHMARK, Path(folder), rounds)
+    title, _, about = module.__doc__.partition("\n")
+    return {**harness.outcome(title, module.BENCHMARK, values), "about": about.strip(), "machine": where}
 
 
 if __name__ == "__main__":

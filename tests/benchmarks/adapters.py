@@ -22,4 +22,4 @@ def goals(medians):
     yield Goal("LoRA to full, peak of memory", lora("peak GB") / full("peak GB"), 0.5)
 
 
-BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=3)
+BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2, warm=False)

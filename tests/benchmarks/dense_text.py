@@ -50,4 +50,4 @@ def goals(medians):
         yield Goal(f"share of the bf16 matmul rate, {length} tokens a row", share, 0.55, at_least=True)
 
 
-BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2)
+BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2, warm=False)

@@ -33,13 +33,15 @@ class Goal:
 @dataclass(frozen=True)
 class Benchmark:
     """`prepare` makes what the variants need in a folder of their own and returns them by name, the baseline first;
-    `goals` judges the medians. `unit` is that of a bare number; a value of several is called "variant: value".
+    `goals` judges the medians. `unit` is that of a bare number; a value of several is called "variant: value". Without
+    `warm`, for what warms up by itself and takes long, the first round counts.
     """
 
     prepare: Callable[[Path], Mapping[str, Measure]]
     goals: Callable[[Mapping[str, float]], Iterable[Goal]] = lambda medians: ()
     unit: str = "s"
     rounds: int = 7
+    warm: bool = True
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -76,10 +78,10 @@ def program(*arguments, env=None) -> Measure:
 
 
 def measure(benchmark: Benchmark, folder: Path, rounds: int | None = None) -> dict[str, list[float]]:
-    """All values of all variants, round by round, by turns; a first round warms the caches and does not count."""
+    """All values of all variants, round by round, by turns; a first round that warms the caches does not count."""
     variants = benchmark.prepare(folder)
     values: dict[str, list[float]] = {}
-    for number in range((rounds or benchmark.rounds) + 1):
+    for number in range(0 if benchmark.warm else 1, (rounds or benchmark.rounds) + 1):
         for variant, run in variants.items():
             measured = run()
             for name, value in measured.items() if isinstance(measured, Mapping) else [("", measured)]:
@@ -140,22 +142,29 @@ def _cpu():
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def table(where: Mapping, outcomes: Mapping[str, Mapping]) -> str:
-    """Everything as Markdown."""
-    lines = [
-        f"Measured on {where['cpu']}, {where['cores']} cores, {where['memory_gb']} GB, {where['system']}, "
-        f"Python {where['python']}, load {where['load'][0]}, {where['date']}.",
-    ]
+def table(outcomes: Mapping[str, Mapping]) -> str:
+    """Everything as Markdown. An outcome says itself where it was measured."""
+    lines = []
     for name, found in outcomes.items():
+        where = found["machine"]
         lines += ["", f"### {name}: {found['title']}", ""]
-        lines += [f"| variant | median ({found['unit']}) | ratio | lowest to highest |", "|---|---|---|---|"]
+        lines += [
+            f"{where['cpu']}, {where['cores']} cores, {where['memory_gb']} GB, {where['system']}, Python "
+            f"{where['python']}; load {where['load'][0]} at the beginning; {where['date']}.",
+            "",
+        ]
+        lines += [
+            f"| variant | median ({found['unit']}) | ratio | lowest to highest | rounds |",
+            "|---|---|---|---|---|",
+        ]
         for variant, r in found["results"].items():
             ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
-            lines.append(f"| {variant} | {r['median']:.4g} | {ratio} | {r['lowest']:.4g} to {r['highest']:.4g} |")
+            spread = f"{r['lowest']:.4g} to {r['highest']:.4g}"
+            lines.append(f"| {variant} | {r['median']:.4g} | {ratio} | {spread} | {r['rounds']} |")
         lines += ["", found["about"]] if found.get("about") else []
         lines += [""] if found["goals"] else []
         for goal in found["goals"]:
             bound = "at least" if goal["at_least"] else "under"
             met = "met" if goal["met"] else "MISSED"
             lines.append(f"- {goal['says']}: {goal['value']:.3g}, wanted {bound} {goal['limit']:g}: **{met}**")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines[1:]) + "\n"

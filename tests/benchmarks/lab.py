@@ -41,9 +41,11 @@ use = "sample"
 _SAVE = """
 import sys, torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
+folder, tokenizer, blocks, width = sys.argv[1:]
 torch.manual_seed(0)
-GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0)).save_pretrained(sys.argv[1])
-AutoTokenizer.from_pretrained(sys.argv[2]).save_pretrained(sys.argv[1])
+shape = {"n_layer": int(blocks), "n_embd": int(width), "n_head": int(width) // 64}
+GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **shape)).save_pretrained(folder)
+AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
 """
 
 
@@ -59,10 +61,16 @@ class Lab:
         self.folder = folder
         folders = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("CONFIG", "STATE", "CACHE")}
         self.environment = {**os.environ, **folders, "HF_HUB_OFFLINE": "1"}
-        self.gpt2 = folder / "gpt2"
-        starter = Path("plugins/ftstudio_models/starter_gpt2").resolve()
-        subprocess.run([sys.executable, "-c", _SAVE, self.gpt2, starter], check=True, capture_output=True)
+        self.gpt2 = self.model(12, 768)
         (folder / "lab").mkdir()
+
+    def model(self, blocks: int, width: int) -> Path:
+        """The folder of a GPT-2 of that many blocks, with its vocabulary and random weights."""
+        folder = self.folder / f"gpt2-{blocks}-{width}"
+        starter = Path("plugins/ftstudio_models/starter_gpt2").resolve()
+        command = [sys.executable, "-c", _SAVE, folder, starter, str(blocks), str(width)]
+        subprocess.run(command, check=True, capture_output=True)
+        return folder
 
     def ftstudio(self, *arguments: str) -> str:
         """What a command prints; its failure is one here."""

@@ -31,4 +31,4 @@ def goals(medians):
     yield Goal("farthest apart of all steps", medians["Trainer fp32: farthest apart, as a share"], 0.01)
 
 
-BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=1)
+BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=1, warm=False)

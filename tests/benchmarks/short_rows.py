@@ -31,4 +31,4 @@ def goals(medians):
     yield Goal("native packed to TRL packed, real tokens a second", own / peer, 2.5, at_least=True)
 
 
-BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2)
+BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2, warm=False)

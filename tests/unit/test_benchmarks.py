@@ -38,9 +38,9 @@ def test_a_goal_is_met_or_said_to_be_missed(tmp_path, value, limit, at_least, me
     )
     found = outcome("T", benchmark, measure(benchmark, tmp_path, rounds=2))
     assert found["goals"][0]["met"] is met
-    text = table(machine(), {"name": found})
+    text = table({"name": {**found, "machine": machine()}})
     assert ("**met**" if met else "**MISSED**") in text
-    assert "| b: y | 8 | 4.00 | 8 to 8 |" in text, "compared with the first that measures the same"
+    assert "| b: y | 8 | 4.00 | 8 to 8 | 2 |" in text, "compared with the first that measures the same"
 
 
 def test_a_program_that_fails_fails_the_benchmark():
@@ -63,9 +63,29 @@ def test_the_command_line_names_what_there_is_and_writes_both_results(tmp_path, 
     assert page.read_text().startswith("# Benchmarks\n")
     assert "### fake: A title." in page.read_text()
     assert "\nMore.\n" in page.read_text()
-    found = json.loads((tmp_path / "out" / "results.json").read_text())["benchmarks"]["fake"]
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["fake"]
     assert (found["title"], found["results"]["a"]["median"]) == ("A title.", 1.5)
     assert (tmp_path / "out" / "results.md").read_text() == capsys.readouterr().out
+
+
+def test_results_are_kept_until_their_benchmark_runs_again_and_a_page_is_made_of_all(tmp_path, capsys):
+    values = iter([1.0, 2.0, 3.0])
+    some = {
+        name: SimpleNamespace(
+            __doc__=f"{name}.", BENCHMARK=Benchmark(lambda _: {"a": lambda: next(values)}, warm=False, rounds=1)
+        )
+        for name in ("one", "two")
+    }
+    out = ["--out", str(tmp_path)]
+    assert main(["one", *out], some) == 0
+    assert main(["two", *out], some) == 0
+    assert main(["one", *out], some) == 0
+    capsys.readouterr()
+    assert main([*out, "--page", str(tmp_path / "page.md")], some) == 0
+    assert capsys.readouterr().out == "", "nothing ran"
+    page = (tmp_path / "page.md").read_text()
+    assert page.index("| a | 3 |") < page.index("| a | 2 |")
+    assert "| a | 1 |" not in page
 
 
 def test_a_benchmark_that_fails_takes_no_other_along(tmp_path, capsys):

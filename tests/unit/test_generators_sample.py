@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_models import CONTEXT, save_model, save_tokenizer, toy_data
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_models import CONTEXT, config_of, save_model, save_tokenizer, toy_data
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    MambaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+)
 
 from ftstudio.api import Checkpoint, Chunk, ComponentError, Facts, OptionError, ProjectInfo, Prompt
 from ftstudio.testing import FakeRun
+from ftstudio_generators import decode
 from ftstudio_generators.light import check
 from ftstudio_generators.options import SampleOptions
 from ftstudio_generators.sample import Sample
 from ftstudio_generators.stream import Pieces
+from ftstudio_kit.packed import pack
 from ftstudio_trainers.native import Native
 from ftstudio_trainers.options import NativeOptions
 
@@ -58,6 +67,51 @@ def test_greedy_text_is_that_of_generate_itself(base: Checkpoint, say: Say) -> N
     output = model.generate(**given, max_new_tokens=8, do_sample=False, pad_token_id=256)
     expected = tokenizer.decode(output[0, 3:], skip_special_tokens=True)
     assert texts(say("abc")) == {(0, 0): expected}
+
+
+ARCHITECTURES: dict[str, PreTrainedConfig] = {
+    "gpt2": config_of("gpt2"),
+    "qwen2": config_of("qwen2"),
+    "a window of 4": MistralConfig(
+        vocab_size=257, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64, sliding_window=4, eos_token_id=None,
+    ),
+    "a state instead of a cache": MambaConfig(
+        vocab_size=257, hidden_size=32, num_hidden_layers=2, state_size=4, eos_token_id=None
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+def test_the_loop_draws_what_generate_draws(config: PreTrainedConfig) -> None:
+    torch.manual_seed(3)
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    prompt = [97, 98, 99, 100, 101, 102]
+    settings = GenerationConfig(
+        max_new_tokens=12, min_new_tokens=12, do_sample=True, top_k=40, top_p=0.95, temperature=0.9,
+        repetition_penalty=1.1, num_return_sequences=3, pad_token_id=0, eos_token_id=256,
+    )  # fmt: skip
+    given = torch.tensor([prompt])
+    torch.manual_seed(11)
+    expected = model.generate(input_ids=given, attention_mask=torch.ones_like(given), generation_config=settings)
+    drawn = list(islice(decode.steps(model, prompt, settings, 11), 12))
+    assert drawn == expected[:, len(prompt) :].T.tolist()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_packed_matrices_give_the_models_answers_in_bfloat16(family: str) -> None:
+    torch.manual_seed(3)
+    model: Any = AutoModelForCausalLM.from_config(config_of(family)).eval()
+    for p in model.parameters():
+        p.data.normal_(std=0.3)
+    ids = torch.arange(97, 117)[None]
+    with torch.no_grad():
+        own = model(ids).logits
+        pack(model)
+        packed = model(ids).logits
+    assert packed.dtype == torch.float32
+    assert not torch.equal(packed, own)
+    assert (packed - own).abs().max() < 0.03 * own.abs().max()
 
 
 def test_each_sequence_ends_once_and_all_come_in_pieces(say: Say) -> None:
@@ -107,13 +161,6 @@ def test_a_request_to_stop_is_heard_at_the_next_token(tmp_path: Path, base: Chec
     assert chunks[-1].finish_reason == "stop"
     assert {chunk.index for chunk in chunks} == {0}
     assert len(chunks) < 50
-
-
-def test_leaving_the_pieces_ends_the_thread(tmp_path: Path, base: Checkpoint) -> None:
-    pieces = Sample(SampleOptions(max_new_tokens=60)).generate(base, ["abc"], FakeRun(tmp_path))
-    next(pieces)
-    pieces.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
 
 
 def test_an_error_inside_generate_comes_out(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:

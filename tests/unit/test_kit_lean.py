@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from tiny_models import VOCAB, config_of, toy_rows
 from torch import Tensor
 from transformers import (
@@ -24,6 +25,7 @@ from transformers import (
 
 from ftstudio_kit import attention, dropout, lean
 from ftstudio_kit.batching import Batch, Rows, collate, join, pack
+from ftstudio_kit.function import applied
 from ftstudio_kit.lean import Lean, Plain, Way, way_through
 from ftstudio_kit.loading import recompute_activations
 from ftstudio_kit.lora import LoraSettings, attach
@@ -202,21 +204,49 @@ def test_the_memory_of_gradients_is_used_again_and_what_they_were_is_not() -> No
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient() -> None:
+def adapted(family: str, **settings: Any) -> PreTrainedModel:
+    torch.manual_seed(2)
+    model = attach(model_of(FAMILIES[family]), LoraSettings(rank=2, **settings))
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_B" in name:
+                p.normal_()
+    return cast("PreTrainedModel", model)
+
+
+@pytest.mark.parametrize("dropped", [0.0, 1e-30])
+@pytest.mark.parametrize("family", ["gpt2", "qwen2"])
+def test_adapters_learn_what_they_learn_on_the_plain_way_and_nothing_else_has_a_gradient(
+    family: str, dropped: float
+) -> None:
     rows = Rows.of(toy_rows(7))
-    gradients = []
+    found = []
     for fast in (False, True):
-        torch.manual_seed(2)
-        model = attach(model_of(FAMILIES["gpt2"]), LoraSettings(rank=2))
-        with torch.no_grad():
-            for name, p in model.named_parameters():
-                if "lora_B" in name:
-                    p.normal_()
+        model = adapted(family, dropout=dropped)
         way = way_through(model, "cpu", bf16=False) if fast else Plain(model, "cpu", bf16=False)
         assert way.flat == fast
-        gradients.append(learnt(way, model, flat(rows) if fast else padded(rows))[1])
-        assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
-    assert torch.allclose(*gradients, atol=1e-4)
+        assert not isinstance(way, Lean) or bool(way.joined) == (not dropped)
+        gradients = []
+        for _ in range(2):
+            gradients.append(learnt(way, model, flat(rows) if fast else padded(rows))[1])
+            assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
+            torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1).step()
+            way.refresh()
+        found.append(gradients)
+    for plain, lean_ones in zip(*found, strict=True):
+        assert torch.allclose(plain, lean_ones, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_whose_adapters_are_off_is_the_one_beneath_them() -> None:
+    model = adapted("qwen2")
+    ids = flat(Rows.of(toy_rows(2))).input_ids
+    own = model(ids).logits
+    with model.disable_adapter():
+        beneath = model(ids).logits
+    assert isinstance(way_through(model, "cpu", bf16=False), Lean)
+    assert torch.allclose(model(ids).logits, own, atol=1e-4)
+    with model.disable_adapter():
+        assert torch.allclose(model(ids).logits, beneath, atol=1e-4)
 
 
 def test_of_weights_beneath_adapters_only_the_bfloat16_copy_is_kept() -> None:
@@ -339,3 +369,38 @@ def test_rows_of_like_length_are_attended_together() -> None:
     assert layout.order[:3].tolist() == [10, 11, 12], "the first of the shortest rows"
     assert attention.Layout.of([4, 4], 8).order is None
     assert attention.Layout.of([4, 4], 16).order.tolist() == list(range(8)), "what is behind the rows is left out"
+
+
+# ------------------------------------------------------------------------------------------- attention
+
+
+@pytest.mark.parametrize("window", [None, 100])
+@pytest.mark.parametrize("length", [200, 300])
+def test_long_rows_are_attended_band_by_band_as_if_at_once(length: int, window: int | None) -> None:
+    torch.manual_seed(6)
+    shape = 2, 2, length, 8
+    q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    weight = torch.randn(shape, dtype=torch.float64)
+    behind = torch.arange(length)[:, None] - torch.arange(length)
+    seen = (behind >= 0) & (behind < (window or length))
+    outputs = (
+        applied(attention._Attention, q, k, v, 0.5, window, 0.0),
+        F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=0.5),
+    )
+    found = [[out, *torch.autograd.grad(out, (q, k, v), weight)] for out in outputs]
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+def test_the_gradient_of_attention_with_dropout_is_that_of_the_same_mask() -> None:
+    torch.manual_seed(7)
+    q, k, v, weight, direction = torch.randn(5, 1, 2, 200, 8, dtype=torch.float64).unbind()
+
+    def out(q: Tensor) -> Tensor:
+        torch.manual_seed(8)
+        return applied(attention._Attention, q, k, v, 0.5, None, 0.3)
+
+    q.requires_grad_()
+    (gradient,) = torch.autograd.grad(out(q), q, weight)
+    along = ((out(q + 1e-6 * direction) - out(q - 1e-6 * direction)) / 2e-6 * weight).sum()
+    assert torch.isclose(along, (gradient * direction).sum(), rtol=1e-6)
