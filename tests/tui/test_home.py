@@ -498,6 +498,7 @@ def test_a_wide_terminal_has_the_projects_beside_the_runs(tmp_path, make_project
 
 def test_a_narrower_terminal_has_no_projects_and_none_can_be_gone_to(tmp_path, make_project):
     made(make_project("poems"), "finished")
+    make_project("songs")
 
     async def script(driver):
         await driver.until("poems:0001")
@@ -512,6 +513,7 @@ def test_a_narrower_terminal_has_no_projects_and_none_can_be_gone_to(tmp_path, m
 
 def test_the_projects_lose_the_focus_with_their_place(tmp_path, make_project):
     made(make_project("poems"), "finished")
+    make_project("songs")
 
     async def script(driver):
         await driver.until("Runs of all projects")

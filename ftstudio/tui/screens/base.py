@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SMALLEST = (60, 16)
 WIDE = 110
-BROAD = 150
 
 
 class StudioScreen(Screen[None]):
@@ -51,11 +50,10 @@ class StudioScreen(Screen[None]):
         raise NotImplementedError
 
     def on_resize(self) -> None:
-        """A terminal too small for anything says so; a wide one has a second column, a broad one a third."""
+        """A terminal too small for anything says so; a wide one has a second column."""
         width, height = self.app.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")
         self.set_class(width >= WIDE, "wide")
-        self.set_class(width >= BROAD, "broad")
 
     def watch_focused(self) -> None:
         """Within a field other keys hold."""

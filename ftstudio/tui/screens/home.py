@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +20,7 @@ from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.acting import ActingScreen
-from ftstudio.tui.screens.base import BROAD, WIDE
+from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.away import Away
 from ftstudio.tui.widgets.device_cells import DeviceCells
@@ -29,22 +29,10 @@ from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.projects import PROJECTS_WIDTH, Projects
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import from_home, run_rows
+from ftstudio.tui.words import SORTS, from_home, run_rows
 
-SORTS: Mapping[str, Callable[[Status, bool], tuple[object, ...]]] = {
-    "live first": lambda s, pinned: (
-        s.state not in LIVE,
-        not pinned,
-        s.state == "queued",
-        s.state not in LIVE and -(s.last_event_t or 0.0),
-        s.project,
-        s.run,
-    ),
-    "newest first": lambda s, _: (-(s.last_event_t or 0.0), s.project, s.run),
-    "name": lambda s, _: (s.project, s.run),
-    "loss": lambda s, _: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
-}
-"""What orders runs, of a status and whether the run is pinned."""
+BROAD = 150
+"""Columns from which the projects stand beside the runs, where there are several."""
 TUTORIAL = "tutorial"
 
 
@@ -96,8 +84,6 @@ class Home(ActingScreen):
     def on_resize(self) -> None:
         """Another width has another name column, and maybe no projects."""
         if self.is_mounted:
-            if self.size.width < BROAD and self._in_projects:
-                self.runs.focus()
             self.draw()
 
     # --------------------------------------------------------------------------------------- drawing
@@ -118,12 +104,7 @@ class Home(ActingScreen):
         if of == self._drawn:
             return
         self._drawn = of
-        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0)
-        if self.size.width >= BROAD:
-            room -= PROJECTS_WIDTH
-            self.query_one(Projects).show(found, self.only)
-            heading = Text.assemble(" Runs of ", look.plain(self.only.name if self.only else "all projects"), end="")
-            self.query_one("#heading", Still).update(heading)
+        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0) - self._draw_projects()
         self._set_rows(run_rows(self._shown(), found, look, self.marked, room))
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
@@ -139,6 +120,19 @@ class Home(ActingScreen):
         self._draw_empty()
         self._glance()
         self.refresh_keys()
+
+    def _draw_projects(self) -> int:
+        """The projects beside the runs, where there is room and more than one; the columns that they take."""
+        found, look = self.studio.found, self.studio.look
+        self.set_class(self.size.width >= BROAD and len(found.projects) > 1, "projects")
+        if not self.has_class("projects"):
+            if self._in_projects:
+                self.runs.focus()
+            return 0
+        self.query_one(Projects).show(found, self.only)
+        heading = Text.assemble(" Runs of ", look.plain(self.only.name if self.only else "all projects"), end="")
+        self.query_one("#heading", Still).update(heading)
+        return PROJECTS_WIDTH
 
     def _set_rows(self, rows: list[Row]) -> None:
         """The order is known once all events were read: until then the first line has the cursor, if it was there."""
@@ -270,7 +264,7 @@ class Home(ActingScreen):
         found = self.studio.found
         if not found.projects:
             raise InputError("There is no project here yet.", "Press n for a new one.")
-        if self.size.width >= BROAD:
+        if self.has_class("projects"):
             (self.runs if self._in_projects else self.query_one(Projects).lines).focus()
             return
         everything = [Row("all", Text(" all projects"))] if found.statuses else []

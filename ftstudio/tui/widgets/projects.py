@@ -1,4 +1,4 @@
-"""The projects beside Home's list, each with how many of its runs go on. Shown from 150 columns."""
+"""The projects beside Home's list, each with how many of its runs go on: where there are several, from 150 columns."""
 
 from __future__ import annotations
 
