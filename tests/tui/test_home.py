@@ -16,6 +16,7 @@ from ftstudio.runs.status import Status
 from ftstudio.tui import run_help, words
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.since import since_before
+from ftstudio.tui.watch import Found
 from ftstudio.tui.widgets.still import Still
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -432,6 +433,19 @@ def test_help_on_a_run_says_how_it_stands_what_to_do_and_what_changed(tmp_path, 
             await driver.press("escape")
 
     session(tmp_path, script)
+
+
+def test_the_run_before_is_the_next_older_one_that_is_there(tmp_path):
+    runs = [tmp_path / "lab" / "runs" / name for name in ("0001", "0004", "0005", "9" * 30)]
+    others = [tmp_path / "other" / "runs" / "0003"]
+    statuses = {
+        path: Status(project=path.parts[-3], run=path.name, path=path, state="finished", reason="", attempt=1,
+                     host="here", device="cpu")
+        for path in [*runs, *others]
+    }  # fmt: skip
+    found = Found(statuses=statuses)
+    assert [found.before(run) for run in runs] == [None, *runs[:3]]
+    assert found.before(others[0]) is None
 
 
 @pytest.mark.parametrize("state", run_help.NEXT)

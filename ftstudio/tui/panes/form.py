@@ -282,7 +282,7 @@ class FormPane(Pane):
         except FtstudioError as error:
             self.studio.say_error(error)
             return
-        gone = [key.rpartition(".")[2] for key, value in changes.items() if value is None]
+        gone = [key.removeprefix(f"{section.table}.") for key, value in changes.items() if value is None]
         self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. u brings it back." if gone else "")
 
     def on_form_lines_typed(self, message: FormLines.Typed) -> None:

@@ -23,16 +23,18 @@ class Unwell(Still, Asks):
     def __init__(self) -> None:
         super().__init__("", markup=False)
         self._troubles: list[Trouble] = []
+        self._waits = ""
 
     def look(self, run: RunFolder | None, waits: str) -> None:
         """Say what is waited for now, and ask in a thread how the observers of the run are."""
         if run is not None:
             self.ask(lambda: troubles(run), lambda found: self._draw(found, waits))
-        self._draw(self._troubles, waits)
+        if waits != self._waits:
+            self._draw(self._troubles, waits)
 
     def _draw(self, found: list[Trouble], waits: str) -> None:
         """One line; what else there is to say of observers, `status` says."""
-        self._troubles = found
+        self._troubles, self._waits = found, waits
         look, words = cast("Studio", self.app).look, Text()
         if waits:
             words = look.plain(f" {look.words(waits)}", "dim")
