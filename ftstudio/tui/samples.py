@@ -14,6 +14,9 @@ from ftstudio.tui.look import Look
 
 KEPT = 5_000
 """Of a run with more samples the newest are shown."""
+CHARACTERS = 20_000
+"""Of a longer text the beginning is shown; the log has all of it."""
+LINE_CHARACTERS = 1_000
 NAMES = {"base": "before", "final": "final"}
 
 
@@ -60,9 +63,11 @@ class Samples:
         of = (event.attempt, event.step, model)
         self._moment += of != self._of
         self._number, self._of = self._number + 1, of
-        prompt, text = event.data.get("prompt"), str(event.data.get("text", ""))
+        prompt, text = event.data.get("prompt"), str(event.data.get("text", ""))[:CHARACTERS]
         place = (event.attempt, self._number, self._moment)
-        self.found.append(Sample(event.step, asked(prompt), text, model, *place, answers=isinstance(prompt, list)))
+        self.found.append(
+            Sample(event.step, asked(prompt)[:CHARACTERS], text, model, *place, answers=isinstance(prompt, list))
+        )
 
     def prompts(self) -> list[str]:
         """The prompts, in the order in which they first came."""
@@ -85,5 +90,5 @@ def sample_line(when: str, prompt: str, text: str, look: Look) -> Text:
     """A sample on one line: of which step, the prompt, and what it was continued with; "" leaves the prompt out."""
     line = Text.assemble(f" {when}  " if when else " ", no_wrap=True, end="")
     if prompt:
-        line.append_text(look.plain(prompt, "dim")).append(look.words(" → "))
-    return line.append_text(look.plain(text.strip()))
+        line.append_text(look.plain(prompt[:LINE_CHARACTERS], "dim")).append(look.words(" → "))
+    return line.append_text(look.plain(text.strip()[:LINE_CHARACTERS]))

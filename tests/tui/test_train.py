@@ -423,6 +423,20 @@ def test_samples_behind_which_a_resume_went_back_are_left_out(tmp_path, make_pro
     assert [(s.when, s.text) for s in samples.newest_first("a")] == [("20", " again"), ("10", " kept")]
 
 
+def test_of_a_sample_of_a_megabyte_the_beginning_is_shown_at_once(tmp_path, make_project):
+    run = made(make_project(), steps=1)
+    sampled(run, (40, "The river", " long" * 200_000, ""))
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("s samples")
+        await driver.press("s")
+        await driver.until("long long")
+        assert str(driver.app.screen.query_one("#words Static").render()).endswith("The log has the rest.")
+
+    session(tmp_path, script)
+
+
 def test_without_a_sample_it_says_what_makes_some(tmp_path, make_project):
     run = made(make_project(), steps=1)
     run.events.write_text(run.events.read_text().replace('"kind":"sample"', '"kind":"message"'))

@@ -14,7 +14,7 @@ from ftstudio.runs.history import History
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
-from ftstudio.tui.samples import Sample, Samples, sample_line
+from ftstudio.tui.samples import CHARACTERS, Sample, Samples, sample_line
 from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
@@ -97,7 +97,8 @@ class SamplesScreen(OverlayScreen):
         place = {"before": "The model before fine-tuning", "final": "The finished model"}.get(sample.when)
         title = Text(f"{place or f'Step {sample.when}'}\n", "bold")
         asked = look.lines(f"> {sample.prompt}\n", "bold") if sample.answers else look.lines(sample.prompt, "dim")
-        return Text.assemble(title, asked, look.lines(sample.text))
+        rest = ("\nThe log has the rest.", "dim") if len(sample.text) == CHARACTERS else ""
+        return Text.assemble(title, asked, look.lines(sample.text), rest)
 
     def explain(self) -> str:
         """For help."""
