@@ -9,8 +9,8 @@ from rich.text import Text
 from textual.binding import BindingType
 
 from ftstudio.errors import InputError
+from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.history import History
 from ftstudio.text import plural
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
@@ -19,7 +19,10 @@ from ftstudio.tui.screens.overlay import OverlayScreen
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.lines import Row
 
-SLICE_SECONDS = 0.05
+PIECE = 2 << 20
+"""Bytes that are read at once: a longer line, which no sample should be, is passed over."""
+FEW = 5_000
+"""Events that are read before anybody would wonder what goes on."""
 NONE_YET = (
     "No sample yet. While it trains, sample_prompts in [trainer] are continued every sample_steps steps; at the end "
     "the prompts in [generator] are, by the model before and by the finished one."
@@ -38,7 +41,7 @@ class SamplesScreen(OverlayScreen):
         super().__init__()
         self.run_folder = run
         self.prompt: str | None = None
-        self._history = History(run.events, Samples)
+        self._reader, self._found = EventReader(run.events), Samples()
         self._samples: dict[Hashable, Sample] = {}
         self._prompts: list[str] = []
         self._reading = False
@@ -54,12 +57,14 @@ class SamplesScreen(OverlayScreen):
             self.read()
 
     def read(self) -> None:
-        """Read what is there, in a thread; as it is one History, no second one while that goes on."""
+        """Read what is there, in a thread; as it is one reader, no second one while that goes on."""
         self._reading = True
 
         def question() -> bool:
-            while not self._history.advance(SLICE_SECONDS):
-                self.tell(lambda share: self.put_title(f"{share:.0%} read"), self._history.share)
+            while events := self._reader.read(PIECE):
+                self._found.add(events)
+                if len(events) > FEW:
+                    self.tell(lambda seq: self.put_title(f"reading event {seq:,} ..."), self._reader.seq)
             return True
 
         self.ask(question, self.take)
@@ -71,7 +76,7 @@ class SamplesScreen(OverlayScreen):
 
     def draw(self) -> None:
         """The samples of all prompts, or of one."""
-        look, found = self.studio.look, self._history.best
+        look, found = self.studio.look, self._found
         self._prompts = found.prompts()
         if self.prompt not in self._prompts:
             self.prompt = None
