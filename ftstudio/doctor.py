@@ -109,7 +109,8 @@ def _settings() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    records = registry().records
+    found = registry()
+    records = found.records
     working = sum(r.status == "active" for r in records)
     yield Finding(level="ok" if working else "error", subject="plugins", says=f"{working} of {len(records)} work")
     for record in records:
@@ -117,6 +118,8 @@ def _plugins() -> Iterator[Finding]:
             yield Finding(level="error", subject=record.title, says=record.reason, mend=record.mend)
         elif record.status == "disabled":
             yield Finding(level="ok", subject=record.title, says="disabled")
+        for remark in found.remarks(record):
+            yield Finding(level="warn", subject=record.title, says=remark)
 
 
 # ----------------------------------------------------------------------------------------------- devices

@@ -16,7 +16,7 @@ from ftstudio.files import new_folder, toml_text, write_atomic
 from ftstudio.finding import FILE, default_root, list_projects
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
-from ftstudio.source import Source, edit_source, parse_value, read_source, replace_source
+from ftstudio.source import Source, change, edit_source, parse_value, read_source, replace_source
 from ftstudio.tables import FORMAT, REQUIRED, Part, Project, Selection, interpret
 from ftstudio.text import check_name, is_safe_name, nearest, quote
 
@@ -126,14 +126,7 @@ def with_changes(project: Project, changes: Mapping[str, Any]) -> Project:
     """The project as `edit` would make it, with nothing written."""
     tables = copy.deepcopy(dict(project.source.table))
     for dotted, value in changes.items():
-        *outer, key = dotted.split(".")
-        place = tables
-        for name in outer:
-            place = place.setdefault(name, {})
-        if value is None:
-            place.pop(key, None)
-        else:
-            place[key] = value
+        change(tables, dotted, value)
     return _interpret(project.folder, replace(project.source, table=tables))
 
 

@@ -291,8 +291,8 @@ def edit_source(seen: Source, changes: Mapping[str, Any] | Mapping[tuple[str, ..
     """Write changed values into the file that `seen` was read from, keeping the person's comments and order.
 
     `changes` maps "table.key" (or a top-level key) to a TOML value, or None to take the key out; a key that holds dots
-    itself is written as its parts, ("keymap", "run.start"). Raises
-    FileChangedError with the difference when the file is no longer what was seen; the file is then untouched.
+    itself is written as its parts, ("keymap", "run.start"); "observers[1].use" is in a list of tables (`change`).
+    Raises FileChangedError with the difference when the file is no longer what was seen; the file is then untouched.
     """
     import tomlkit  # noqa: PLC0415 - 40 ms that only an edit needs
     from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
@@ -301,10 +301,10 @@ def edit_source(seen: Source, changes: Mapping[str, Any] | Mapping[tuple[str, ..
     try:
         document = tomlkit.parse(seen.text)
         for dotted, value in changes.items():
-            _change(document, dotted.split(".") if isinstance(dotted, str) else dotted, value)
+            change(document, dotted, value)
         text = tomlkit.dumps(document)
         tomllib.loads(text)
-    except (TOMLKitError, ValueError, TypeError, RecursionError) as error:
+    except (TOMLKitError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise InputError(
             f"{quote(path, 200)} cannot be edited: {safe_text(error)[:160]}.", "Edit it by hand."
         ) from error
@@ -330,18 +330,57 @@ def replace_source(seen: Source, text: str) -> Source:
     return read_source(path)
 
 
-def _change(document: Any, keys: Sequence[str], value: Any) -> None:
-    place = document
-    for key in keys[:-1]:
-        if key not in place:
-            if value is None:
-                return
-            place[key] = {}
-        place = place[key]
-    if value is None:
-        place.pop(keys[-1], None)
+_INDEXED = re.compile(r"(.+)\[(\d{1,4})\]")
+
+
+def change(tables: Any, where: str | Sequence[str], value: Any) -> None:
+    """Put a value into tables, or with None take out what is there; tables on the way are made.
+
+    "observers[1]" is the second of a list of tables: one right behind the last is put there, and a list that becomes
+    empty goes. Raises IndexError for one beyond that.
+    """
+    steps: Sequence[str | int] = _steps(where) if isinstance(where, str) else where
+    *way, last = steps
+    places = [tables]
+    for at, step in enumerate(way):
+        if not _holds(places[-1], step):
+            if value is not None:
+                _put(places[-1], step, _nested([*way[at + 1 :], last], value))
+            return
+        places.append(places[-1][step])
+    if value is not None:
+        _put(places[-1], last, value)
+    elif _holds(places[-1], last):
+        del places[-1][last]
+        if isinstance(last, int) and not len(places[-1]):
+            del places[-2][way[-1]]
+
+
+def _steps(dotted: str) -> list[str | int]:
+    """The steps of "observers[1].use": "observers", 1, "use"."""
+    steps: list[str | int] = []
+    for part in dotted.split("."):
+        indexed = _INDEXED.fullmatch(part)
+        steps += [indexed[1], int(indexed[2])] if indexed else [part]
+    return steps
+
+
+def _holds(place: Any, step: str | int) -> bool:
+    return step < len(place) if isinstance(step, int) else step in place
+
+
+def _put(place: Any, step: str | int, value: Any) -> None:
+    if isinstance(step, int) and step == len(place):
+        place.append(value)
     else:
-        place[keys[-1]] = value
+        place[step] = value
+
+
+def _nested(steps: Sequence[str | int], value: Any) -> Any:
+    """The value within new tables and lists, the outermost first."""
+    for step in reversed(steps):
+        value = [value] if isinstance(step, int) else {step: value}
+    return value
 
 
 def _difference(before: str, after: str) -> str:

@@ -23,6 +23,7 @@ from ftstudio.text import quote
 __all__ = [
     "FORMAT",
     "Record",
+    "changes_between",
     "changes_since",
     "create_run",
     "find_run",
@@ -178,5 +179,17 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def changes_since(run: RunFolder, project: Project) -> dict[str, tuple[Any, Any]]:
     """Dotted key -> (value in the run, value in the project) of each setting that differs; None where it is not set."""
-    before, now = dict(flat(frozen_project(run).resolved())), dict(flat(project.resolved()))
-    return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+    return _differing(frozen_project(run).resolved(), project.resolved())
+
+
+def changes_between(before: RunFolder, run: RunFolder) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> (value in the one run, value in the other) of each setting that was frozen otherwise.
+
+    Both as they were written, so no plugin is asked. Raises InputError when a run.toml cannot be read.
+    """
+    return _differing(read_record(before).settings, read_record(run).settings)
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    old, new = dict(flat(before)), dict(flat(now))
+    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}

@@ -19,6 +19,7 @@ PLACES: Mapping[str, str] = {
     "setup": "Setup",
     "data": "Data",
     "train": "Train",
+    "samples": "Samples",
     "logs": "Logs",
     "generate": "Generate",
     "compare": "Compare",
@@ -210,8 +211,10 @@ ACTIONS: tuple[Action, ...] = (
     _a("chart.reset", "0", "show all", "Show everything again, without a cursor.", "chart", line=False),
     _a("train.filter", "slash", "metrics", "Show only the metrics whose name an expression finds.", "train"),
     _a("train.alone", "enter", "one chart", "Show the chart with the focus alone, or all again.", "train"),
+    _a("train.samples", "s", "samples", "Look through all samples of the run so far.", "train"),
     _a("train.next", "n", "next chart", "Put the focus on the next chart.", "train", line=False),
     _a("train.overlay", "o", "lay over", "Lay another run over this one, or take it away.", "train"),
+    _a("samples.prompt", "p", "one prompt", "Show the samples of the next prompt alone, or of all again.", "samples"),
     _a("train.export", "e", "export", "Write the chart with the focus as CSV and SVG.", "train", line=False),
     _a("logs.search", "slash", "search", "Find a line by an expression; an empty one forgets it.", "logs"),
     _a("logs.next", "n", "next", "Go to the next line that was searched for.", "logs", line=False),
@@ -238,13 +241,19 @@ ACTIONS: tuple[Action, ...] = (
         "setup.reset",
         "d",
         "default",
-        "Take the option out of the file: its default holds.",
+        "Take the option out of the file: its default holds. Of an observer's first line: take it out whole.",
         "setup",
         line=False,
         writes=True,
     ),
-    _a("setup.settings", "s", "run's settings", "Show the settings that the run was made with.", "setup", line=False),
-    _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", line=False, writes=True),
+    _a(
+        "setup.settings",
+        "s",
+        "run's form",
+        "Turn between the project's settings and those that the run was made with.",
+        "setup",
+    ),
+    _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", writes=True),
     _a("run.pin", "I", "pin", "Pin the run as one to keep in sight, or unpin it.", "project", line=False, writes=True),
     _a("compare.mark", "space", "mark", "Put the run under the cursor into the comparison, or take it out.", "compare"),
     _a("compare.metric", "m", "metric", "Draw the curves of the next metric.", "compare"),
@@ -367,7 +376,7 @@ def _together(place: str) -> Iterable[str]:
     """The places whose keys hold at one time."""
     if place == "home":  # a run under the cursor is acted on there as in its project
         return ("everywhere", "project", place)
-    if place in {"everywhere", "project", "queue", "plugins", "settings", "doctor"}:
+    if place in {"everywhere", "project", "samples", "queue", "plugins", "settings", "doctor"}:
         return {"everywhere", place}
     if place in {"train", "compare"}:
         return ("everywhere", "project", "chart", place)

@@ -1,6 +1,7 @@
 """The form of a project, as plain values: a section a table, an entry an option, each with its problems.
 
     sections(project, problems) -> Form(sections, rest)      made from `options.describe`, of any component
+    as_frozen(form)             -> Form                      of a run, whose record holds every default too
     switching(project, kind, use) -> changes                 what choosing another component writes
 
 A table whose plugin is missing, and a key that nothing reads, are entries that are shown as they stand.
@@ -27,6 +28,10 @@ PROMPTS = Field(
     name="prompts", base="tuple", item="str", default=(), kind="text",
     help="What the model continues at the end of a run and in samples, one prompt a line.",
 )  # fmt: skip
+ENABLED = Field(
+    name="enabled", base="bool", default=True,
+    help="Whether it follows runs of this project; false also switches off the observer of your settings by this name.",
+)  # fmt: skip
 TITLES: Mapping[str, str] = {kind: kind.capitalize() for kind in REQUIRED}
 
 
@@ -39,7 +44,7 @@ class Entry:
     value: Any = None
     first: bool = True
     fixed: bool = False
-    """Shown as it stands: its plugin is missing, nothing reads it, or it lies in a list of tables."""
+    """Shown as it stands: its plugin is missing, nothing reads it, or it lies in another file."""
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -69,6 +74,8 @@ class Section:
 
     table: str
     title: str
+    kind: str = ""
+    """Which components it may name; "" where that is not chosen here."""
     use: str = ""
     summary: str = ""
     entries: tuple[Entry, ...] = ()
@@ -115,29 +122,62 @@ class Form:
 def sections(project: Project, problems: Iterable[Problem]) -> Form:
     """The form of a project with these problems at their places."""
     left = list(problems)
-    made = [_section(project, kind, TITLES[kind], project.parts.get(kind), left) for kind in REQUIRED]
-    for part in project.observers:
-        title = "Observer, of the settings" if part.source else "Observer"
-        made.append(_fixed_section(part.label, title, part, left))
+    made = [_section(kind, TITLES[kind], project.parts.get(kind), left) for kind in REQUIRED]
+    made += _observers(project, left)
     made.append(Section(table="", title="Project", entries=tuple(_head(project, left))))
     return Form(tuple(made), tuple(left))
 
 
-def _section(project: Project, kind: str, title: str, part: Part | None, left: list[Problem]) -> Section:
-    """The section of one kind; the problems that it takes are taken out of `left`."""
+def _section(kind: str, title: str, part: Part | None, left: list[Problem], label: str = "") -> Section:
+    """The section of one table; the problems that it takes are taken out of `left`."""
+    table = label or kind
     if part is None:
         missing = tuple(_take(left, lambda p: f"[{kind}] is missing" in p.message))
-        return Section(table=kind, title=title, problems=missing)
+        return Section(table=table, title=title, kind=kind, problems=missing)
     fields = _fields(kind, part.offer) if part.offer is not None else ()
     entries = [
-        Entry(table=kind, field=f, value=part.table.get(f.name), first=first, problems=_of(left, kind, f.name))
+        Entry(table=table, field=f, value=part.table.get(f.name), first=first, problems=_of(left, table, f.name))
         for f, first in fields
     ]
     known = {entry.field.name for entry in entries} | {"use"}
-    entries += [_as_it_stands(kind, key, value, left) for key, value in part.table.items() if key not in known]
-    own = tuple(_take(left, lambda p: p.table == kind))
+    entries += [_as_it_stands(table, key, value, left) for key, value in part.table.items() if key not in known]
+    own = tuple(_take(left, lambda p: p.table == table))
     summary = part.offer.component.summary if part.offer is not None else ""
-    return Section(table=kind, title=title, use=part.use, summary=summary, entries=tuple(entries), problems=own)
+    return Section(
+        table=table, title=title, kind=kind, use=part.use, summary=summary, entries=tuple(entries), problems=own
+    )
+
+
+def _observers(project: Project, left: list[Problem]) -> Iterator[Section]:
+    """The project's observers, those that are switched off too, then those of the settings."""
+    parts, tables = {part.label: part for part in project.observers}, project.source.table.get("observers")
+    for index, table in enumerate(tables if isinstance(tables, list) else ()):
+        label = f"observers[{index}]"
+        if label in parts:
+            yield _section("observer", "Observer", parts[label], left, label)
+        elif isinstance(table, Mapping):
+            off = Entry(table=label, field=ENABLED, value=table.get("enabled"), problems=_of(left, label, "enabled"))
+            use, own = str(table.get("use", "")), tuple(_take(left, lambda p, label=label: p.table == label))
+            yield Section(table=label, title="Observer", kind="observer", use=use, entries=(off,), problems=own)
+    for part in project.observers:
+        if part.source is not None:
+            yield _fixed_section(part.label, "Observer, of the settings", part, left)
+
+
+def one_more(project: Project) -> Section:
+    """The place behind the last observer."""
+    tables = project.source.table.get("observers", [])
+    count = len(tables) if isinstance(tables, list) else 0
+    return Section(table=f"observers[{count}]", title="Observer", kind="observer", summary="follows every run")
+
+
+def as_frozen(form: Form) -> Form:
+    """The form of a run's record, where what equals the default counts as not set: a record holds all of them."""
+    made = [
+        replace(section, entries=tuple(e if e.differs or e.fixed else replace(e, value=None) for e in section.entries))
+        for section in form.sections
+    ]
+    return Form(tuple(made), form.rest)
 
 
 def _fixed_section(table: str, title: str, part: Part, left: list[Problem]) -> Section:
@@ -168,6 +208,8 @@ def _fields(kind: str, offer: Offer) -> list[tuple[Field, bool]]:
         fields.insert(0, (PROMPTS, True))
     if kind == "dataset":
         fields += [(f, not f.advanced) for f in describe(Selection)]
+    if kind == "observer":
+        fields.append((ENABLED, True))
     return fields
 
 
@@ -195,7 +237,7 @@ def field_of(project: Path, key: str) -> Field | None:
     """The option of a dotted key, by the components that a project names now; None when that cannot be said."""
     with contextlib.suppress(FtstudioError):
         entry = sections(load(project), ()).entry(key)
-        return entry.field if entry is not None and not entry.fixed else None
+        return entry.field if entry is not None and not entry.fixed and "[" not in entry.table else None
     return None
 
 
@@ -215,23 +257,28 @@ def components(kind: str) -> dict[str, str]:
     return found
 
 
-def switching(project: Project, kind: str, use: str) -> dict[str, Any]:
-    """The changes that choose another component: options that it does not have go out. Raises FtstudioError."""
-    offer = registry().find(kind, use)
+def switching(project: Project, kind: str, use: str, label: str = "") -> dict[str, Any]:
+    """The changes that choose another component: options that it does not have go out. Raises FtstudioError.
+
+    `label` is the place of the table where it is not the kind's own: "observers[1]".
+    """
+    offer, table = registry().find(kind, use), label or kind
     known = {f.name for f in describe(offer.component.options)} | RESERVED.get(kind, frozenset()) | {"use"}
-    part = project.parts.get(kind)
+    parts = [*project.parts.values(), *project.observers]
+    part = next((one for one in parts if one.label == table), None)
     gone = [key for key in part.table if key not in known] if part is not None else []
-    return {f"{kind}.use": use, **{f"{kind}.{key}": None for key in gone}}
+    return {f"{table}.use": use, **{f"{table}.{key}": None for key in gone}}
 
 
 def fix_of(project: Project, problem: Problem) -> dict[str, Any]:
     """The changes that a problem's fix writes; {} when it is only a sentence. Raises FtstudioError."""
-    if not problem.edit or "[" in problem.table:
+    if not problem.edit or problem.table.startswith("settings."):
         return {}
+    kind = "observer" if "[" in problem.table else problem.table
     changes: dict[str, Any] = {}
     for option, value in problem.edit.items():
         if option == "use" and problem.table:
-            changes |= switching(project, problem.table, str(value))
+            changes |= switching(project, kind, str(value), problem.table)
         else:
             changes[f"{problem.table}.{option}" if problem.table else option] = value
     return changes

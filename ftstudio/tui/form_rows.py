@@ -53,7 +53,8 @@ def _section_rows(section: Section, look: Look, width: int, *, more: bool) -> It
 def _header(section: Section, look: Look, width: int) -> Text:
     text = Text.assemble((f" {section.title:<11}", "bold"), end="", no_wrap=True)
     if section.table:
-        text.append_text(look.plain(section.use or "choose one", "bold"))
+        none = Text("add one", "dim") if section.kind == "observer" else Text("choose one", "bold")
+        text.append_text(look.plain(section.use, "bold") if section.use else none)
         text.pad_right(max(0, VALUE_AT - 8 - text.cell_len))
         text.append_text(look.plain(f"  {section.summary}" if section.summary else "", "dim"))
     text.truncate(width - 1, overflow="crop" if look.ascii else "ellipsis")

@@ -10,6 +10,7 @@ from rich.text import Text
 from ftstudio.api import Event
 from ftstudio.runs.events import EventReader
 from ftstudio.tui.look import Look
+from ftstudio.tui.samples import asked, sample_line
 from ftstudio.tui.words import short, value
 
 TAIL_BYTES = 256 << 10
@@ -55,12 +56,10 @@ class LastWords:
         """The newest sample and the newest words, in so many rows."""
         lines: list[Text] = []
         if self._sample is not None:
-            prompt = self._sample.data.get("prompt", "")
-            asked = prompt if isinstance(prompt, str) else str(prompt[-1].get("content", "")) if prompt else ""
-            said = str(self._sample.data.get("text", ""))
-            at = f" {self._sample.step:,}  " if self._sample.step else " "
-            pair = (look.plain(asked, "dim"), look.words(" → "), look.plain(said.strip()))
-            lines.append(Text.assemble(at, *pair, no_wrap=True, end=""))
+            step, data = self._sample.step, self._sample.data
+            lines.append(
+                sample_line(f"{step:,}" if step else "", asked(data.get("prompt")), str(data.get("text", "")), look)
+            )
         newest = list(self._said)[-(rows - len(lines)) :] if rows > len(lines) else []
         for t, words, style in reversed(newest):
             lines.append(Text.assemble(f" {short(t)} ", look.plain(words, style), no_wrap=True, end=""))

@@ -1,7 +1,8 @@
-"""What changed: since a run, and between two states of project.toml."""
+"""What changed: since a run, between two runs, and between two states of project.toml."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ftstudio.project import Project
 
 CHANGES_SHOWN = 40
+SHORT_SHOWN = 3
+SHORT_VALUE = 16
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,36 @@ def changes_text(changes: Mapping[str, tuple[Any, Any]], look: Look) -> Text:
             text.append_text(look.plain(f"+ {key} = {toml_of(now)}", "green")).append("\n")
     left = len(changes) - CHANGES_SHOWN
     return text.append(f"  and {left} more\n" if left > 0 else "", "dim")
+
+
+def since_before(before: RunFolder, run: RunFolder) -> str:
+    """What was set otherwise for a run than for the one before it, in a line; "" when that cannot be read."""
+    from ftstudio.runs.record import changes_between  # noqa: PLC0415 - loads the plugins
+
+    try:
+        changes = changes_between(before, run)
+    except FtstudioError:  # whoever opens the run is told
+        return ""
+    return f"Changed since {before.name}: {_in_short(changes)}." if changes else f"Set as {before.name} was."
+
+
+def _in_short(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """Changed settings in a few words: "learning_rate 5e-5 → 1e-4, lora_rank 0 → 8, and 2 more"."""
+    bare = Counter(key.rpartition(".")[2] for key in changes)
+    words = []
+    for key, values in list(changes.items())[:SHORT_SHOWN]:
+        name, (old, new) = key.rpartition(".")[2], map(_short, values)
+        named = key if bare[name] > 1 or name in {"use", "name"} else name
+        words.append(f"{named} {old} → {new}" if old != new else named)
+    left = len(changes) - len(words)
+    return ", ".join(words) + (f", and {left} more" if left else "")
+
+
+def _short(value: Any) -> str:
+    """A value that stands within a line."""
+    if value is None:
+        return "unset"
+    if isinstance(value, (list, tuple)) and len(value) > 1:
+        return f"{len(value)} items"
+    shown = toml_of(value[0] if isinstance(value, (list, tuple)) and value else value)
+    return shown if len(shown) <= SHORT_VALUE else f"{shown[: SHORT_VALUE - 1]}…"

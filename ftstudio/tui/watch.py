@@ -46,6 +46,13 @@ class Found:
         its = [s for s in self.statuses.values() if s.project == project.name and s.path.parent.parent == project]
         return sorted(its, key=lambda s: s.path, reverse=True)
 
+    def before(self, run: Path) -> Path | None:
+        """The run of the same project before this one; None for the first."""
+        beside = run.with_name(f"{int(run.name) - 1:04d}")
+        if beside in self.statuses:  # nearly always: asked each second, a thousand runs then cost nothing
+            return beside
+        return next((s.path for s in self.of(run.parent.parent) if s.path < run), None)
+
 
 class Seen(Message):
     """The files were looked at. `changed` are the runs whose status is another than before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,20 @@ from ftstudio.tui.look import Look
 from ftstudio.tui.watch import Found
 from ftstudio.tui.widgets.lines import Row
 
+SORTS: Mapping[str, Callable[[Status, bool], tuple[object, ...]]] = {
+    "live first": lambda s, pinned: (
+        s.state not in LIVE,
+        not pinned,
+        s.state == "queued",
+        s.state not in LIVE and -(s.last_event_t or 0.0),
+        s.project,
+        s.run,
+    ),
+    "newest first": lambda s, _: (-(s.last_event_t or 0.0), s.project, s.run),
+    "name": lambda s, _: (s.project, s.run),
+    "loss": lambda s, _: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
+}
+"""What orders runs, of a status and whether the run is pinned."""
 BESIDE_NAME = 53
 """Columns of a run's line beside its name: marks, state, steps, loss, time, and the list's scroll bar."""
 PINNED = 8

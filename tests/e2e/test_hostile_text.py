@@ -56,13 +56,17 @@ def turn(shown, *keys, sees=(), wait=0.4):
     shown.sees(*sees) if sees else time.sleep(wait)
 
 
-def home(shown):
+def home(shown, *, wide):
     shown.sees("ftstudio")
     shows(shown, hostile.words("F"), "pagedown")
     shown.press("home")
-    turn(shown, "p", sees=["all projects"])
-    shows(shown, hostile.words("F"), "pagedown")
-    turn(shown, "esc")
+    if wide:  # the projects stand beside the runs, which are those of the one under the cursor
+        turn(shown, "p", *["down"] * 4, sees=["Runs of"])
+        turn(shown, "esc", "esc", sees=["all projects"])
+    else:
+        turn(shown, "p", sees=["all projects"])
+        shows(shown, hostile.words("F"), "pagedown")
+        turn(shown, "esc")
     shown.press("/", "R0", "enter", "esc", "s", "s", "s", "s", "home")
 
 
@@ -70,14 +74,16 @@ def project(shown):
     """All panes of the project in which everything is hostile."""
     turn(shown, "enter", sees=[" aa ", "3 Train"])
     shows(shown, {"B16", "S17", "U02"}, "n")
-    turn(shown, "?")
+    turn(shown, "s", sees=["samples"])
+    shows(shown, {f"S{number:02d}" for number in range(0, hostile.COUNT, 4)}, "down")
+    turn(shown, "esc", "?")
     turn(shown, "esc", "r", sees=["Runs"])
     turn(shown, "esc", "N", sees=["Note on"])
     shown.until("T15")
     turn(shown, "esc", "1", sees=["1 Setup", "evil-00"])
     shown.press(".", *["down"] * 12, pause=0.05)
     turn(shown, "?")
-    turn(shown, "esc", "v", "v", "s", sees=["as they were frozen"])
+    turn(shown, "esc", "v", "v", "s", sees=["as it was made"])
     turn(shown, "esc", "2", sees=["2 Dat", "longest"])
     shows(shown, hostile.words("D"), "pagedown")
     turn(shown, "t", sees=["tokens   rows", "D47"])
@@ -113,7 +119,7 @@ def overlays(shown):
 @pytest.mark.parametrize(("size", "flags"), [((200, 60), []), ((80, 24), ["--ascii"])], ids=["wide", "ascii"])
 def test_no_hostile_text_reaches_the_terminal_as_anything_but_text(lab, terminal, size, flags):
     shown = terminal(lab, *flags, size=size)
-    home(shown)
+    home(shown, wide=size[0] >= 150)
     project(shown)
     overlays(shown)
     shown.press("q")

@@ -163,7 +163,6 @@ def test_a_plugin_that_hangs_while_it_is_described_is_named_and_keeps_nobody_wai
     assert sorted(answers)[len(answers) // 2] < 0.25, answers  # about 0.05 s on a machine that has nothing else to do
     assert max(answers) < 1, answers
     shown.sees("✓ fakes", seconds=20)
-    shown.press("end")
     shown.sees("✗ rude", "failed", "did not finish describing", "within 6 s.", seconds=20)
     shown.press("q")
     assert shown.ended() == 0

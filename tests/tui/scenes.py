@@ -73,10 +73,10 @@ def run_of(folder, state, *, steps=0, total=120, ago=3600.0, overrides=(), reaso
         if step % 20 == 0:
             lines.append({"kind": "metrics", "step": step, "metrics": {"eval_loss": round(loss + 0.1, 4)}, "t": at})
     at = began + 5 * steps
-    if sample:
-        lines.append(
-            {"kind": "sample", "step": steps, "prompt": "The river keeps", "text": sample, "t": at},
-        )
+    texts = {0: " the the river and and", steps // 2: " its way, and the way is the", steps: sample} if sample else {}
+    for step, text in texts.items():
+        of = {"model": "base"} if step == 0 else {}
+        lines.append({"kind": "sample", "step": step, "prompt": "The river keeps", "text": text, "t": at, **of})
     lines += [{"kind": kind, "step": None, "text": text, "t": at} for kind, text in words]
     run.events.write_text("".join(json.dumps({"attempt": 1, **e}, separators=(",", ":")) + "\n" for e in lines))
     return run
@@ -212,7 +212,13 @@ class Tour:
         await self.open("poetry/runs/0002")
         await d.until(lambda: all(cells.cells for cells in d.app.screen.query(DeviceCells)))  # a thread asks for them
         await self.take("train", "120/120")
+        await d.press("s")
+        await self.take("samples", "3 samples")
+        await d.press("escape")
         await self.pane("1", "setup", "learning_rate")
+        await d.press("s")
+        await self.take("run-setup", "as it was made")
+        await d.press("escape")
         await d.press("S")
         await self.take("start", "120 steps")
         await d.press("escape")

@@ -1,6 +1,8 @@
 """Home shows what the files say, in place, and leaves on q."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from studio import session
@@ -10,8 +12,11 @@ from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
-from ftstudio.tui import words
+from ftstudio.runs.status import Status
+from ftstudio.tui import run_help, words
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.since import since_before
+from ftstudio.tui.watch import Found
 from ftstudio.tui.widgets.still import Still
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -379,3 +384,155 @@ def test_leaving_does_not_wait_for_the_next_look_at_the_files(tmp_path, monkeypa
 
     left = session(tmp_path, script)
     assert time.monotonic() - left < 10
+
+
+# ------------------------------------------------------------------------- the run under the cursor, the projects
+
+
+def two_runs(folder):
+    """Two ended runs of which the second was made with other settings."""
+    for overrides in ((), ("trainer.max_steps=25", "seed=7")):
+        run = create_run(load(folder, overrides), ["test"])
+        write_toml(run.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+    return run
+
+
+def test_beside_the_list_stands_what_changed_since_the_run_before(tmp_path, make_project):
+    run = two_runs(make_project())
+
+    async def script(driver):
+        driver.app.screen.query_one("#runs").put_cursor(run.path)
+        await driver.until("Changed since 0001: seed 42 → 7,")
+        assert "10 → 25." in driver.text
+        await driver.press("home")
+        await driver.until(lambda: "Changed since" not in driver.text)  # of the first there is none before
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_help_on_a_run_says_how_it_stands_what_to_do_and_what_changed(tmp_path, make_project):
+    folder = make_project()
+    two_runs(folder)
+    made(folder, "failed", reason="The loss is nan at step 6.")
+
+    async def script(driver):
+        for run, expected in (
+            (
+                3,
+                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. Enter shows how far it came",
+            ),
+            (3, "Changed since 0002: seed 7 → 42, max_steps 25 → 10."),
+            (2, "lab:0002 finished. Its model lies in final/ of its folder"),
+            (2, "Changed since 0001: seed 42 → 7, max_steps 10 → 25."),
+        ):
+            driver.app.screen.query_one("#runs").put_cursor((folder / "runs" / f"000{run}").resolve())
+            await driver.press("question_mark")
+            await driver.until("Help")
+            said = " ".join(re.sub("[│▁-█]", " ", driver.text).split())
+            assert re.search(expected, said), said
+            await driver.press("escape")
+
+    session(tmp_path, script)
+
+
+def test_the_run_before_is_the_next_older_one_that_is_there(tmp_path):
+    runs = [tmp_path / "lab" / "runs" / name for name in ("0001", "0004", "0005", "9" * 30)]
+    others = [tmp_path / "other" / "runs" / "0003"]
+    statuses = {
+        path: Status(project=path.parts[-3], run=path.name, path=path, state="finished", reason="", attempt=1,
+                     host="here", device="cpu")
+        for path in [*runs, *others]
+    }  # fmt: skip
+    found = Found(statuses=statuses)
+    assert [found.before(run) for run in runs] == [None, *runs[:3]]
+    assert found.before(others[0]) is None
+
+
+@pytest.mark.parametrize("state", run_help.NEXT)
+def test_every_state_is_two_sentences(state):
+    status = Status(project="lab", run="0001", path=Path("lab/runs/0001"), state=state, reason="", attempt=1,
+                    host="here", device="cpu", step=3, total_steps=9, metrics={"loss": 2.0})  # fmt: skip
+    said = run_help.explained(status, None)
+    assert said.startswith("lab:0001 ")
+    assert said.count(". ") == 1
+    assert said.endswith(".")
+
+
+def test_settings_that_are_long_or_lists_are_told_in_a_line(tmp_path, make_project):
+    folder = make_project(dataset={"texts": ["a", "b"]})
+    runs = [create_run(load(folder), ["test"])]
+    more = [f"dataset.texts={['x' * 99] * 3}", "trainer.max_steps=1", "trainer.save_steps=1", "seed=7"]
+    runs.append(create_run(load(folder, more), ["test"]))
+    runs.append(create_run(load(folder, [f"dataset.texts={['y' * 99] * 3}"]), ["test"]))
+    assert since_before(*runs[:2]) == (
+        "Changed since 0001: seed 42 → 7, texts 2 items → 3 items, max_steps 10 → 1, and 1 more."
+    )
+    assert since_before(runs[0], runs[0]) == "Set as 0001 was."
+    assert "texts, max_steps 1 → 10" in since_before(*runs[1:])
+    runs[0].record.unlink()
+    assert since_before(*runs[:2]) == ""
+
+
+def test_a_wide_terminal_has_the_projects_beside_the_runs(tmp_path, make_project):
+    folder, other = make_project("poems"), make_project("songs")
+    make_project("tales")
+    live = made(folder, "running")
+    made(other, "finished")
+    lock = RecordLock(live.lock)
+    assert lock.acquire()
+
+    def column(driver):
+        return [re.split("[▏▕]", line)[0].split() for line in driver.text.splitlines()[1:6]]
+
+    async def script(driver):
+        await driver.until("Runs of all projects")
+        assert column(driver) == [["Projects"], ["▸", "all"], ["poems", "1", "●"], ["songs"], ["tales"]]
+        await driver.press("p", "down", "down")
+        await driver.until("Runs of songs")
+        assert "▸ songs" in driver.text
+        assert "poems:0001" not in driver.text
+        await driver.press("down")
+        await driver.until("No run of tales yet.")
+        await driver.press("S")
+        await driver.until("Start a run of tales")
+        await driver.press("escape", "up")
+        await driver.until("songs:0001")
+        await driver.press("escape")  # back to the runs of the one project
+        assert driver.app.screen.focused is driver.app.screen.runs
+        await driver.press("escape")
+        await driver.until("Runs of all projects")
+        assert "▸ all" in driver.text
+        await driver.press("p", "end", "enter")
+        await driver.until("1 Setup")
+        assert driver.app.screen.project.name == "tales"
+
+    session(tmp_path, script, size=(200, 60))
+    lock.release()
+
+
+def test_a_narrower_terminal_has_no_projects_and_none_can_be_gone_to(tmp_path, make_project):
+    made(make_project("poems"), "finished")
+    make_project("songs")
+
+    async def script(driver):
+        await driver.until("poems:0001")
+        await driver.press("tab")
+        assert "Runs of all" not in driver.text
+        assert driver.app.screen.focused is driver.app.screen.runs
+        await driver.press("p")
+        await driver.until("enter take")
+
+    session(tmp_path, script, size=(149, 36))
+
+
+def test_the_projects_lose_the_focus_with_their_place(tmp_path, make_project):
+    made(make_project("poems"), "finished")
+    make_project("songs")
+
+    async def script(driver):
+        await driver.until("Runs of all projects")
+        await driver.press("p")
+        await driver.pilot.resize_terminal(100, 30)
+        await driver.until(lambda: driver.app.screen.focused is driver.app.screen.runs)
+
+    session(tmp_path, script, size=(200, 60))

@@ -5,6 +5,7 @@ What a plugin does while it runs, and not while it is found, is tried in tests/f
 
 import asyncio
 import importlib
+import json
 import os
 import textwrap
 import time
@@ -13,7 +14,10 @@ from importlib import metadata
 import pytest
 from studio import session
 
+from ftstudio.files import write_toml
 from ftstudio.plugins import registry
+from ftstudio.project import load
+from ftstudio.runs.record import create_run
 
 HEAD = """
 import os, signal, subprocess, sys
@@ -33,6 +37,14 @@ class Model:
     def __init__(self, options):
         self.options = options
 """
+BUILT_IN = {
+    "format": 1,
+    "model": {"use": "starter"},
+    "dataset": {"use": "inline", "texts": ["one", "two"]},
+    "tokenizer": {"use": "pretrained"},
+    "trainer": {"use": "native"},
+    "generator": {"use": "sample", "prompts": ["The"]},
+}
 OURS = len(metadata.distribution("ftstudio").entry_points.select(group="ftstudio"))
 UPDATE = "Update it (pip install -U dist-"
 BAD = {
@@ -223,6 +235,30 @@ def test_the_panes_say_what_they_wait_for(put, settings_file, make_project, tmp_
         await driver.until(lambda: "Waiting for" not in driver.text)
         await driver.press("1")
         await driver.until("texts")
+
+    session(tmp_path, script, size=(140, 40))
+
+
+def test_train_and_generate_say_what_they_wait_for(put, settings_file, make_project, tmp_path):
+    settings_file("probe_seconds = 60.0")
+    project = make_project(base=BUILT_IN)
+    run = create_run(load(project), ["test"])
+    write_toml(run.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+    metrics = {"loss": 2.0, "strange": 1.0}
+    event = {"t": 1.0, "attempt": 1, "kind": "metrics", "step": 1, "metrics": metrics}
+    run.events.write_text(json.dumps(event, separators=(",", ":")) + "\n")
+    put("hangs", "import time\ntime.sleep(90)")
+
+    async def script(driver):
+        driver.app.open_project(project, "train", run.path)
+        await driver.until("Waiting for plugin hangs (dist-hangs) to describe itself ...")
+        assert "loss" in driver.text  # its charts wait for nobody
+        await driver.press("n", "question_mark")
+        await driver.until("strange: the trainer's plugin says what it is. Waiting for plugin hangs")
+        await driver.press("escape", "5")
+        await driver.until(lambda: "Waiting for plugin hangs" in driver.text.splitlines()[2])
+        await driver.press("g")
+        await driver.until("There is no prompt yet")
 
     session(tmp_path, script, size=(140, 40))
 

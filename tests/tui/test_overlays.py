@@ -200,6 +200,27 @@ def test_a_failed_plugin_shows_reason_and_mend(make_project, tmp_path, monkeypat
     over(tmp_path, "plugins", script)
 
 
+def test_plugins_that_failed_come_first_then_the_others_by_name(make_project, tmp_path, monkeypatch):
+    from ftstudio.plugins import Described, Record, Registry
+    from ftstudio.tui.screens import plugins
+
+    offered = (Described(kind="model", name="m", summary=""),)
+    states = {"zebra": "failed", "beta": "active", "alpha": "disabled", "cat": "active", "ant": "failed"}
+    records = tuple(
+        Record(name=name, value=name, distribution=f"dist-{name}", version="1", status=status, components=offered)
+        for name, status in states.items()
+    )
+    for name in ("registry", "look_again"):
+        monkeypatch.setattr(plugins, name, lambda: Registry(records))
+
+    async def script(driver):
+        await driver.until("beta")
+        names = [line.split()[1] for line in driver.text.splitlines() if "dist-" in line and " 1" in line][:5]
+        assert names == ["ant", "zebra", "alpha", "beta", "cat"]
+
+    over(tmp_path, "plugins", script, size=(80, 36))
+
+
 # ---------------------------------------------------------------------------------------------- settings
 
 

@@ -10,7 +10,8 @@ from textual import events
 from ftstudio.api import Plan
 from ftstudio.plan import Outlook
 from ftstudio.project import load
-from ftstudio.runs.record import create_run
+from ftstudio.runs.record import create_run, frozen_project
+from ftstudio.tui.form import as_frozen, sections
 from ftstudio.tui.look import Look
 from ftstudio.tui.since import Since
 from ftstudio.tui.widgets.aside import aside_text
@@ -331,10 +332,7 @@ def test_changes_since_a_run_are_shown_and_its_settings_can_be_taken(project):
         await driver.until("Since run 0001")
         assert "- trainer.max_steps = 10" in driver.text
         assert "+ trainer.max_steps = 30" in driver.text
-        await driver.press("s")
-        await driver.until("as they were frozen")
-        assert 'use = "fake-model"' in driver.text
-        await driver.press("escape", "U")
+        await driver.press("U")
         await driver.until("Take the settings of run 0001?")
         await driver.press("n")
         assert "max_steps = 30" in (project / "project.toml").read_text()
@@ -344,6 +342,132 @@ def test_changes_since_a_run_are_shown_and_its_settings_can_be_taken(project):
     at(project, script)
     assert (project / "project.toml").read_text() == TEXT
     assert run.record.is_file()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_a_runs_settings_are_a_form_that_is_read_only_and_can_be_used_and_undone(project, size):
+    create_run(load(project, ["trainer.save_steps=2"]), ["test"])
+    run = create_run(load(project), ["test"])
+    now = TEXT.replace("max_steps = 10", "max_steps = 30")
+    (project / "project.toml").write_text(now)
+    record = run.record.read_text()
+
+    async def script(driver):
+        await driver.press("s")
+        await driver.until("Run 0002, as it was made: U uses these settings, s goes back")
+        go(driver, "trainer.max_steps")
+        row = next(line for line in driver.text.splitlines() if "max_steps" in line)
+        assert "10" in row.split()
+        assert "U use run's" in driver.text
+        assert "enter edit" not in driver.text
+        for key in ("enter", "d", "f", "u", "e"):
+            await driver.press(key)
+            await driver.until("Run 0002 stays as it was made: U uses its settings, s goes back.")
+        await driver.press("question_mark")
+        await driver.until("So run 0002 was made, which stays as it is.")
+        await driver.press("escape", "less_than_sign")
+        await driver.until("Run 0001, as it was made")
+        assert " * save_steps" in driver.text
+        await driver.press("greater_than_sign")
+        await driver.until("Run 0002, as it was made")
+        await driver.until(lambda: driver.pane.since.run == "0002")
+        await driver.press("U", "y")
+        await driver.until("project.toml has the settings of run 0002. u undoes.")
+        assert (project / "project.toml").read_text() == TEXT
+        assert "as it was made" not in driver.text
+        await driver.press("u")
+        await driver.until("Undone")
+        assert (project / "project.toml").read_text() == now
+        await driver.press("s")
+        await driver.until("as it was made")
+        await driver.press("escape")
+        await driver.until(lambda: "as it was made" not in driver.text)
+        assert driver.app.screen.query("SetupPane")
+
+    at(project, script, size=size)
+    assert run.record.read_text() == record
+
+
+def test_what_a_record_holds_as_a_default_is_not_shown_as_set(project):
+    run = create_run(load(project), ["test"])
+    frozen = as_frozen(sections(frozen_project(run), ()))
+    fresh = sections(load(project), ())
+    assert [e.key for s in frozen.sections for e in s.shown(more=False)] == [
+        e.key for s in fresh.sections for e in s.shown(more=False)
+    ]
+    assert frozen.entry("seed").value == 7
+    assert frozen.entry("trainer.save_steps").value is None
+
+
+def test_coming_back_to_setup_shows_the_project_again(project):
+    create_run(load(project), ["test"])
+
+    async def script(driver):
+        await driver.press("s")
+        await driver.until("as it was made")
+        await driver.press("4", "1")
+        await driver.until("What this means")
+        assert "as it was made" not in driver.text
+
+    at(project, script)
+
+
+# ----------------------------------------------------------------------------------------------- observers
+
+
+def rows(driver):
+    return [str(row.key) for row in driver.pane.lines.lines.rows]
+
+
+def test_observers_are_added_changed_switched_off_and_taken_out_in_the_form(project):
+    async def script(driver):
+        go(driver, "observers[0].use")
+        assert "Observer   add one" in driver.text
+        await driver.press("enter")
+        await driver.until("enter take")
+        names = [row.key for row in driver.app.screen.query_one("Lines").rows]
+        await driver.press("home", *["down"] * names.index("fake-watch"), "enter")
+        await driver.until("Observer   fake-watch")
+        text = (project / "project.toml").read_text()
+        assert text == f'{TEXT}\n[[observers]]\nuse = "fake-watch"\n'
+        go(driver, "observers[0].at")
+        await driver.press("enter", "backspace", "x")
+        await driver.until("at must be a whole number")  # said where it is typed
+        await driver.press("backspace", "3", "enter")
+        await driver.until(lambda: load(project).observers[0].options.at == 3)
+        go(driver, "observers[0].enabled")
+        await driver.press("enter")
+        await driver.until(lambda: "enabled = false" in (project / "project.toml").read_text())
+        await driver.until(lambda: "observers[0].at" not in rows(driver))
+        await driver.press("enter")  # it is still there to be switched on again
+        await driver.until(lambda: load(project).observers)
+        await driver.until(lambda: "observers[0].at" in rows(driver))
+        assert "observers[1].use" in rows(driver)
+        go(driver, "observers[0].use")
+        await driver.press("d")
+        await driver.until("Observer fake-watch is out of the file. u brings it back.")
+        assert "observers" not in (project / "project.toml").read_text()
+        await driver.press("u")
+        await driver.until(lambda: len(load(project).observers) == 1)
+
+    at(project, script)
+
+
+def test_an_observer_of_the_settings_is_shown_and_left_to_them(project, settings_file):
+    settings_file('[[observers]]\nuse = "fake-watch"\nat = 3')
+
+    async def script(driver):
+        go(driver, "settings.observers[0].use")
+        await driver.until("Observer, of the settings")
+        await driver.press("enter")
+        await driver.until("That observer is one of your settings.")
+        await driver.press("escape")
+        go(driver, "settings.observers[0].at")
+        await driver.press("d")
+        await driver.until("That is edited in the file")
+
+    at(project, script)
+    assert (project / "project.toml").read_text() == TEXT
 
 
 def test_in_a_narrow_terminal_v_turns_to_what_it_means_and_back(project):

@@ -11,10 +11,12 @@ from studio import session
 from ftstudio.api import Metric
 from ftstudio.files import state_dir, write_toml
 from ftstudio.project import load
+from ftstudio.runs.events import iter_events
 from ftstudio.runs.observers import Cursor, ObserverFiles
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import Status
 from ftstudio.tui.look import Look
+from ftstudio.tui.samples import Samples
 from ftstudio.tui.tiles import tiles
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -348,5 +350,103 @@ def test_of_two_keys_pressed_at_once_the_last_pane_is_shown(tmp_path, make_proje
         await driver.until("events.jsonl")
         assert driver.app.screen.shown == "logs"
         assert [pane for pane in driver.app.screen._panes.values() if pane.display] == [driver.app.screen.pane]
+
+    session(tmp_path, script)
+
+
+# --------------------------------------------------------------------------------------------- samples
+
+
+def sampled(run, *samples, attempt=1, t=95.0):
+    with run.events.open("a") as file:
+        for step, prompt, text, model in samples:
+            of = {"model": model} if model else {}
+            event = {"t": t, "attempt": attempt, "kind": "sample", "step": step, "prompt": prompt, "text": text, **of}
+            file.write(json.dumps(event) + "\n")
+
+
+def resumed(run, attempt, step):
+    with run.events.open("a") as file:
+        event = {"t": 96.0, "attempt": attempt, "kind": "state", "step": None, "state": "running", "resumed_from": step}
+        file.write(json.dumps(event) + "\n")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+def test_all_samples_so_far_can_be_looked_through_and_of_one_prompt_alone(tmp_path, make_project, size):
+    run = made(make_project(), "running", steps=1)
+    river, sea = "The river", [{"role": "user", "content": "The sea?"}]
+    sampled(run, (0, river, " is old\nand \x1b[31mcold", "base"), (10, river, " ten", ""), (10, sea, "Ten!", ""),
+            (20, river, " twenty", ""), (20, sea, "Twenty!", ""))  # fmt: skip
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("s samples")
+        await driver.press("s")
+        await driver.until("lab:0001 · 6 samples")
+        lines = driver.app.screen.query_one("Lines")
+        whens = [row.text.plain.split()[0] for row in lines.rows]
+        assert whens == ["20", "20", "10", "10", "before", "30"]
+        assert "The sea? → Twenty!" in driver.text
+        await driver.press("down", "down")
+        await driver.until("Step 10")
+        await driver.press("end", "up")
+        await driver.until("The model before fine-tuning")
+        assert "and \\x1b[31mcold" in driver.text  # whole, on lines of its own, and harmless
+        sampled(run, (20, river, " the end", "final"), t=97.0)
+        await driver.until("7 samples")  # what comes is shown, and the cursor stays
+        assert lines.rows[0].text.plain.split()[0] == "final"
+        assert "The model before fine-tuning" in driver.text
+        await driver.press("p")
+        await driver.until("5 samples · prompt 1 of 2")
+        assert "The sea" not in driver.text
+        await driver.press("p")
+        await driver.until("2 samples · prompt 2 of 2")
+        await driver.press("p")
+        await driver.until("lab:0001 · 7 samples")
+        assert "> The sea?" in driver.text  # a question and its answer do not run into each other
+        await driver.press("end", "up", "y")
+        await driver.until("Copied")
+        await driver.press("escape")
+        await driver.until("3 Train")
+
+    session(tmp_path, script, size=size)
+    assert "is old\n" in (state_dir() / "copied.txt").read_text()
+
+
+def test_samples_behind_which_a_resume_went_back_are_left_out(tmp_path, make_project):
+    run = made(make_project(), steps=1)
+    sampled(run, (10, "a", " kept", ""), (20, "a", " lost", ""))
+    resumed(run, 2, 10)
+    sampled(run, (20, "a", " again", ""), attempt=2)
+    samples = Samples()
+    samples.add(iter_events(run.events))
+    assert [(s.when, s.text) for s in samples.newest_first("a")] == [("20", " again"), ("10", " kept")]
+
+
+def test_of_a_sample_of_a_megabyte_the_beginning_is_shown_at_once(tmp_path, make_project):
+    run = made(make_project(), steps=1)
+    sampled(run, (40, "The river", " long" * 200_000, ""))
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("s samples")
+        await driver.press("s")
+        await driver.until("long long")
+        assert str(driver.app.screen.query_one("#words Static").render()).endswith("The log has the rest.")
+
+    session(tmp_path, script)
+
+
+def test_without_a_sample_it_says_what_makes_some(tmp_path, make_project):
+    run = made(make_project(), steps=1)
+    run.events.write_text(run.events.read_text().replace('"kind":"sample"', '"kind":"message"'))
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("s samples")
+        await driver.press("s")
+        await driver.until("sample_steps")
+        await driver.press("p")
+        await driver.until("There is only one prompt.")
 
     session(tmp_path, script)

@@ -2,11 +2,13 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from ftstudio import doctor
 from ftstudio.doctor import examine
+from ftstudio.plugins import Described, Record, Registry
 from ftstudio.process.devices import Gauge, Tenant
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import take_slot
@@ -26,6 +28,21 @@ def test_versions_come_without_an_import_and_what_is_missing_is_an_error(tmp_pat
     assert found(tmp_path, "textual").level == "ok"
     missing = found(tmp_path, "not-installed-at-all")
     assert (missing.level, missing.mend) == ("error", "pip install not-installed-at-all")
+
+
+def test_a_plugin_that_works_but_of_which_something_is_to_be_known_is_a_warning(tmp_path, monkeypatch):
+    offered = (Described(kind="model", name="starter", summary=""),)
+    plain = Record(name="plain", value="plain", distribution="dist-plain", version="1", status="active",
+                   components=(Described(kind="model", name="own", summary=""),))  # fmt: skip
+    marked = replace(plain, name="marked", distribution="dist-marked", components=offered, printed=True)
+    taken = replace(plain, name="models", distribution="ftstudio", components=offered)
+    monkeypatch.setattr(doctor, "registry", lambda: Registry((plain, marked, taken)))
+    clash, prints = findings(tmp_path, marked.title)
+    assert (clash.level, prints.level) == ("warn", "warn")
+    assert "write use = 'dist-marked/starter' to mean this plugin's" in clash.says
+    assert "It prints while it is loaded" in prints.says
+    assert not findings(tmp_path, plain.title)
+    assert found(tmp_path, "plugins").says == "3 of 3 work"
 
 
 def test_settings_that_cannot_be_used_are_an_error_and_the_rest_is_still_looked_at(tmp_path, settings_file):

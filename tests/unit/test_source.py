@@ -112,6 +112,33 @@ def test_an_edit_keeps_comments_and_order(tmp_path):
     assert edit_source(after, {"trainer.max_steps": None}).text == PERSONAL.replace("5e-5", "0.0001")
 
 
+def test_a_list_of_tables_is_edited_by_places_and_comments_stay(tmp_path):
+    file = tmp_path / "project.toml"
+    file.write_text(
+        'seed = 1\n[[observers]] # first\nuse = "csv"\n\n[[observers]]\nuse = "b" # second\n[trainer]\nx = 1\n'
+    )
+    seen = edit_source(read_source(file), {"observers[1].use": "c", "observers[0].every": 5, "observers[2].use": "d"})
+    assert seen.table["observers"] == [{"use": "csv", "every": 5}, {"use": "c"}, {"use": "d"}]
+    assert seen.table["trainer"] == {"x": 1}
+    assert "# first" in seen.text
+    assert "# second" in seen.text
+    seen = edit_source(seen, {"observers[1]": None, "observers[7]": None, "nobody[0].x": None})
+    assert [one["use"] for one in seen.table["observers"]] == ["csv", "d"]
+    seen = edit_source(seen, {"observers[1]": None})
+    seen = edit_source(seen, {"observers[0]": None})
+    assert seen.table == {"seed": 1, "trainer": {"x": 1}}
+    with pytest.raises(InputError, match="cannot be edited"):
+        edit_source(edit_source(seen, {"observers[0].use": "csv"}), {"observers[2].use": "b"})
+    assert seen.path.read_text().endswith('[[observers]]\nuse = "csv"\n')
+
+
+def test_inline_tables_in_a_list_are_edited_by_places_too(tmp_path):
+    file = tmp_path / "project.toml"
+    file.write_text('observers = [{use = "csv"}]\nseed = 1\n')
+    seen = edit_source(read_source(file), {"observers[0].every": 5, "observers[1].use": "b"})
+    assert seen.table == {"observers": [{"use": "csv", "every": 5}, {"use": "b"}], "seed": 1}
+
+
 def test_a_change_by_somebody_else_is_never_overwritten_and_is_shown(tmp_path):
     seen = read(tmp_path, PERSONAL)
     seen.path.write_text(PERSONAL.replace("5e-5", "3e-5"))

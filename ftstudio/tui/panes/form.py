@@ -26,7 +26,7 @@ from ftstudio.api import Problem
 from ftstudio.errors import FileChangedError, FtstudioError, InputError, OptionError
 from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
-from ftstudio.tui.form import Entry, Form, sections, switching, with_problems
+from ftstudio.tui.form import Entry, Form, Section, one_more, sections, switching, with_problems
 from ftstudio.tui.form_rows import VALUE_AT, error_rows, rows_of
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.settings_file import SettingsFile
@@ -202,8 +202,7 @@ class FormPane(Pane):
 
     def draw(self) -> None:
         """Draw the form and what stands beside it."""
-        look, width = self.studio.look, max(40, self.lines.size.width or self.size.width)
-        current = self.file.current
+        look, width, current = self.studio.look, self.form_width, self.file.current
         if current is None:
             self.form = Form()
             waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
@@ -214,9 +213,15 @@ class FormPane(Pane):
         outlook = self.tried or self.outlook
         project = self.tried.project if self.tried is not None else current
         form = sections(project, outlook.problems if outlook is not None else project.problems)
-        self.form = self._with_typed(form)
+        *parts, head = form.sections
+        self.form = self._with_typed(Form((*parts, one_more(project), head), form.rest))
         self.lines.set_rows(rows_of(self.form, look, width, more=self.more))
         self.query_one(Aside).show(aside_text(outlook, self.since, look))
+
+    @property
+    def form_width(self) -> int:
+        """Columns that the form has."""
+        return max(40, self.lines.size.width or self.size.width)
 
     def _with_typed(self, form: Form) -> Form:
         """What is wrong with the typed text takes the place of what was wrong with the field; a note only joins it."""
@@ -243,10 +248,11 @@ class FormPane(Pane):
         if section is not None:
             from ftstudio.tui.screens.fields import ask_component  # noqa: PLC0415 - made when it is asked for
 
-            kind = section.table
-            if "[" in kind:
-                raise InputError("A list of tables is edited in the file.", "e opens it.")
-            ask_component(self.app, self.studio.look, kind, section.use, lambda name: self._switch(kind, name))
+            if not section.kind:
+                raise InputError("That observer is one of your settings.", "They are in settings.toml.")
+            ask_component(
+                self.app, self.studio.look, section.kind, section.use, lambda name: self._switch(section, name)
+            )
         elif entry is not None:
             self._edit(entry)
 
@@ -268,15 +274,15 @@ class FormPane(Pane):
             self.studio.say("Enter writes, esc leaves it, down offers what may be meant; empty is the default.")
             self._try(entry, text)
 
-    def _switch(self, kind: str, name: str) -> None:
+    def _switch(self, section: Section, name: str) -> None:
         """Choose another component; say which of the former's options went out."""
         assert self.file.current is not None
         try:
-            changes = switching(self.file.current, kind, name)
+            changes = switching(self.file.current, section.kind, name, section.table)
         except FtstudioError as error:
             self.studio.say_error(error)
             return
-        gone = [key.partition(".")[2] for key, value in changes.items() if value is None]
+        gone = [key.removeprefix(f"{section.table}.") for key, value in changes.items() if value is None]
         self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. u brings it back." if gone else "")
 
     def on_form_lines_typed(self, message: FormLines.Typed) -> None:

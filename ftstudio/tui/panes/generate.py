@@ -89,6 +89,8 @@ class GeneratePane(Pane):
         self.asked = ""
         self.time = 0
         self.busy = False
+        self.waits = ""
+        """The plugin that the first look waits for."""
 
     def compose(self) -> ComposeResult:
         """The prompt, the settings, where it computes when that is not as usual, the answers."""
@@ -116,7 +118,12 @@ class GeneratePane(Pane):
             self.look()
 
     def seen(self, seen: Seen) -> None:
-        """A live run may have committed a newer checkpoint."""
+        """A live run may have committed a newer checkpoint; before the first look is done, say what it waits for."""
+        if not self.settings:
+            from ftstudio.describing import waits_for  # noqa: PLC0415 - the look loads it
+
+            self.waits = waits_for()
+            self.draw()
         if self.run_folder is not None and self.run_folder.path in seen.changed and not self.busy:
             self.look()
 
@@ -141,6 +148,7 @@ class GeneratePane(Pane):
 
     def on_generate_pane_found(self, message: Found) -> None:
         """Name the columns."""
+        self.waits = ""
         defaults = dict(enumerate(message.sources))
         self.sources = [s for i in (0, 1) if (s := self.chosen.get(i, defaults.get(i))) is not None]
         self.settings = list(message.settings)
@@ -158,6 +166,8 @@ class GeneratePane(Pane):
 
     def on_generate_pane_refused(self, message: Refused) -> None:
         """Say why not."""
+        self.waits = ""
+        self.draw()
         self.studio.say_error(message.error)
 
     # --------------------------------------------------------------------------------------- drawing
@@ -170,6 +180,9 @@ class GeneratePane(Pane):
     def draw(self) -> None:
         """The settings that are not the usual ones, and what the models do with a text."""
         look = self.studio.look
+        if self.waits:
+            self.query_one("#options", Static).update(look.plain(f" {look.words(self.waits)}"))
+            return
         text = Text(" ", no_wrap=True, end="")
         for setting in self.settings:
             changed = setting.key in self.overrides
@@ -199,7 +212,8 @@ class GeneratePane(Pane):
         if not prompt.strip():
             raise InputError("There is no prompt yet.", "Write one, and press Enter.")
         if not self.sources:
-            raise InputError("There is no model to sample yet.", "Mend the project, or start a run with S.")
+            mend = self.waits or "Mend the project, or start a run with S."
+            raise InputError("There is no model to sample yet.", mend)
         self._keep_turn()
         self.asked, self.busy, self.time = prompt, True, self.time + 1
         self._remember(prompt)

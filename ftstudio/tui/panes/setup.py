@@ -1,26 +1,36 @@
-"""Setup: the project's settings as a form, and what can be done with them besides typing."""
+"""Setup: the project's settings as a form, or a run's, and what can be done with them besides typing."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.files import toml_text
 from ftstudio.finding import FILE
+from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.background import Asks
 from ftstudio.tui.copying import copy
-from ftstudio.tui.form import fix_of
+from ftstudio.tui.form import as_frozen, fix_of, sections
+from ftstudio.tui.form_rows import rows_of
 from ftstudio.tui.larger import explained
 from ftstudio.tui.panes.form import FormPane
 from ftstudio.tui.since import changed_words, changes_text
 from ftstudio.tui.typed import toml_of
-from ftstudio.tui.widgets.aside import Aside
+from ftstudio.tui.widgets.aside import Aside, run_text
+from ftstudio.tui.widgets.lines import Row
+
+if TYPE_CHECKING:
+    from ftstudio.project import Project
+
+CHANGES = frozenset({"setup.edit", "setup.fix", "setup.undo", "setup.reset", "setup.editor", "setup.deep"})
+"""What is done with the project's settings, and never with a run's."""
 
 
-class SetupPane(FormPane):
-    """The form with its keys: undo, fixes, defaults, an editor, a deep check, a run's settings."""
+class SetupPane(FormPane, Asks):
+    """The form with its keys: undo, fixes, defaults, an editor, a deep check; in its place a run's settings."""
 
     SCOPED_CSS = False  # what is shown depends on how wide the screen is
     DEFAULT_CSS = """
@@ -31,8 +41,19 @@ class SetupPane(FormPane):
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("setup")]
 
+    def __init__(self, project: Path) -> None:
+        super().__init__(project)
+        self.frozen: tuple[RunFolder, Project] | None = None
+        """The run whose settings stand in the form's place, and the project as it was then."""
+
     def explain(self) -> str:
         """The option under the cursor."""
+        said = self._explained()
+        return (
+            said if self.frozen is None else f"{said}\n\nSo run {self.frozen[0].name} was made, which stays as it is."
+        )
+
+    def _explained(self) -> str:
         entry, section = self.form.entry(self.lines.key), self.form.section(self.lines.key)
         if entry is not None:
             return f"{entry.key}: {explained(entry.field)}"
@@ -43,11 +64,13 @@ class SetupPane(FormPane):
 
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
+        if self.frozen is not None and id in CHANGES:
+            return f"Run {self.frozen[0].name} stays as it was made: U uses its settings, s goes back."
         if id == "setup.editor":
             return ""
         if id == "setup.edit" and self.studio.manners.readonly:
             return "The studio was opened with --readonly."
-        if id.startswith("setup.") and self.file.current is None:
+        if id.startswith("setup.") and id != "setup.settings" and self.file.current is None:
             return f"{FILE} cannot be read: e opens it." if self.error else f"{FILE} is being read."
         if id == "setup.undo" and not self.file.can_undo:
             return "Nothing was written here that can be undone."
@@ -75,11 +98,13 @@ class SetupPane(FormPane):
         self.studio.say(f"Undone: {changed_words(before.source.table, self.file.current.source.table)}")
 
     def do_setup_reset(self) -> None:
-        """Take the option under the cursor out of the file: its default holds again."""
-        entry = self.form.entry(self.lines.key)
-        if entry is None or entry.value is None:
+        """Take the option under the cursor out of the file: its default holds again; or a whole observer."""
+        entry, section = self.form.entry(self.lines.key), self.form.section(self.lines.key)
+        if section is not None and section.kind == "observer" and section.use:
+            self.write({section.table: None}, said=f"Observer {section.use} is out of the file. u brings it back.")
+        elif entry is None or entry.value is None:
             self.studio.say("Nothing is set here.")
-        elif "[" in entry.table or "." in entry.field.name:
+        elif entry.table.startswith("settings.") or "." in entry.field.name:
             self.studio.say("That is edited in the file: e opens it.")
         elif entry.field.required:
             self.studio.say(f"{entry.key} must be given.")
@@ -107,11 +132,12 @@ class SetupPane(FormPane):
 
         changes, since = self.since.settings(), self.since
         if not changes:
-            raise InputError("Only observers differ.", "They are a list of tables: e opens the file.")
+            raise InputError("Only observers differ.", "They are changed in the form.")
         shown = {key: (since.changes[key][1], before) for key, before in changes.items()}
 
         def answered(yes: bool | None) -> None:
             if yes:
+                self._show_frozen(None)
                 self.write(changes, said=f"{FILE} has the settings of run {since.run}. u undoes.")
 
         text = changes_text(shown, self.studio.look)
@@ -160,12 +186,60 @@ class SetupPane(FormPane):
         assert self.file.current is not None
         self.app.push_screen(DeepCheck(self.file.current), checked)
 
-    def do_setup_settings(self) -> None:
-        """Show the settings that the run was made with."""
-        from ftstudio.runs.record import read_record  # noqa: PLC0415 - loads the plugins
-        from ftstudio.tui.screens.showing import Showing  # noqa: PLC0415 - made when it is asked for
+    # ------------------------------------------------------------------------------------- a run's settings
 
-        assert self.run is not None
-        look = self.studio.look
-        title = look.plain(f"Settings of {self.run.title}, as they were frozen", "bold")
-        self.app.push_screen(Showing(title, look.lines(toml_text(read_record(self.run).settings))))
+    def do_setup_settings(self) -> None:
+        """Show the settings that the run was made with, or the project's again."""
+        if self.frozen is not None:
+            self._show_frozen(None)
+        else:
+            self._read_frozen()
+
+    def _read_frozen(self) -> None:
+        """In a thread: it asks the plugins."""
+        from ftstudio.runs.record import frozen_project  # noqa: PLC0415 - loads the plugins
+
+        run = self.run
+        if run is not None:
+            self.ask(lambda: (run, frozen_project(run)), self._take_frozen, group="frozen")
+
+    def _take_frozen(self, frozen: tuple[RunFolder, Project]) -> None:
+        if frozen[0] == self.run and self.display:  # else somebody went on meanwhile
+            self._show_frozen(frozen)
+
+    def _show_frozen(self, frozen: tuple[RunFolder, Project] | None) -> None:
+        self.frozen = frozen
+        self.draw()
+        self.project_screen.refresh_keys()
+
+    def show_run(self, run: RunFolder | None) -> None:
+        """Another run's settings take the place of those of the one before."""
+        super().show_run(run)
+        if self.frozen is not None and run != self.frozen[0]:
+            if run is None:
+                self._show_frozen(None)
+            self._read_frozen()
+
+    def leave(self) -> None:
+        """Whoever comes back sees the project's settings."""
+        super().leave()
+        if self.frozen is not None:
+            self._show_frozen(None)
+
+    def go_back(self) -> bool:
+        """From a run's settings to the project's."""
+        there = self.frozen is not None
+        if there:
+            self._show_frozen(None)
+        return there
+
+    def draw(self) -> None:
+        """The form of the project, or of a run."""
+        if self.frozen is None:
+            super().draw()
+            return
+        look, (run, project) = self.studio.look, self.frozen
+        self.form = as_frozen(sections(project, ()))
+        title = look.plain(f" Run {run.name}, as it was made: U uses these settings, s goes back", "bold reverse")
+        self.lines.set_rows([Row(None, title), *rows_of(self.form, look, self.form_width, more=self.more)])
+        self.query_one(Aside).show(run_text(self.since, look))

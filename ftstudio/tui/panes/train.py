@@ -27,7 +27,6 @@ from ftstudio.explain import explained
 from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.history import History
-from ftstudio.runs.observers import Trouble, troubles
 from ftstudio.runs.status import Status
 from ftstudio.text import quote, safe_text
 from ftstudio.tui import metric_help
@@ -45,6 +44,7 @@ from ftstudio.tui.widgets.chart import ChartView, Hues
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
+from ftstudio.tui.widgets.unwell import Unwell
 from ftstudio.tui.words import progress, run_rows
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
@@ -65,7 +65,6 @@ class TrainPane(Pane, Asks):
     TrainPane #tiles { height: 1; width: 1fr; }
     TrainPane #charts { height: 1fr; grid-gutter: 0 1; }
     TrainPane #empty { height: 1fr; display: none; padding: 1 2; }
-    TrainPane #observers { height: 1; display: none; }
     TrainPane #words { height: 3; }
     TrainPane #metrics { display: none; padding: 0 1; }
     """
@@ -79,7 +78,8 @@ class TrainPane(Pane, Asks):
         self.alone = ""
         self._histories: dict[Path, History[Feed]] = {}
         self._words: LastWords | None = None
-        self._own: tuple[Metric, ...] = ()
+        self._own: tuple[Metric, ...] | None = None
+        """What the trainer wants among the tiles; None until its plugin has said."""
         self._charts: dict[str, ChartView] = {}
         self._hues, self._view = Hues(), View()
         self._timer: Timer | None = None
@@ -89,7 +89,7 @@ class TrainPane(Pane, Asks):
         with Horizontal(id="top"):
             yield Still("", id="tiles", markup=False)
             yield DeviceCells()
-        yield Still("", id="observers", markup=False)
+        yield Unwell()
         yield Still("", id="empty", markup=False)
         yield Grid(id="charts")
         yield Still("", id="words", markup=False)
@@ -123,11 +123,11 @@ class TrainPane(Pane, Asks):
             self._words = LastWords(run.events)
             self._view = replace(self._view, cursor=None)
             self.overlaid = [path for path in self.overlaid if path != run.path]
-            self._own = ()
+            self._own = None
             self.ask(lambda: metric_help.tiles_of(run), self._take_own, group="own")
             if not self._read():
                 self._come_back()
-        self._ask_of_observers()
+        self.query_one(Unwell).look(self.run, "")
         self.draw()
 
     def seen(self, seen: Seen) -> None:
@@ -135,7 +135,7 @@ class TrainPane(Pane, Asks):
         self.query_one(DeviceCells).look_again()
         if not self._read():
             self._come_back()
-        self._ask_of_observers()
+        self.query_one(Unwell).look(self.run, self._waits())
         self.draw()
 
     # --------------------------------------------------------------------------------------- reading
@@ -171,23 +171,15 @@ class TrainPane(Pane, Asks):
         self._draw_charts()
         self._draw_words()
 
-    def _ask_of_observers(self) -> None:
-        run = self.run
-        if run is not None:
-            self.ask(lambda: troubles(run), self._draw_troubles, group="observers")
-
     # --------------------------------------------------------------------------------------- drawing
 
-    def _draw_troubles(self, found: list[Trouble]) -> None:
-        """One line on the observers that are not well; what else there is to say of them, `status` says."""
-        line = self.query_one("#observers", Still)
-        line.display = bool(found)
-        if found:
-            others = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            first = found[0]
-            line.update(
-                self.studio.look.plain(f" ! observer {first.files.name} {first.what}{others}: {first.step}", "yellow")
-            )
+    def _waits(self) -> str:
+        """The plugin that is waited for, before the trainer's can say what it wants among the tiles; "" for none."""
+        if self.run is None or self._own is not None:
+            return ""
+        from ftstudio.describing import waits_for  # noqa: PLC0415 - what is waited for loads it
+
+        return waits_for()
 
     @property
     def status(self) -> Status | None:
@@ -219,6 +211,7 @@ class TrainPane(Pane, Asks):
 
     def _take_own(self, own: tuple[Metric, ...]) -> None:
         self._own = own
+        self.query_one(Unwell).look(self.run, "")
         self._draw_tiles()
 
     def _tiles(self, status: Status | None, width: int) -> Text:
@@ -226,7 +219,7 @@ class TrainPane(Pane, Asks):
             return Text("")
         history = self._histories.get(status.path)
         times = history.best.timeline.time.values if history else ()
-        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width, self._own)
+        return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width, self._own or ())
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
@@ -328,8 +321,15 @@ class TrainPane(Pane, Asks):
     def explain(self) -> str:
         """For help: the metric of the chart with the focus, and what the tiles are."""
         chart = self.focused_chart
-        about = [metric_help.explained(self.run, chart.title)] if self.run and chart else []
+        about = [self._of_metric(self.run, chart.title)] if self.run and chart else []
         return "\n\n".join([*about, TILES_HELP])
+
+    def _of_metric(self, run: RunFolder, name: str) -> str:
+        """What a metric is; a stranger's is not asked for while that would wait for a plugin."""
+        waits = self._waits()
+        if waits and name not in metric_help.MEANING:
+            return f"{safe_text(name)}: the trainer's plugin says what it is. {waits}"
+        return metric_help.explained(run, name)
 
     # --------------------------------------------------------------------------------------- actions
 
@@ -373,6 +373,14 @@ class TrainPane(Pane, Asks):
         if shown:
             at = shown.index(self.focused_chart) + 1 if self.focused_chart in shown else 0
             shown[at % len(shown)].focus()
+
+    def do_train_samples(self) -> None:
+        """All samples so far, over this."""
+        from ftstudio.tui.screens.samples import SamplesScreen  # noqa: PLC0415 - made when it is asked for
+
+        if self.run is None:
+            raise InputError("There is no run yet.", "S starts one.")
+        self.app.push_screen(SamplesScreen(self.run))
 
     def do_train_overlay(self) -> None:
         """Lay another run over this one, or take it away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,28 +22,17 @@ from ftstudio.tui.copying import copy
 from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
+from ftstudio.tui.widgets.away import Away
 from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.glance import GLANCE_WIDTH, Glance
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
+from ftstudio.tui.widgets.projects import PROJECTS_WIDTH, Projects
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import from_home, run_rows, short
+from ftstudio.tui.words import SORTS, from_home, run_rows
 
-SORTS: Mapping[str, Callable[[Status, bool], tuple[object, ...]]] = {
-    "live first": lambda s, pinned: (
-        s.state not in LIVE,
-        not pinned,
-        s.state == "queued",
-        s.state not in LIVE and -(s.last_event_t or 0.0),
-        s.project,
-        s.run,
-    ),
-    "newest first": lambda s, _: (-(s.last_event_t or 0.0), s.project, s.run),
-    "name": lambda s, _: (s.project, s.run),
-    "loss": lambda s, _: (s.metrics.get("eval_loss", s.metrics.get("loss", float("inf"))), s.project, s.run),
-}
-"""What orders runs, of a status and whether the run is pinned."""
-AWAY_SHOWN = 3
+BROAD = 150
+"""Columns from which the projects stand beside the runs, where there are several."""
 TUTORIAL = "tutorial"
 
 
@@ -59,18 +48,19 @@ class Home(ActingScreen):
         self.filter = ""
         self.sort = "live first"
         self.marked: set[Path] = set()
-        self.away: list[Text] | None = None
         self._drawn: tuple[object, ...] = ()
         self._whole = False
 
     def content(self) -> ComposeResult:
-        """A title, what happened meanwhile, the list, and beside it the run under the cursor."""
+        """A title, what happened meanwhile, the projects, the runs, and beside them the one under the cursor."""
         with Horizontal(id="top"):
             yield Still(id="title", markup=False)
             yield DeviceCells()
-        yield Still(id="away", markup=False)
+        yield Away()
         with Horizontal(id="body"):
+            yield Projects()
             with Vertical(id="left"):
+                yield Still(id="heading", markup=False)
                 yield Lines(id="runs")
                 yield Still(id="empty", markup=False)
             yield Glance()
@@ -79,15 +69,20 @@ class Home(ActingScreen):
     def on_mount(self) -> None:
         """Draw what is known at the first look."""
         self.query_one("#filter").display = False
-        self.query_one(Lines).focus()
+        self.runs.focus()
         self.draw()
+
+    @property
+    def runs(self) -> Lines:
+        """The list of runs."""
+        return self.query_one("#runs", Lines)
 
     def on_screen_resume(self) -> None:
         """Somebody is back on Home."""
         self.draw()
 
     def on_resize(self) -> None:
-        """Another width has another name column."""
+        """Another width has another name column, and maybe no projects."""
         if self.is_mounted:
             self.draw()
 
@@ -96,18 +91,20 @@ class Home(ActingScreen):
     def seen(self, seen: Seen) -> None:
         """The files were looked at."""
         self.query_one(DeviceCells).look_again()
-        if self.away is None and seen.found.whole:
-            self._say_what_happened()
+        if seen.found.whole:
+            self.query_one(Away).look()
         self.draw()
 
     def draw(self) -> None:
         """Draw all lines again, unless they were drawn of the same; the list itself draws only those that changed."""
         found, look, cells = self.studio.found, self.studio.look, self.query_one(DeviceCells)
+        if self.only not in found.projects:
+            self.only = None
         of = (found, self.size, self.only, self.filter, self.sort, frozenset(self.marked), cells.cells)
         if of == self._drawn:
             return
         self._drawn = of
-        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0)
+        room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0) - self._draw_projects()
         self._set_rows(run_rows(self._shown(), found, look, self.marked, room))
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
@@ -124,9 +121,22 @@ class Home(ActingScreen):
         self._glance()
         self.refresh_keys()
 
+    def _draw_projects(self) -> int:
+        """The projects beside the runs, where there is room and more than one; the columns that they take."""
+        found, look = self.studio.found, self.studio.look
+        self.set_class(self.size.width >= BROAD and len(found.projects) > 1, "projects")
+        if not self.has_class("projects"):
+            if self._in_projects:
+                self.runs.focus()
+            return 0
+        self.query_one(Projects).show(found, self.only)
+        heading = Text.assemble(" Runs of ", look.plain(self.only.name if self.only else "all projects"), end="")
+        self.query_one("#heading", Still).update(heading)
+        return PROJECTS_WIDTH
+
     def _set_rows(self, rows: list[Row]) -> None:
         """The order is known once all events were read: until then the first line has the cursor, if it was there."""
-        lines = self.query_one(Lines)
+        lines = self.runs
         at_first = not self._whole and lines.index <= 0
         lines.set_rows(rows)
         if at_first:
@@ -154,14 +164,18 @@ class Home(ActingScreen):
 
     def _draw_empty(self) -> None:
         found, look = self.studio.found, self.studio.look
-        empty = self.query_one("#empty", Still)
-        lines = self.query_one(Lines)
+        empty, lines = self.query_one("#empty", Still), self.runs
         lines.display = bool(lines.rows)
         empty.display = not lines.rows
         if found.problem:
             empty.update(look.lines(found.problem))
         elif not found.projects:
             empty.update(_first_time())
+        elif self.only is not None and not self.filter:
+            empty.update(Text.assemble(
+                "\n No run of ", look.plain(self.only.name), " yet. ", ("S", "bold"), " starts one, ",
+                ("enter", "bold"), " opens the project, esc shows all runs again.",
+            ))  # fmt: skip
         elif not found.statuses:
             names = "\n".join(f"   {p.name}" for p in found.projects[:12])
             empty.update(Text.assemble(
@@ -171,40 +185,13 @@ class Home(ActingScreen):
         else:
             empty.update("\n No run's line holds that. esc shows all again.")
 
-    def _say_what_happened(self) -> None:
-        """What ended since somebody last looked, and not before anybody's eyes."""
-        look, since, watched = self.studio.look, self.studio.away_since, self.studio.memory.watched_until
-        self.away = []
-        ended = [
-            s for s in self.studio.found.statuses.values()
-            if since and s.state not in LIVE and (s.last_event_t or 0.0) > max(since, watched(s.path))
-        ]  # fmt: skip
-        for status in sorted(ended, key=lambda s: -(s.last_event_t or 0.0)):
-            glyph, colour = look.state(status.state)
-            what = status.state if status.state == "finished" else f"{status.state}: {status.reason.removesuffix('.')}"
-            at = short(status.last_event_t or 0.0)
-            self.away.append(
-                Text.assemble((glyph, colour), " ", look.plain(f"{status.project}:{status.run} {what} at {at}"))
-            )
-        self.studio.memory.looked(self.studio.root)
-        self._draw_away()
-
-    def _draw_away(self) -> None:
-        away = self.query_one("#away", Still)
-        away.display = bool(self.away)
-        if self.away:
-            more = f"  and {len(self.away) - AWAY_SHOWN} more" if len(self.away) > AWAY_SHOWN else ""
-            words = Text(self.studio.look.words("  ")).join(self.away[:AWAY_SHOWN])
-            line = Text.assemble((" While you were away: ", "bold"), words, more, end="", no_wrap=True)
-            line.truncate(max(20, self.size.width - 14), overflow="ellipsis" if not self.studio.look.ascii else "crop")
-            away.update(line.append("  esc dismiss", "dim"))
-
     def _glance(self) -> None:
         glance = self.query_one(Glance)
         if glance.display and self.size.width >= WIDE:
-            key = self.query_one(Lines).key
-            found = self.studio.found
-            glance.show(found.statuses.get(key) if isinstance(key, Path) else None, pinned=key in found.pinned)
+            run, found = self.under_cursor, self.studio.found
+            status = found.statuses.get(run) if run is not None else None
+            before = found.before(run) if run is not None and found.whole else None
+            glance.show(status, pinned=run in found.pinned, before=before)
 
     def on_lines_moved(self, event: Lines.Moved) -> None:
         """Another run under the cursor: other words beside the list, and maybe other keys."""
@@ -216,8 +203,15 @@ class Home(ActingScreen):
     @property
     def under_cursor(self) -> Path | None:
         """The folder of the run under the cursor; while the list is being made there is none."""
-        key = next((lines.key for lines in self.query(Lines)), None)
+        key = next((lines.key for lines in self.query("#runs").results(Lines)), None)
         return key if isinstance(key, Path) else None
+
+    def explain(self) -> str:
+        """For help: the run under the cursor, and what changed since the one before."""
+        from ftstudio.tui import run_help  # noqa: PLC0415 - loads the plugins
+
+        status = self.status
+        return run_help.explained(status, self.studio.found.before(status.path)) if status is not None else ""
 
     def current(self) -> Path | None:
         """The run under the cursor is the one that is acted on."""
@@ -230,8 +224,9 @@ class Home(ActingScreen):
     def do_run_start(self) -> None:
         """Start a run of the project of the run under the cursor; without a run, ask of which project."""
         run, found = self.under_cursor, self.studio.found
-        if run is not None:
-            self.start(run.parent.parent)
+        project = run.parent.parent if run is not None else self.only
+        if project is not None:
+            self.start(project)
         elif len(found.projects) == 1:
             self.start(found.projects[0])
         else:
@@ -265,12 +260,31 @@ class Home(ActingScreen):
             self.do_home_projects()
 
     def do_home_projects(self) -> None:
-        """Ask for a project to show alone, or to open when it has no run."""
+        """Go to the projects beside the list, or ask for one to show alone, or to open when it has no run."""
         found = self.studio.found
         if not found.projects:
             raise InputError("There is no project here yet.", "Press n for a new one.")
+        if self.has_class("projects"):
+            (self.runs if self._in_projects else self.query_one(Projects).lines).focus()
+            return
         everything = [Row("all", Text(" all projects"))] if found.statuses else []
         self._pick_project("Projects", self._show_only, everything)
+
+    @property
+    def _in_projects(self) -> bool:
+        return self.focused is self.query_one(Projects).lines
+
+    def on_projects_shown(self, event: Projects.Shown) -> None:
+        """Another project under the cursor: its runs alone."""
+        self.only = event.project
+        self.draw()
+
+    def on_projects_opened(self, event: Projects.Opened) -> None:
+        """Enter on a project opens it, on all it goes to their runs."""
+        if event.project is not None:
+            self.studio.open_project(event.project)
+        else:
+            self.runs.focus()
 
     def _show_only(self, chosen: object) -> None:
         if chosen == "all":
@@ -297,7 +311,7 @@ class Home(ActingScreen):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter, and go back to the list."""
         self.query_one("#filter").display = False
-        self.query_one(Lines).focus()
+        self.runs.focus()
 
     def do_home_sort(self) -> None:
         """Take the next order."""
@@ -310,7 +324,7 @@ class Home(ActingScreen):
         run = self.under_cursor
         if run is not None:
             self.marked ^= {run}
-            self.query_one(Lines).action_move(1)
+            self.runs.action_move(1)
             self.draw()
 
     def do_project_new(self) -> None:
@@ -361,12 +375,12 @@ class Home(ActingScreen):
         field = self.query_one("#filter", Input)
         if field.display or self.filter:
             self.filter, field.value, field.display = "", "", False
-            self.query_one(Lines).focus()
-        elif self.away:
-            self.away = []
-            self._draw_away()
-        else:
-            self.only = None
+            self.runs.focus()
+        elif not self.query_one(Away).dismiss():
+            if self._in_projects and self.runs.display:
+                self.runs.focus()
+            else:
+                self.only = None
         self.draw()
 
 

@@ -44,7 +44,7 @@ class Component:
 
 
 class PluginsScreen(OverlayScreen):
-    """A plugin a line, below it its components; the words say what they are and what can be set."""
+    """A plugin a line, those that failed first, below it its components; the words say what can be set."""
 
     HEADING = "Plugins"
     DEFAULT_CSS = "PluginsScreen #words { height: 45%; }"
@@ -89,7 +89,7 @@ class PluginsScreen(OverlayScreen):
         look = self.studio.look
         width = max((len(r.name) for r in looked.records), default=0)
         rows = []
-        for record in looked.records:
+        for record in sorted(looked.records, key=lambda r: (r.status != "failed", r.name, r.distribution)):
             text = _line(record, looked.remarks[record.key], look, min(20, width))
             rows.append(Row(record.name + "\0" + record.distribution, text))
             for one in record.components:

@@ -47,6 +47,12 @@ def aside_text(outlook: Outlook | None, since: Since, look: Look) -> Text:
     return text.append_text(_since(since, look))
 
 
+def run_text(since: Since, look: Look) -> Text:
+    """Beside the settings that a run was made with: what they are, and how the project differs."""
+    text = Text.assemble(("As the run was made\n", "bold"), ("  a star marks what is no default\n", "dim"))
+    return text.append_text(_since(since, look))
+
+
 def _meaning(outlook: Outlook, look: Look) -> Text:
     """The figures, each with how it is known, and the learning rate as a curve."""
     from ftstudio.plan import outlook_lines  # noqa: PLC0415 - loads the plugins

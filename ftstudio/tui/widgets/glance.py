@@ -1,7 +1,12 @@
-"""A run at a glance, beside Home's list: its curve, how it stands, its last words. Shown from 110 columns."""
+"""A run at a glance, beside Home's list: its curve, how it stands, what changed since the one before, its last words.
+
+Shown from 110 columns.
+"""
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
@@ -10,6 +15,7 @@ from ftstudio.files import tail_bytes
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import Status
+from ftstudio.tui.background import Asks
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import progress, short, value, when
 
@@ -19,9 +25,10 @@ if TYPE_CHECKING:
 GLANCE_WIDTH = 46
 TAIL_BYTES = 64 << 10
 LAST_WORDS = 6
+CHANGED_WIDTH = 42
 
 
-class Glance(Still):
+class Glance(Still, Asks):
     """Reads the end of one run's events, only when that run changed."""
 
     DEFAULT_CSS = f"""
@@ -30,18 +37,47 @@ class Glance(Still):
 
     def __init__(self) -> None:
         super().__init__("", markup=False)
-        self._shown: tuple[Status | None, bool, str] = (None, False, "")
+        self._shown: tuple[Status | None, bool, str, str] = (None, False, "", "")
+        self._changed: dict[tuple[Path, Path] | None, str] = {}
+        """What was set otherwise for a run than for the one before it: both are frozen, so it is read once."""
+        self._asked: tuple[Path, Path] | None = None
         self._read: tuple[Status | None, list[float], list[tuple[float, str]]] = (None, [], [])
 
-    def show(self, status: Status | None, *, pinned: bool = False) -> None:
-        """Show another run, or the same one as it is now: how long ago its last event was goes on by itself."""
-        shown = (status, pinned, "" if status is None else when(status))
+    def show(self, status: Status | None, *, pinned: bool = False, before: Path | None = None) -> None:
+        """Show another run, or the same one as it is now: how long ago its last event was goes on by itself.
+
+        `before` is the run that it is set beside; what changed since then is read in a thread.
+        """
+        pair = None if status is None or before is None else (before, status.path)
+        changed = self._changed.get(pair, "")
+        if pair is not None and pair not in self._changed:
+            self._read_changes(pair)
+        shown = (status, pinned, "" if status is None else when(status), changed)
         if shown == self._shown:
             return
         self._shown = shown
-        self.update("" if status is None else self._text(status, pinned=pinned))
+        self.update("" if status is None else self._text(status, changed, pinned=pinned))
 
-    def _text(self, status: Status, *, pinned: bool) -> Text:
+    def _read_changes(self, pair: tuple[Path, Path]) -> None:
+        """Ask in a thread, once; where another run was asked for meanwhile, again."""
+        if pair == self._asked:
+            return
+        self._asked = pair
+
+        def question() -> str:
+            from ftstudio.tui.since import since_before  # noqa: PLC0415 - loads the plugins
+
+            return since_before(*map(RunFolder, pair))
+
+        def taken(changed: str) -> None:
+            self._changed[pair] = changed
+            status, pinned, _, _ = self._shown
+            if status is not None and status.path == pair[1]:
+                self.show(status, pinned=pinned, before=pair[0])
+
+        self.ask(question, taken)
+
+    def _text(self, status: Status, changed: str, *, pinned: bool) -> Text:
         look = cast("Studio", self.app).look
         glyph, colour = look.state(status.state)
         text = Text.assemble((f"{glyph} ", colour), look.plain(f"{status.project}:{status.run}", "bold"), "\n")
@@ -58,6 +94,9 @@ class Glance(Still):
         for name, number in sorted(status.metrics.items()):
             if name in {"eval_loss", "learning_rate", "tokens_per_second"}:
                 text.append(f"{name:<20}{value(number)}\n")
+        if changed:
+            lines = textwrap.wrap(look.words(changed), CHANGED_WIDTH, max_lines=2, placeholder=look.words(" …"))
+            text.append("\n").append_text(look.lines("\n".join(lines))).append("\n")
         if words:
             text.append("\n")
         for at, said in words:

@@ -1,0 +1,52 @@
+"""A run in two plain sentences, for help: how it stands, and what can be done about it. Then what changed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.status import LIVE, State, Status, age_text, ago
+from ftstudio.tui.since import since_before
+from ftstudio.tui.words import loss
+
+NEXT: Mapping[State, str] = {
+    "queued": "It starts by itself when its turn comes, with no studio open too; Q shows the queue, X takes it out.",
+    "starting": "It goes on with no studio open; enter shows how far it is, X stops it.",
+    "running": "It goes on with no studio open; enter shows its curves, C commits a checkpoint, X stops it with one.",
+    "stopping": "It finishes its step and commits a checkpoint, from which R goes on whenever you like.",
+    "finished": "Its model lies in final/ of its folder; enter shows its curves, and there 5 samples it, 7 has files.",
+    "stopped": "R goes on from its last checkpoint, and F starts another run from one.",
+    "failed": "Enter shows how far it came, and there 4 its log; once it is mended, R goes on from a checkpoint.",
+    "interrupted": "What was committed is whole: R goes on from its last checkpoint, and enter shows how far it came.",
+}
+"""What can be done about a run in each state."""
+
+
+def explained(status: Status, before: Path | None) -> str:
+    """How a run stands, what can be done about it, and what was set otherwise for it than for the run before it."""
+    changed = since_before(RunFolder(before), RunFolder(status.path)) if before is not None else ""
+    return "\n\n".join(filter(None, (f"{_how_it_stands(status)} {NEXT[status.state]}", changed)))
+
+
+def _how_it_stands(status: Status) -> str:
+    live, age = status.state in LIVE, ago(status.last_event_t)
+    said = [] if status.state == "queued" else [_steps(status), loss(status)]
+    said += [f"about {age_text(status.eta_s)} left" if live and status.eta_s is not None else ""]
+    said += [status.note if live else "", status.reason.removesuffix(".")]
+    figures = ", ".join(filter(None, said))
+    when = f" {age}" if age and not live else ""
+    return f"{status.project}:{status.run} {_IS[status.state]}{when}{': ' if figures else ''}{figures}."
+
+
+_IS: Mapping[State, str] = {
+    "queued": "is queued", "starting": "is starting", "running": "is running", "stopping": "is stopping",
+    "finished": "finished", "stopped": "was stopped", "failed": "failed", "interrupted": "was interrupted",
+}  # fmt: skip
+
+
+def _steps(status: Status) -> str:
+    """How far it is: "step 57 of 120", the phase before its first step."""
+    if status.step is None:
+        return status.phase if status.state in LIVE else ""
+    return f"step {status.step:,}" + (f" of {status.total_steps:,}" if status.total_steps else "")
