@@ -68,7 +68,18 @@ def open_for_training(
             f"The generation_config.json of {source.name} contradicts itself, so it goes on without "
             f"{', '.join(lost)[:200]}."
         )
-    return (model if settings is None else cast("PreTrainedModel", lora.attach(model, settings))), tokenizer
+    if settings is not None:
+        return cast("PreTrainedModel", lora.attach(model, settings)), tokenizer
+    _copy_from_file(model)
+    return model, tokenizer
+
+
+def _copy_from_file(model: PreTrainedModel) -> None:
+    """Have weights in memory of their own. Until then they are pages of their file, and each page is copied for itself
+    when it is first written to: a second for half a gigabyte.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def write_model(model: PreTrainedModel, folder: Path) -> None:
