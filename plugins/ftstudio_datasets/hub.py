@@ -93,10 +93,18 @@ class Hub:
         chosen = split.select_columns(list(choice.columns.values()))
 
         def rows() -> Iterator[Row]:
-            for number, record in enumerate(chosen, start=1):
-                row = choice.convert(record, f"{quote(self.options.name)}, {name} row {number:,}", tally)
-                if row is not None:
-                    yield row
+            number = 0
+            try:
+                for number, record in enumerate(chosen, start=1):
+                    row = choice.convert(record, f"{quote(self.options.name)}, {name} row {number:,}", tally)
+                    if row is not None:
+                        yield row
+            except UnicodeDecodeError as error:  # `datasets` takes JSON of any bytes, and reads them only here
+                raise DataError(
+                    f"{quote(self.options.name)}, {name} row {number + 1:,} is not UTF-8 text.",
+                    "Turn its file into UTF-8 (iconv).",
+                    "name",
+                ) from error
 
         return Opened(columns=tuple(choice.columns), rows=rows(), tally=tally, total=len(split))
 
@@ -180,8 +188,8 @@ def first_bad(folder: Path) -> DataError | None:
                 tally = Tally()
                 deque(chunks(file, "utf-8", tally) if suffix == ".txt" else records(file, options, tally), maxlen=0)
         except DataError as error:
-            error.option = "name"
-            return error
+            mend = "Turn it into UTF-8 (iconv)." if error.option == "encoding" else error.hint
+            return DataError(error.message, mend, "name")
     return None
 
 
