@@ -11,6 +11,8 @@ from ftstudio.errors import InputError
 from ftstudio.plugins import Offer, registry
 from ftstudio.text import quote
 
+PACKED = {".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".7z", ".rar"}
+
 
 def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:
     """The [dataset] table for a file, and a sentence on what was found; `given` are options that are set already.
@@ -30,6 +32,8 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
             if isinstance(found.get("shape"), str):
                 table["shape"] = found["shape"]
             return table, says
+    if path.suffix.lower() in PACKED:
+        raise InputError(f"{quote(path.name)} is packed, and no dataset source unpacks it.", "Unpack it first.")
     raise InputError(
         f"No dataset source reads {quote(path.name)}.",
         "Text, JSONL, JSON, CSV, TSV and Parquet files are read; a plugin may read more.",

@@ -51,6 +51,10 @@ def new(
     if data is not None:
         output.say(f"{data.name}: {made.says}")
     output.data(str(made.folder))
+    outlook = plan.look_ahead(load(made.folder))
+    if outlook.errors:
+        output.problems(outlook.errors)
+        output.say(_verdict(outlook))
     output.say(f"Look at it:  {typed('check', made.folder)}")
     output.say(f"Start it:    {typed('run', made.folder)}")
 

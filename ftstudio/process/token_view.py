@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import ComponentError, Encoded
-from ftstudio.text import safe_text
+from ftstudio.text import plural, safe_text
 
 TRAINED, MASKED, PADDING, CUT = "=", ".", "_", "x"
 LEGEND = "= trained   . masked   _ padding   x cut   | token boundary"
@@ -148,5 +148,5 @@ def summary(counts: Mapping[str, int]) -> str:
     tokens, trained = counts.get("tokens", 0), counts.get("trained_tokens", 0)
     share = f", {100 * trained / tokens:.0f} % trained" if tokens else ""
     cut = counts.get("truncated_rows", 0)
-    cut_text = f"; {cut:,} rows cut by {counts.get('truncated_tokens', 0):,} tokens" if cut else "; nothing cut"
-    return f"{counts.get('rows', 0):,} rows, {tokens:,} tokens{share}{cut_text}"
+    lost = f"{plural(cut, 'row')} cut by {plural(counts.get('truncated_tokens', 0), 'token')}" if cut else "nothing cut"
+    return f"{plural(counts.get('rows', 0), 'row')}, {plural(tokens, 'token')}{share}; {lost}"

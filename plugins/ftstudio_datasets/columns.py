@@ -33,7 +33,11 @@ _ROLES: Mapping[str, str] = {
 }  # fmt: skip
 """ShareGPT's words for who speaks, and the standard ones."""
 
+_CALLS = ("tool_calls", "function_call")
 _LEARNT = ("text", "completion", "chosen", "rejected")
+_KINDS: Mapping[type, str] = {
+    bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object", bytes: "bytes",
+}  # fmt: skip
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -67,12 +71,26 @@ class Choice:
                 row[role] = _messages(value, where, column, tally)
                 continue
             if not isinstance(value, str):
-                raise _no_text(value, column in record, where, column, role)
+                raise self._no_text(record, where, column, role)
             if not value.strip() and role in _LEARNT:
                 tally.blank += 1
                 return None
             row[role] = clean(value, tally)
         return row
+
+    def _no_text(self, record: Mapping[str, Any], where: str, column: str, role: str) -> DataError:
+        """The record is to blame, and the choice of its columns only where another one could be meant."""
+        if column not in record:
+            hint = "Each record needs it: add it, or take the record out."
+            return DataError(f"{where}: there is no {quote(column)}.", hint)
+        value = record[column]
+        if value is None:
+            hint = "Write a text there, or take the record out."
+            return DataError(f"{where}: {quote(column)} is null.", hint)
+        said = f"{where}: {quote(column)} is {_KINDS.get(type(value), type(value).__name__)}, not a text."
+        if not self.unused:
+            return DataError(said, "Make it a text.")
+        return DataError(said, "Make it a text, or choose another column.", f"{role}_column")
 
 
 def clean(text: str, tally: Tally) -> str:
@@ -165,23 +183,6 @@ def _undecided(
 # ------------------------------------------------------------------------------------------------- values
 
 
-def _no_text(value: Any, present: bool, where: str, column: str, role: str) -> DataError:
-    option = f"{role}_column"
-    if not present:
-        return DataError(
-            f"{where}: there is no {quote(column)}.", "Each record needs it: add it, or take the record out.", option
-        )
-    if value is None:
-        return DataError(f"{where}: {quote(column)} is null.", "Write a text there, or take the record out.", option)
-    kind = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    kind |= {bytes: "bytes"}
-    return DataError(
-        f"{where}: {quote(column)} is {kind.get(type(value), type(value).__name__)}, not a text.",
-        "Make it a text, or choose another column.",
-        option,
-    )
-
-
 def _messages(value: Any, where: str, column: str, tally: Tally) -> list[dict[str, str]]:
     """A conversation in either of the two usual forms, or one of them as JSON in a text (CSV)."""
     if isinstance(value, str):
@@ -190,13 +191,18 @@ def _messages(value: Any, where: str, column: str, tally: Tally) -> list[dict[st
         except (ValueError, RecursionError):
             value = None
     if not isinstance(value, list) or not value:
-        raise _bad_messages(f"{where}: {quote(column)} is no list of messages.")
+        raise _bad_messages(f"{where}: {quote(column)} is no list of messages.", "messages_column")
     found = []
     for number, message in enumerate(value, start=1):
         place = f"{where}: message {number} in {quote(column)}"
         if not isinstance(message, Mapping):
             raise _bad_messages(f"{place} is not an object.")
         who, said = ("from", "value") if "from" in message else ("role", "content")
+        if any(message.get(call) for call in _CALLS):
+            raise DataError(
+                f"{place} calls a tool, and only its text would be trained.",
+                "Write the call into that text, or take the conversation out.",
+            )
         if not isinstance(message.get(said), str):
             raise _bad_messages(f"{place} has no text in {quote(said)}.")
         role = _ROLES.get(str(message.get(who)).lower())
@@ -206,7 +212,5 @@ def _messages(value: Any, where: str, column: str, tally: Tally) -> list[dict[st
     return found
 
 
-def _bad_messages(message: str) -> DataError:
-    return DataError(
-        message, 'A conversation is a list such as [{"role": "user", "content": "..."}, ...].', "messages_column"
-    )
+def _bad_messages(message: str, option: str = "path") -> DataError:
+    return DataError(message, 'A conversation is a list such as [{"role": "user", "content": "..."}, ...].', option)

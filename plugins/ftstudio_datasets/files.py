@@ -23,7 +23,7 @@ OPTION_OF = {"train": "path", "validation": "validation_path"}
 """Table -> the option that names its files."""
 
 _BLOCK = 1 << 20
-_READER = 1
+_READER = 2
 """Raise it when the same bytes are read differently: cached tables of an older reader are then not used."""
 
 

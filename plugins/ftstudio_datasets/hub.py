@@ -5,10 +5,12 @@ Loading scripts are never run: `datasets` 4 and later refuse them.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -31,16 +33,19 @@ from huggingface_hub.errors import (
 from ftstudio.api import ComponentError, Run
 from ftstudio_datasets.arrow import Opened, cached_tables
 from ftstudio_datasets.columns import Choice, choose
-from ftstudio_datasets.decode import Tally
-from ftstudio_datasets.files import identities
+from ftstudio_datasets.decode import Tally, chunks
+from ftstudio_datasets.files import find, identities
 from ftstudio_datasets.hub_cache import Cached, cached, folder_of
-from ftstudio_datasets.options import HubOptions
+from ftstudio_datasets.options import HubOptions, TableOptions
+from ftstudio_datasets.records import SUFFIXES, records
 from ftstudio_datasets.rows import Row
 from ftstudio_datasets.words import DataError, did_you_mean, listed, quote
 from ftstudio_kit.hub_cache import is_offline
 
 ANSWER_SECONDS = 4.0
 """How long the Hub may take to say whether the dataset is there. Left alone, an unreachable one takes 23 s."""
+_ABOUT = {"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json"}
+"""What `datasets` itself writes beside data."""
 
 
 class Hub:
@@ -71,7 +76,7 @@ class Hub:
         else:
             content = {name: split._fingerprint for name, split in self._open(run).items()}
         parts = [asdict(self.options), content]
-        return hashlib.sha256(json.dumps(["hub", 1, parts], sort_keys=True).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(["hub", 2, parts], sort_keys=True).encode()).hexdigest()[:32]
 
     def _rows(self, name: str, split: datasets.Dataset, choice: Choice) -> Opened:
         tally = Tally()
@@ -88,10 +93,18 @@ class Hub:
         chosen = split.select_columns(list(choice.columns.values()))
 
         def rows() -> Iterator[Row]:
-            for number, record in enumerate(chosen, start=1):
-                row = choice.convert(record, f"{quote(self.options.name)}, {name} row {number:,}", tally)
-                if row is not None:
-                    yield row
+            number = 0
+            try:
+                for number, record in enumerate(chosen, start=1):
+                    row = choice.convert(record, f"{quote(self.options.name)}, {name} row {number:,}", tally)
+                    if row is not None:
+                        yield row
+            except UnicodeDecodeError as error:  # `datasets` takes JSON of any bytes, and reads them only here
+                raise DataError(
+                    f"{quote(self.options.name)}, {name} row {number + 1:,} is not UTF-8 text.",
+                    "Turn its file into UTF-8 (iconv).",
+                    "name",
+                ) from error
 
         return Opened(columns=tuple(choice.columns), rows=rows(), tally=tally, total=len(split))
 
@@ -141,9 +154,11 @@ class Hub:
             )
         except HfHubHTTPError as error:
             raise refused(self.options, error) from error
-        except ValueError as error:
-            raise _of_value(self.options, split, error) from error
-        except (RuntimeError, OSError, datasets.exceptions.DatasetsError) as error:
+        except (ValueError, RuntimeError, OSError, StopIteration, datasets.exceptions.DatasetsError) as error:
+            if kept is not None and (found := first_bad(Path(place))) is not None:
+                raise found from error
+            if isinstance(error, ValueError):
+                raise _of_value(self.options, split, error) from error
             if "cripts are no longer" in str(error):
                 raise DataError(
                     f"{quote(self.options.name)} is a dataset made by a script, which is never run.",
@@ -151,13 +166,39 @@ class Hub:
                     "name",
                 ) from error
             raise DataError(
-                f"{quote(self.options.name)} could not be read: {_short(error)}.",
+                f"{quote(self.options.name)} could not be read: {_short(_first_of(error))}.",
                 "Check name, config and split.",
                 "name",
             ) from error
 
 
+def first_bad(folder: Path) -> DataError | None:
+    """What is wrong with the first file of data in a folder that cannot be read, by the words of the source `table`.
+
+    `datasets` names neither the file nor the line. None where we find nothing to blame.
+    """
+    for path in sorted(folder.rglob("*")):
+        name, suffix = path.relative_to(folder), path.suffix.lower()
+        hidden = any(part.startswith(".") for part in name.parts)
+        if hidden or path.name in _ABOUT or suffix not in {*SUFFIXES, ".txt"} or not path.is_file():
+            continue
+        options = TableOptions(path=(glob.escape(str(name)),))
+        try:
+            for file in find(options.path, folder):
+                tally = Tally()
+                deque(chunks(file, "utf-8", tally) if suffix == ".txt" else records(file, options, tally), maxlen=0)
+        except DataError as error:
+            mend = "Turn it into UTF-8 (iconv)." if error.option == "encoding" else error.hint
+            return DataError(error.message, mend, "name")
+    return None
+
+
 # -------------------------------------------------------------------------------------------------- words
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """The error that began it: what `datasets` raises says only that there was one."""
+    return error if error.__cause__ is None else _first_of(error.__cause__)
 
 
 def _no_split(options: HubOptions, split: str, known: Iterable[str]) -> DataError:

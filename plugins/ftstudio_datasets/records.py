@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
+from ftstudio_datasets.columns import choose
 from ftstudio_datasets.decode import CHUNK, LONGEST_RECORD, Tally, chunks, lines, too_long
 from ftstudio_datasets.files import DataFile
 from ftstudio_datasets.options import TableOptions
@@ -21,6 +22,8 @@ Format = Literal["jsonl", "json", "csv", "tsv", "parquet"]
 Record = tuple[str, Mapping[str, Any]]
 
 _BETWEEN = re.compile(r"[ \t\n,]*")
+_AROUND = re.compile(r'\{[^\[{]*"([^"]+)"\s*:\s*\[\s*\{')
+"""An object whose first list is one of objects, under this key."""
 
 SUFFIXES: Mapping[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv",
@@ -39,15 +42,29 @@ def format_of(file: DataFile, options: TableOptions) -> Format:
             'Set format, such as format = "csv", or use = "text" for plain text.',
             "format",
         )
-    return "jsonl" if found == "json" and _one_object_a_line(file, options.encoding) else found
+    return "jsonl" if found == "json" and _one_object_a_line(file, options) else found
 
 
-def _one_object_a_line(file: DataFile, encoding: str) -> bool:
-    head = next(chunks(file, encoding, Tally(limit=CHUNK)), "")
+def _one_object_a_line(file: DataFile, options: TableOptions) -> bool:
+    """Not where the only line is an object around the list of rows."""
+    head = next(chunks(file, options.encoding, Tally(limit=CHUNK)), "")
+    line, _, rest = head.lstrip().partition("\n")
     try:
-        return isinstance(json.loads(head.lstrip().split("\n", 1)[0]), dict)
+        record = json.loads(line)
     except (ValueError, RecursionError):
         return False
+    return isinstance(record, dict) and (bool(rest.strip()) or not _lies_around_rows(record, options, file.name))
+
+
+def _lies_around_rows(record: Mapping[str, Any], options: TableOptions, name: str) -> bool:
+    """Whether an object holds a list of objects and can be no row itself: {"data": [{"text": "..."}, ...]}."""
+    if not any(isinstance(value, list) and value and isinstance(value[0], dict) for value in record.values()):
+        return False
+    try:
+        choice = choose(list(record), options, name)
+    except DataError:
+        return True
+    return choice.shape != "messages" and not all(isinstance(record[c], str) for c in choice.columns.values())
 
 
 def records(
@@ -105,8 +122,10 @@ def _json(file: DataFile, options: TableOptions, tally: Tally) -> Iterator[Recor
     line = 1  # at which the buffer begins
     at = len(buffer) - len(buffer.lstrip())
     if not buffer.startswith("[", at):
+        around = _AROUND.match(buffer, at)
+        inside = f", and its rows are a list under {quote(around[1])}" if around else ""
         raise DataError(
-            f"{file.name} is not a list of objects: it starts with {quote(buffer[:30])}.",
+            f"{file.name} is not a list of objects: it starts with {quote(buffer[:30])}{inside}.",
             'Write [{"text": "..."}, ...], or one object a line (JSONL).',
         )
     row, at = 0, at + 1
@@ -165,7 +184,7 @@ def _csv(file: DataFile, options: TableOptions, tally: Tally) -> Iterator[Record
         except csv.Error as error:
             if tally.limit is not None and tally.limit < file.size and "unexpected end" in str(error):
                 return
-            raise _bad_csv(file, first, error) from error
+            raise _bad_csv(file, first, error, delimiter) from error
         if cells is None:
             return
         if not header and cells:
@@ -213,13 +232,17 @@ def _ragged(file: DataFile, line: int, cells: list[str], header: list[str], deli
     )
 
 
-def _bad_csv(file: DataFile, line: int, error: csv.Error) -> DataError:
+def _bad_csv(file: DataFile, line: int, error: csv.Error, delimiter: str) -> DataError:
     said = str(error)
+    if "limit" in said:
+        return too_long(file, f"Line {line:,}")
     if "unexpected end" in said:
         said = "a quoted cell begins there and never ends"
-    elif "limit" in said:
-        return too_long(file, f"Line {line:,}")
-    return DataError(f"Line {line:,} of {file.name} is not valid CSV: {said}.", 'Write "" for a quote within quotes.')
+    kind = "TSV" if delimiter == "\t" else "CSV"
+    return DataError(
+        f"Line {line:,} of {file.name} is not valid {kind}: {said}.",
+        'A cell with a quote at its start needs quotes around it all, and "" for each within: """So,"" he said"',
+    )
 
 
 # ------------------------------------------------------------------------------------------------ Parquet

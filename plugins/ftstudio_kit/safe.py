@@ -7,25 +7,34 @@ an HTML page or a Git LFS pointer are "header too large".
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftstudio.api import ComponentError
+from ftstudio_kit.hub_cache import TOKENIZER_FILES
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model*.bin", "model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 MAX_HEADER = 100_000_000
 """The safetensors library's own limit, in bytes."""
-MAX_CONFIG = 16_000_000
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "n_embd", "n_layer", "n_head", "n_positions")
 """Entries of config.json that are a positive number in every architecture that has them."""
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16}
 BITS |= {"I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64}
 HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
+ADAPTER = "adapter_config.json"
+MERGE = (
+    "To go on from the adapter merge it first: "
+    "PeftModel.from_pretrained(model, its_folder).merge_and_unload().save_pretrained(new_folder)."
+)
+TOKENIZER_JSON = ("tokenizer.json", "tokenizer_config.json")
+"""Files of a tokenizer that are opened wherever they are."""
 
 
 class Tensors(NamedTuple):
@@ -40,7 +49,7 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
     """The config of a model folder that may be opened.
 
     Raises ComponentError, one sentence and what to do, when the folder or its config is missing or broken, asks for
-    remote code, or (with `weights`) when its weights are pickles, missing, or damaged.
+    remote code, or (with `weights`) when its weights are pickles, missing, damaged, or not the only ones.
     """
     if not folder.is_dir():
         raise ComponentError(f"There is no model folder '{folder}'.", "Name a folder that exists, or a Hub id.")
@@ -52,8 +61,20 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
         )
     if weights:
         _check_values(folder / "config.json", config)
+        _refuse_adapter(folder)
         safetensors_parameters(folder)
+        if (folder / "generation_config.json").exists():  # transformers passes over one that it cannot read
+            read_json(folder / "generation_config.json", "a config of generation")
     return config
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Of an adapter beside whole weights: transformers lays it over them, and says nothing."""
+    if (folder / ADAPTER).exists():
+        raise ComponentError(
+            f"'{folder}' holds a whole model and an adapter ({ADAPTER}): which of them is meant is not plain.",
+            f"Move the adapter's two files into a folder of their own, and the model is meant. {MERGE}",
+        )
 
 
 def _check_values(path: Path, config: Mapping[str, Any]) -> None:
@@ -76,22 +97,91 @@ def _check_values(path: Path, config: Mapping[str, Any]) -> None:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        data = path.read_bytes()[:MAX_CONFIG]
+        path.stat()
     except FileNotFoundError:
-        raise ComponentError(
-            f"'{folder}' is no model: it has no config.json.", "Name the folder that save_pretrained() wrote."
-        ) from None
+        raise _no_model(folder) from None
     except OSError as error:
         raise _unreadable(path, error) from error
+    return read_json(path, "a config")
+
+
+def _no_model(folder: Path) -> ComponentError:
+    if not (folder / ADAPTER).exists():
+        return ComponentError(
+            f"'{folder}' is no model: it has no config.json.", "Name the folder that save_pretrained() wrote."
+        )
+    base = read_json(folder / ADAPTER, "an adapter's config").get("base_model_name_or_path")
+    made_for = f"'{str(base)[:100]}'" if base else "another model"
+    return ComponentError(
+        f"'{folder}' is no whole model but an adapter, made for {made_for}.",
+        f"Name that model to train it alone. {MERGE}",
+    )
+
+
+def check_tokenizer_folder(folder: Path) -> None:
+    """Raise ComponentError, one sentence and what to do, for a file of a tokenizer that is not what its name says."""
+    for name in TOKENIZER_JSON:
+        path = folder / name
+        if path.exists():
+            info = path.stat()
+            _table(path, info.st_size, info.st_mtime_ns)
+    if not (folder / TOKENIZER_JSON[0]).exists():
+        for path in (folder / name for name in TOKENIZER_FILES):
+            if path.exists() and (told := _no_file(path, _read(path, 200))) is not None:
+                raise _not_it(path, told, "a vocabulary")
+
+
+@lru_cache(maxsize=64)  # a form asks at every key press, and 17 MB of vocabulary take 0.3 s
+def _table(path: Path, size: int, mtime: int) -> None:
+    del size, mtime
+    read_json(path, "a tokenizer" if path.name == TOKENIZER_JSON[0] else "a tokenizer's config")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The settings in a JSON file of a model's folder; `what` it should be, "a config".
+
+    Read as the libraries read it: UTF-8 without a mark. Raises ComponentError that says what the file is instead.
+    """
+    data = _read(path)
     try:
-        config = json.loads(data)
+        found = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise ComponentError(
-            f"'{path}' is {disguise(data) or 'no JSON'}, not a config.", "Get the file again."
-        ) from None
-    if not isinstance(config, dict):
+        raise _not_it(path, _no_file(path, data) or _no_json(data), what) from None
+    if not isinstance(found, dict):
         raise ComponentError(f"'{path}' holds no table of settings.", "Get the file again.")
-    return config
+    return found
+
+
+def _read(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of a file, or all; none of what is no regular file. Raises ComponentError."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _not_it(path: Path, told: str, what: str) -> ComponentError:
+    hint = "Fetch the real file: git lfs pull." if "LFS" in told else "Get the file again."
+    return ComponentError(
+        f"'{path}' is {told}, not {what}.", "Save it as UTF-8 without the mark." if "mark" in told else hint
+    )
+
+
+def _no_file(path: Path, data: bytes) -> str | None:
+    """What stands in the place of a file with content; None when it may be one."""
+    if not path.is_file():
+        return "a folder" if path.is_dir() else "no regular file"
+    return "empty" if not data.strip() else disguise(data)
+
+
+def _no_json(data: bytes) -> str:
+    if data.startswith(codecs.BOM_UTF8):
+        return "text with a byte order mark"
+    cut_off = data.lstrip().startswith(b"{") and not data.rstrip().endswith(b"}")
+    return "JSON that is cut off" if cut_off and len(data.strip()) > 1 else "no JSON"
 
 
 def disguise(head: bytes) -> str | None:

@@ -126,6 +126,8 @@ def _way_out(counts: Mapping[str, int]) -> str:
         return "Give a larger max_length."
     if counts.get("unanswered_rows"):
         return "Give conversations in which the assistant speaks, or set assistant_only_loss = false."
+    if counts.get("single_rows"):
+        return "A row needs two tokens: set add_eos = true, or give longer texts."
     return "Look at the data: its texts are empty."
 
 
@@ -189,3 +191,5 @@ def _warnings(name: str, counts: Mapping[str, int], limit: int) -> Iterator[str]
         )
     if counts.get("empty_rows"):
         yield f"Left out: {rows('empty_rows')} without a token."
+    if counts.get("single_rows"):
+        yield f"Left out: {rows('single_rows')} of a single token, from which nothing can be learnt."

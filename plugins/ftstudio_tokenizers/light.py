@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from ftstudio.api import Facts, Problem, ProjectInfo
+from ftstudio.api import ComponentError, Facts, Problem, ProjectInfo
 from ftstudio_kit.hub_cache import cached_snapshot, has_tokenizer, local_folder, not_cached
+from ftstudio_kit.safe import check_tokenizer_folder
 from ftstudio_tokenizers.options import BytesOptions, CommonOptions, PretrainedOptions
 
 BYTES_VOCABULARY = 257
@@ -67,7 +68,9 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
                 message=f"'{folder}' holds no tokenizer.",
                 fix="Name a folder with a tokenizer.json, or take name out.",
             )
-        elif folder is None and cached_snapshot(options.name, None) is None:
+        elif folder is not None or (folder := cached_snapshot(options.name, None)) is not None:
+            yield from _opens(folder, "name")
+        else:
             yield not_cached(options.name, None, "name a folder that holds a tokenizer, or take name out")
     elif project.uses.get("model") == "scratch":
         yield Problem(
@@ -78,7 +81,7 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
             edit={"use": "bpe"},
         )
     else:
-        yield from _brought(project)
+        yield from _brought(project, facts)
     template = options.chat_template
     if template is not None and "{" not in template and not (project.folder / Path(template).expanduser()).is_file():
         yield Problem(
@@ -89,8 +92,8 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
         )
 
 
-def _brought(project: ProjectInfo) -> Iterator[Problem]:
-    """Whether a model that is a folder on this machine brings its tokenizer along."""
+def _brought(project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
+    """Whether a model that is on this machine brings its tokenizer along, and one that may be opened."""
     name = getattr(project.options.get("model"), "name", None) if project.uses.get("model") == "hub" else None
     folder = local_folder(name, project.folder) if isinstance(name, str) else None
     if folder is not None and folder.is_dir() and not has_tokenizer(folder):
@@ -100,6 +103,16 @@ def _brought(project: ProjectInfo) -> Iterator[Problem]:
             message=f"The model in '{folder}' brings no tokenizer along.",
             fix="Put its tokenizer.json beside the weights, or give a name in [tokenizer].",
         )
+    elif (found := folder or facts.tokenizer) is not None:
+        yield from _opens(found, "use")
+
+
+def _opens(folder: Path, option: str) -> Iterator[Problem]:
+    """What a run would find of a tokenizer's files."""
+    try:
+        check_tokenizer_folder(folder)
+    except ComponentError as error:
+        yield Problem(level="error", option=option, message=error.message, fix=error.hint)
 
 
 def check_own(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from ftstudio_kit.chat import encode_prompt
 from ftstudio_kit.hub import TOKENIZER_PATTERNS, HubFolder
 from ftstudio_kit.hub_cache import has_tokenizer, local_folder
 from ftstudio_kit.loading import quiet
+from ftstudio_kit.safe import check_tokenizer_folder
 from ftstudio_tokenizers.encode import encode
 from ftstudio_tokenizers.options import PretrainedOptions
 
@@ -74,6 +75,7 @@ def open_tokenizer(folder: Path, model: ModelRef, name: str | None = None) -> An
                 'Give its name in [tokenizer], or for a model from scratch write use = "bpe" or "bytes".',
             )
         raise ComponentError(f"'{folder}' holds no tokenizer.", "Name a folder with a tokenizer.json.")
+    check_tokenizer_folder(folder)
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raises bare Exceptions for a file that it cannot read

@@ -29,7 +29,8 @@ class RowEncoder:
     """Turns batches of one row shape into rows of ids and labels, and counts what happened to them.
 
     `counts` holds documents, rows, tokens, trained_tokens (labels that are not -100), longest, truncated_rows,
-    truncated_tokens, empty_rows (no token: left out), untrained_rows (cut before their first trained token: left
+    truncated_tokens, empty_rows (no token: left out), single_rows (one token, which nothing predicts and
+    which predicts nothing: left out), untrained_rows (cut before their first trained token: left
     out), unanswered_rows (no token is an answer's: left out), split_prompts (the prompt's
     ids are not the first ids of prompt and completion). `cut` holds of the first `MAX_CUT` rows that lost their end
     how many tokens they lost, by the row's index.
@@ -102,10 +103,10 @@ class RowEncoder:
             at = self.limit - 1 if self.limit > 2 else self.limit
             yield held[:at]
             yield held[at:]
-        elif len(held):
+        elif len(held) > 1 or (len(held) and rows):
             yield held
         elif not rows:
-            self.counts["empty_rows"] += 1
+            self.counts["single_rows" if len(held) else "empty_rows"] += 1
 
     def _ended(self, pieces: Iterable[list[int]]) -> Iterator[list[int]]:
         """The pieces of a text that has tokens, and behind them its end, unless the text says it itself."""
@@ -160,8 +161,8 @@ class RowEncoder:
 
     def _cut(self, ids: list[int], trained: NDArray[np.bool_]) -> Iterator[Row]:
         """A prompt or a conversation cannot go on in a further row, so it is cut at the end."""
-        if not ids:
-            self.counts["empty_rows"] += 1
+        if len(ids) < 2:
+            self.counts["single_rows" if ids else "empty_rows"] += 1
             return
         over = len(ids) - self.limit
         if over > 0:

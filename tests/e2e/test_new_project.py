@@ -103,6 +103,32 @@ def test_a_file_that_cannot_be_read_makes_no_project(ftstudio, tmp_path, content
     assert not (tmp_path / "projects" / "mine").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.jsonl.gz", "\x1f", "Unpack it first."),
+        ("a.zip", "PK\x03\x04\0", "Unpack it first."),
+        ("a.jsonl", '{"text": null, "b": "x"}\n', "Write a text there, or take the record out."),
+        ("a.jsonl", '{"text": 1}\n', "Make it a text."),
+    ],
+)
+def test_what_no_setting_mends_is_told_without_one(tmp_path, name, content, hint):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError) as raised:
+        new_project(tmp_path / "projects", "mine", data=tmp_path / name)
+    assert raised.value.hint == hint
+
+
+def test_a_project_that_cannot_start_is_made_and_the_reason_is_said(ftstudio, tmp_path):
+    rows = [{"prompt": f"{n}?", "chosen": "a", "rejected": "b"} for n in range(30)]
+    (tmp_path / "prefer.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = ftstudio("new", "mine", "--data", "prefer.jsonl", "--root", "projects")
+    assert made.code == 0, made.err
+    assert made.out.strip().endswith("projects/mine")
+    assert "trainer native takes text, prompt_completion, messages; dataset table gives preference." in made.err
+    assert "2 errors: it cannot start." in made.err
+
+
 def test_columns_that_cannot_be_guessed_are_said_in_the_same_words_that_the_error_gives(ftstudio, tmp_path):
     rows = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(30)]
     (tmp_path / "alpaca.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -128,6 +128,51 @@ def test_a_local_folder_is_read_like_a_dataset(run: FakeRun) -> None:
     assert "'zz'" in refusal(run, name=name, config="zz").message
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.jsonl", '{"text": "a"}\n{"text":\n', "Line 2 of 'b.jsonl' is not valid JSON: Expecting value at column 9"),
+        ("b.json", '[{"text": "a"},\n{"te', "'b.json' is not valid JSON: row 2, line 2"),
+        ("b.csv", "text,n\na,1\nb,2,3\n", "Line 3 of 'b.csv' has 3 columns, the header has 2"),
+        ("b.jsonl", "", "'b.jsonl' is empty"),
+        ("b.parquet", "version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
+        ("b.txt", "a\0b", "'b.txt' is not a text file"),
+    ],
+)
+def test_a_file_of_a_local_folder_that_cannot_be_read_is_named_with_the_place(
+    run: FakeRun, name: str, content: str, message: str
+) -> None:
+    folder = run.project / "mine"
+    folder.mkdir()
+    (folder / "dataset_infos.json").write_text("{}")
+    (folder / name).write_text(content)
+    found = hub.first_bad(folder)
+    assert found is not None
+    assert message in found.message
+    assert found.option == "name"
+
+
+def test_a_text_of_a_local_folder_in_another_encoding_is_to_become_utf_8(run: FakeRun) -> None:
+    (run.project / "a.txt").write_bytes(b"caf\xe9\n")
+    found = hub.first_bad(run.project)
+    assert found is not None
+    assert "is not UTF-8 text: line 1" in found.message
+    assert found.hint == "Turn it into UTF-8 (iconv)."
+
+
+def test_a_bad_line_of_a_local_folder_is_told_in_the_words_of_a_table(run: FakeRun) -> None:
+    name = local(run, train="text,n\na,1\nb,2,3\n")
+    error = refusal(run, name=name)
+    assert error.message == "Line 3 of 'train.csv' has 3 columns, the header has 2: 'text', 'n'."
+    assert error.hint == "A cell that holds ',' needs quotes around it."
+
+
+def test_a_row_that_is_no_utf_8_is_named(run: FakeRun) -> None:
+    (run.project / "mine").mkdir()
+    (run.project / "mine" / "train.jsonl").write_bytes(b'{"text": "a"}\n{"text": "caf\xe9"}\n')
+    assert refusal(run, name="mine").message == "'mine', train row 2 is not UTF-8 text."
+
+
 def test_a_loading_script_is_never_run(run: FakeRun) -> None:
     local(run)
     (run.project / "mine" / "mine.py").write_text("raise SystemExit('it ran')")

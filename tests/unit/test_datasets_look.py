@@ -171,7 +171,10 @@ def test_a_parquet_column_that_is_no_text(folder: Path, column: pa.Array, senten
     parquet.write_table(pa.table({"text": column}), folder / "a.parquet")
     (problem,) = problems(TableOptions(path=("a.parquet",)), folder)
     assert problem.message.endswith(sentence)
-    assert problem.fix == "Make it a text, or choose another column."
+    assert (problem.option, problem.fix) == ("path", "Make it a text.")
+    parquet.write_table(pa.table({"text": column, "other": ["a", "b"]}), folder / "a.parquet")
+    (problem,) = problems(TableOptions(path=("a.parquet",)), folder)
+    assert (problem.option, problem.fix) == ("text_column", "Make it a text, or choose another column.")
 
 
 def test_two_parquet_columns_of_one_name_are_refused_as_in_csv(folder: Path) -> None:
@@ -206,7 +209,11 @@ def test_a_changed_file_is_looked_at_again(folder: Path) -> None:
         ("a.csv", b"a,b\n1,2\n", {"text_column": "c"}, "text_column"),
         ("a.csv", b"text,b\n1,2,3\n", {}, "path"),
         ("a.csv", b"text,b\n", {}, "path"),
-        ("a.jsonl", b'{"text": 1}\n', {}, "text_column"),
+        ("a.jsonl", b'{"text": 1}\n', {}, "path"),
+        ("a.jsonl", b'{"text": 1, "b": "2"}\n', {}, "text_column"),
+        ("a.jsonl", b'{"text": null, "b": "2"}\n', {}, "path"),
+        ("a.jsonl", b'{"messages": [{"role": "tool", "content": "a"}]}\n', {}, "path"),
+        ("a.jsonl", b'{"messages": "a"}\n', {}, "messages_column"),
         ("a.jsonl", b'{"text": "1"\n', {}, "path"),
         ("a.dat", b'{"text": "1"}\n', {}, "format"),
         ("a.parquet", b"no", {}, "path"),

@@ -268,6 +268,14 @@ def test_a_delimiter_is_one_character(delimiter: str) -> None:
         ("a.jsonl", '{"messages": [3]}', "line 1: message 1 in 'messages' is not an object."),
         ("a.jsonl", '{"messages": [{"role": "user"}]}', "message 1 in 'messages' has no text in 'content'."),
         ("a.jsonl", '{"messages": [{"role": "tool", "content": ""}]}', "is by 'tool', which is not system, user or"),
+        ("a.jsonl", '{"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function": {}}]}]}',
+         "message 1 in 'messages' calls a tool, and only its text would be trained."),
+        ("a.jsonl", '{"messages": [{"role": "assistant", "content": null, "function_call": {"name": "f"}}]}',
+         "message 1 in 'messages' calls a tool"),
+        ("a.json", '{"data": [{"text": "a"}]}', "is not a list of objects: it starts with '{\"data\": [{\"text"),
+        ("a.json", '{"version": "1", "data": [{"text": "a"}]}', "and its rows are a list under 'data'"),
+        ("a.json", '{\n"version": "1",\n"data": [\n{"text": "a"}]}', "and its rows are a list under 'data'"),
+        ("a.tsv", 'text\tn\n"so said\t2\n', "Line 2 of 'a.tsv' is not valid TSV: a quoted cell begins there"),
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_named_with_its_place(run: FakeRun, name: str, content: str, message: str) -> None:
@@ -282,6 +290,23 @@ def test_a_ragged_line_is_told_how_to_be_mended(run: FakeRun) -> None:
         == "A cell that holds ',' needs quotes around it."
     )
     assert refusal(run, put(run, "b.tsv", "prompt\tcompletion\na\n")).hint == "An empty cell still needs its tab."
+
+
+def test_one_object_on_the_only_line_is_a_record_where_it_can_be_one(run: FakeRun) -> None:
+    assert load(run, put(run, "a.json", '{"text": "a", "spans": [{"from": 1}]}')) == [{"text": "a"}]
+    talk = [{"role": "user", "content": "hi"}]
+    assert load(run, put(run, "b.json", json.dumps({"messages": talk}))) == [{"messages": talk}]
+
+
+def test_messages_that_could_have_called_a_tool_and_did_not_are_read(run: FakeRun) -> None:
+    name = jsonl(run, {"messages": [{"role": "user", "content": "hi", "tool_calls": None, "function_call": ""}]})
+    assert load(run, name) == [{"messages": [{"role": "user", "content": "hi"}]}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_the_way_that_is_told_to_begin_a_cell_with_a_quote_is_one(run: FakeRun, suffix: str) -> None:
+    way = refusal(run, put(run, f"a.{suffix}", 'text\n"So," he said\n')).hint.rpartition(": ")[2]
+    assert load(run, put(run, f"b.{suffix}", f"text\n{way}\n")) == [{"text": '"So," he said'}]
 
 
 def test_a_null_in_parquet_names_its_row(run: FakeRun) -> None:

@@ -12,7 +12,13 @@ import torch
 from safetensors.torch import save_file
 
 from ftstudio.api import ComponentError
-from ftstudio_kit.safe import check_model_folder, context_of_config, safetensors_parameters, weights_files
+from ftstudio_kit.safe import (
+    check_model_folder,
+    check_tokenizer_folder,
+    context_of_config,
+    safetensors_parameters,
+    weights_files,
+)
 
 CONFIG = {"model_type": "gpt2", "n_positions": 64, "vocab_size": 257}
 
@@ -58,6 +64,9 @@ def test_a_missing_folder(tmp_path: Path) -> None:
     [
         (None, "has no config.json"),
         (b"{", "is no JSON, not a config"),
+        (b"", "is empty, not a config"),
+        (b'{"model_type": "gpt2", "n_pos', "is JSON that is cut off, not a config"),
+        (b'\xef\xbb\xbf{"model_type": "gpt2"}', "is text with a byte order mark, not a config"),
         (b"\xff\xfe", "is no JSON, not a config"),
         (b"[" * 100_000, "is no JSON, not a config"),
         (b"[1]", "holds no table of settings"),
@@ -70,6 +79,68 @@ def test_configs_that_are_refused(folder: Path, content: bytes | None, sentence:
     path = folder / "config.json"
     path.unlink() if content is None else path.write_bytes(content)
     assert sentence in refusal(folder)
+
+
+def test_an_adapter_beside_whole_weights_is_refused_since_either_may_be_meant(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ComponentError, match="holds a whole model and an adapter") as caught:
+        check_model_folder(folder)
+    assert "into a folder of their own" in caught.value.hint
+    assert "merge_and_unload" in caught.value.hint
+
+
+def test_an_adapter_alone_is_called_one_and_its_base_is_named(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "org/base"}')
+    with pytest.raises(ComponentError, match="is no whole model but an adapter, made for 'org/base'") as caught:
+        check_model_folder(tmp_path)
+    assert "merge_and_unload" in caught.value.hint
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "made for another model" in refusal(tmp_path)
+
+
+BROKEN = [
+    (b"", "is empty, not"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a Git LFS pointer, not"),
+    (b"<!DOCTYPE html><title>login</title>", "is an HTML page, not"),
+    (b'{"model": {"vocab": {"a": 1},', "is JSON that is cut off, not"),
+    (b'{"a": 1}}', "is no JSON, not"),
+    (b"[]", "holds no table of settings"),
+]
+
+
+@pytest.mark.parametrize(("content", "sentence"), BROKEN)
+def test_a_generation_config_that_is_none_is_not_passed_over(folder: Path, content: bytes, sentence: str) -> None:
+    (folder / "generation_config.json").write_text('{"do_sample": true}')
+    check_model_folder(folder)
+    (folder / "generation_config.json").write_bytes(content)
+    assert f"generation_config.json' {sentence}" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize(("content", "sentence"), BROKEN)
+def test_a_tokenizers_file_that_is_none_is_told_in_plain_words(
+    tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"model": {}}')
+    (tmp_path / name).write_text('{"model": {}}')
+    check_tokenizer_folder(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ComponentError) as caught:
+        check_tokenizer_folder(tmp_path)
+    assert f"{name}' {sentence}" in caught.value.message
+    assert ("git lfs pull" in caught.value.hint) == ("LFS" in sentence)
+
+
+def test_a_folder_in_place_of_a_tokenizer_and_a_vocabulary_that_was_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.model").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    with pytest.raises(ComponentError, match=r"tokenizer.model' is a Git LFS pointer, not a vocabulary"):
+        check_tokenizer_folder(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")  # opened in place of the other
+    check_tokenizer_folder(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "tokenizer.json").mkdir()
+    with pytest.raises(ComponentError, match=r"tokenizer.json' is a folder, not a tokenizer"):
+        check_tokenizer_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

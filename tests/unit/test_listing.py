@@ -10,6 +10,14 @@ from ftstudio.process import token_view
 from ftstudio.process.listing import Listing, clipped
 from ftstudio.testing import FakeRun
 
+
+def test_one_row_and_one_token_are_counted_as_one():
+    one = {"rows": 1, "tokens": 1, "trained_tokens": 1, "truncated_rows": 1, "truncated_tokens": 1}
+    assert token_view.summary(one) == "1 row, 1 token, 100 % trained; 1 row cut by 1 token"
+    two = dict.fromkeys(one, 2)
+    assert token_view.summary(two) == "2 rows, 2 tokens, 100 % trained; 2 rows cut by 2 tokens"
+
+
 VOCABULARY = {"a": 0, "b": 1, "水": 2, "<pad>": 3, "<eos>": 4}
 
 

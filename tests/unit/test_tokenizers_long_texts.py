@@ -196,9 +196,9 @@ def test_nothing_that_can_be_trained_is_left(model: ModelRef, run: FakeRun) -> N
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{", "cannot be opened"),
+        ("{", "is no JSON, not a tokenizer"),
         ("{}", "cannot be opened: it lacks 'added_tokens'."),
-        ("[]", "cannot be opened"),
+        ("[]", "holds no table of settings"),
         ('{"version": "9"}', "cannot be opened"),
     ],
 )

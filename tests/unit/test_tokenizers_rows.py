@@ -129,6 +129,20 @@ def test_without_an_end_of_text_nothing_is_appended(model, run):
     assert row["input_ids"] == ids("ab")
 
 
+def test_a_row_of_one_token_teaches_nothing_and_is_left_out(model, run):
+    encoded = encode(model, run, {"text": "a"}, {"text": "bc"}, {"text": "d"}, add_eos=False)
+    assert [row["input_ids"] for row in encoded.train] == [ids("bc")]
+    assert (encoded.counts["single_rows"], encoded.counts["trained_tokens"]) == (2, 2)
+    assert run.warnings == ["Left out: 2 rows of train of a single token, from which nothing can be learnt."]
+
+
+@pytest.mark.parametrize("row", [{"text": "a"}, {"prompt": "", "completion": "a"}])
+def test_rows_of_one_token_alone_are_an_error(model, run, row):
+    with pytest.raises(ComponentError, match="No row of train is left") as caught:
+        encode(model, run, row, row, add_eos=False)
+    assert "set add_eos = true" in caught.value.hint
+
+
 TALK = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
 
 
@@ -325,5 +339,19 @@ def test_a_model_folder_without_a_tokenizer_is_said_before_the_start(tmp_path):
     project = ProjectInfo(folder=tmp_path, name="lab", seed=1, uses={"model": "hub"}, options=options)
     (problem,) = light.check(PretrainedOptions(), project, Facts())
     assert "brings no tokenizer along" in problem.message
-    (tmp_path / "m" / "tokenizer.json").touch()
+    (tmp_path / "m" / "tokenizer.json").write_text("{}")
     assert list(light.check(PretrainedOptions(), project, Facts())) == []
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_tokenizer_that_is_a_pointer_is_said_before_the_start_and_by_the_run(model, run, named):
+    (model.path / "tokenizer.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")
+    options = PretrainedOptions(name=str(model.path) if named else None)
+    uses, parts = {"model": "hub"}, {"model": SimpleNamespace(name=str(model.path))}
+    project = ProjectInfo(folder=model.path.parent, name="lab", seed=1, uses=uses, options=parts)
+    (problem,) = light.check(options, project, Facts())
+    assert (problem.level, problem.option) == ("error", "name" if named else "use")
+    assert problem.message == f"'{model.path / 'tokenizer.json'}' is a Git LFS pointer, not a tokenizer."
+    with pytest.raises(ComponentError) as caught:
+        Pretrained(options).encode({"train": Rows({"text": "ab"})}, model, run)
+    assert (caught.value.message, caught.value.hint) == (problem.message, problem.fix)
