@@ -46,12 +46,16 @@ class RowEncoder:
     def encode(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
         """Rows of one batch of columns, in order. Raises ComponentError when a template refuses a conversation."""
         shapes = {"text": self._text, "prompt_completion": self._prompt_completion, "messages": self._messages}
+        tokens = trained = longest = 0
         for ids, labels in shapes[self.shape](batch):
             self.counts["rows"] += 1
-            self.counts["tokens"] += len(ids)
-            self.counts["trained_tokens"] += int(np.count_nonzero(labels != IGNORE))
-            self.counts["longest"] = max(self.counts["longest"], len(ids))
+            tokens += len(ids)
+            trained += len(ids) if labels is ids else int(np.count_nonzero(labels != IGNORE))
+            longest = max(longest, len(ids))
             yield ids, labels
+        self.counts["tokens"] += tokens
+        self.counts["trained_tokens"] += trained
+        self.counts["longest"] = max(self.counts["longest"], longest)
 
     # --------------------------------------------------------------------------------------------- shapes
 
@@ -59,11 +63,22 @@ class RowEncoder:
         texts: Sequence[str] = batch["text"]
         short = [text for text in texts if len(text) <= PIECE]
         encoded = iter(self._ids(short))
+        self.counts["documents"] += len(texts)
         for text in texts:
-            self.counts["documents"] += 1
-            pieces = [next(encoded)] if len(text) <= PIECE else self._long(text)
-            for ids in self._consecutive(pieces):
-                yield ids, ids
+            pieces: Iterable[list[int]]
+            if len(text) > PIECE:
+                pieces = self._long(text)
+            else:
+                ids = next(encoded)
+                if 1 < len(ids) < self.limit:  # like most: one row, with room for its end
+                    if self.eos is not None and ids[-1] != self.eos:
+                        ids.append(self.eos)
+                    row = np.array(ids, np.int32)
+                    yield row, row
+                    continue
+                pieces = [ids]
+            for row in self._consecutive(pieces):
+                yield row, row
 
     def _long(self, text: str) -> Iterator[list[int]]:
         """Ids of a text piece by piece; only the first piece gets what the tokenizer puts before a text."""
@@ -190,7 +205,11 @@ class RowEncoder:
             encoded = self.tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
         else:
             encoded = [e.ids for e in backend.encode_batch_fast(list(texts), add_special_tokens=special)]
-        return [without_end(self.tokenizer, text, ids) for text, ids in zip(texts, encoded, strict=True)]
+        end = self.tokenizer.eos_token_id
+        return [
+            without_end(self.tokenizer, text, ids) if ids and ids[-1] == end else ids
+            for text, ids in zip(texts, encoded, strict=True)
+        ]
 
 
 def split_text(text: str, size: int = PIECE) -> Iterator[str]:
