@@ -129,6 +129,10 @@ def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run, *,
     if options.packing:
         capacity = options.packing_length or rows.longest
         bins = pack(rows.lengths, capacity, run.seed)
+        if longer := int((rows.lengths > capacity).sum()):
+            run.warn(
+                f"{longer:,} of {len(rows):,} rows are longer than packing_length: each is a packed row of its own."
+            )
         run.say(f"Packed {len(rows)} rows into {len(bins)} of up to {max(capacity, rows.longest)} tokens.")
     else:
         bins = Singles(len(rows))
