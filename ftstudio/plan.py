@@ -196,7 +196,7 @@ def _core_checks(project: Project, facts: Facts, plan: Plan | None) -> Iterator[
         )  # fmt: skip
     yield from _secrets(project)
     yield from _space(project, plan)
-    if not project.prompts:
+    if not project.prompts and not any(p.option == "prompts" for p in project.errors):
         yield Problem(
             level="note", table="generator", option="prompts",
             message="There are no prompts: nothing is sampled at the end.",

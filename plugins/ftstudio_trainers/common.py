@@ -56,6 +56,8 @@ def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run, c
     _check_validation(options, validation)
     rng.seed_all(run.seed)
     model, tokenizer = _model(options, data, source, run)
+    for prompt in options.sample_prompts:  # one that no token can follow is not for the end of a run to find
+        chat.encode_prompt(tokenizer, prompt, data.shape)
     longest = max(rows.longest, validation.longest if validation else 0, options.packing_length or 0)
     context = context_of(model)
     if context is not None and longest > context:
