@@ -24,6 +24,9 @@ from ftstudio.text import plural, size_text
 CHARACTERS_PER_TOKEN = 4.0
 """English text in GPT-2's vocabulary has 4.0 to 4.5 characters a token; only used where the tokenizer says nothing."""
 
+TURN_CHARACTERS = 11
+"""What a chat template writes around a turn: in the plain one the role, a colon and three line ends."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
@@ -143,21 +146,40 @@ def _estimate(project: Project, facts: Facts) -> Facts:
     """Tokens from characters and examples from tokens, each marked as the guess that it is."""
     estimated = set(facts.estimated)
     tokens, examples = facts.tokens, facts.examples
-    if tokens is None and facts.characters is not None and facts.rows is not None:
-        tokens = round(facts.characters / (facts.characters_per_token or CHARACTERS_PER_TOKEN)) + facts.rows
-        estimated.add("tokens")
     limit = facts.max_length or facts.context
+    truncation = bool(getattr(project.parts["tokenizer"].options, "truncation", False))
+    may_split = facts.shape in {None, "text"} and not truncation
+    if tokens is None and facts.characters is not None and facts.rows is not None:
+        never_cut = may_split or facts.shape == "preference"  # whose rows hold two answers, each as long as that
+        tokens = _tokens(facts, facts.characters, facts.rows, None if never_cut else limit)
+        estimated.add("tokens")
     if examples is None and facts.rows is not None:
         examples = facts.rows
         longest = facts.longest_characters
-        truncation = bool(getattr(project.parts["tokenizer"].options, "truncation", False))
-        may_split = facts.shape in {None, "text"} and not truncation
         if may_split and limit is not None and (longest is None or longest + 1 > limit):
             examples = max(facts.rows, math.ceil((tokens or 0) / limit))
             estimated.add("examples")
         if "rows" in estimated:
             estimated.add("examples")
     return replace(facts, tokens=tokens, examples=examples, estimated=frozenset(estimated))
+
+
+def _tokens(facts: Facts, characters: int, rows: int, limit: int | None) -> int:
+    """Tokens of so many characters and of the end of each row, where no row has more than `limit`.
+
+    The sample tells how much of the texts lies beyond the limit, and how many turns the conversations have.
+    """
+    sample, each = facts.sample or (), facts.characters_per_token or CHARACTERS_PER_TOKEN
+    sampled = sum(map(len, sample))
+    if facts.shape == "messages" and sampled:
+        characters += round(TURN_CHARACTERS * len(sample) * characters / sampled)
+    tokens = round(characters / each) + rows
+    if limit is None:
+        return tokens
+    if facts.shape in {None, "text"} and sampled:
+        sizes = [len(text) / each + 1 for text in sample]
+        tokens = round(tokens * sum(min(size, limit) for size in sizes) / sum(sizes))
+    return min(tokens, rows * limit)
 
 
 # ------------------------------------------------------------------------------------------------- checks
@@ -174,7 +196,7 @@ def _core_checks(project: Project, facts: Facts, plan: Plan | None) -> Iterator[
         )  # fmt: skip
     yield from _secrets(project)
     yield from _space(project, plan)
-    if not project.prompts:
+    if not project.prompts and not any(p.option == "prompts" for p in project.errors):
         yield Problem(
             level="note", table="generator", option="prompts",
             message="There are no prompts: nothing is sampled at the end.",
@@ -268,7 +290,7 @@ def outlook_lines(outlook: Outlook) -> list[tuple[str, str, str]]:
         add("steps an epoch", count(plan.steps_per_epoch, "step"), "steps_per_epoch")
         add("in all", count(plan.total_steps, "step"), "total_steps")
         add("learning rate", curve_text(plan), "curve")
-        add("checkpoints", f"{len(plan.checkpoints):,}" if plan.total_steps else None, "total_steps")
+        add("checkpoints", f"{len(plan.checkpoints):,}" if plan.total_steps else None, "checkpoints")
         add("evaluations", f"{len(plan.evaluations):,}" if plan.evaluations else None, "total_steps")
         add("disk", f"{size_text(plan.kept_bytes)} kept" if plan.kept_bytes is not None else None, "kept_bytes")
     add("speed", f"{facts.tokens_per_second:,.0f} tokens/s" if facts.tokens_per_second else None, "tokens_per_second")

@@ -348,7 +348,7 @@ class _Reader:
             return ()
         prompts: list[Prompt] = []
         for index, item in enumerate(items):
-            if isinstance(item, str) and item.strip():
+            if isinstance(item, str):
                 prompts.append(item)
             elif isinstance(item, list) and item and all(_is_message(m) for m in item):
                 prompts.append(tuple(cast("list[Message]", item)))

@@ -108,8 +108,7 @@ def _show_report(report: dict[str, Any]) -> None:
         for line in lines(row, output.width() - 2)[:12]:
             output.data(f"  {line}")
     memory, speed = report["peak_memory_bytes"], report["tokens_per_second"]
-    batch = f"{plural(report['batch_rows'], 'row')} of up to {report['longest']:,} tokens"
-    output.data(f"longest     {batch}: forward, backward and step done, loss {number_text(report['loss'])}")
+    output.data(f"longest     {report['batch']}: forward, backward and step done, loss {number_text(report['loss'])}")
     if memory and speed:
         output.data(f"measured    {size_text(memory)} at most, {speed:,.0f} tokens/s on {report['device']}")
     output.data(f"checkpoint  {size_text(report['checkpoint_bytes'])}, committed and read back")

@@ -13,17 +13,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ftstudio.api import Checkpoint, Prompt
+from ftstudio.api import Checkpoint, Prompt, Table
 from ftstudio.errors import ComponentError, FtstudioError
 from ftstudio.process import borders, stages, token_view
 from ftstudio.process.data import pick
-from ftstudio.process.lengths import longest_rows
+from ftstudio.process.lengths import Fullest, Longest, fullest_bins, longest_rows
 from ftstudio.process.listing import clipped
 from ftstudio.process.warm import Warm
 from ftstudio.process.worker_run import WorkerRequests, WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured
 from ftstudio.runs.checkpoints import open_checkpoint
+from ftstudio.text import plural
 
 DEEP_STEPS = 3
 PREVIEW_ROWS = 10_000
@@ -52,7 +53,8 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
     rows = batch * int(getattr(options, "gradient_accumulation_steps", 1))
     encoded = prepared.encoded
     total = len(encoded.train)
-    longest = longest_rows(encoded.train, rows)
+    packed = bool(getattr(options, "packing", False))
+    batch_rows, longest = longest_batch(options, encoded.train, rows, packed=packed)
     if longest.looked_at < total:
         run.say(f"The longest rows are those of {longest.looked_at:,} of {total:,}.")
     view = token_view.rows(prepared.encoded, range(min(batch, 4, total)))
@@ -79,7 +81,8 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
     measured.keep_speed(project, run.devices[0], tokens_per_second=speed, peak_memory_bytes=memory)
     return {
         "device": run.devices[0],
-        "batch_rows": len(longest.indices),
+        "batch": f"{plural(batch_rows, 'packed row' if packed else 'row')} of up to {longest.tokens:,} tokens",
+        "batch_rows": batch_rows,
         "longest": longest.tokens,
         "tokens_per_second": speed,
         "peak_memory_bytes": memory,
@@ -89,6 +92,15 @@ def deep(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -
         "sample": {"prompt": prompt[0] if isinstance(prompt[0], str) else list(prompt[0]), "text": text},
         "view": view,
     }
+
+
+def longest_batch(options: object, train: Table, rows: int, *, packed: bool) -> tuple[int, Longest | Fullest]:
+    """How many rows of the trainer a step has at most, and which rows of the table make the longest such step."""
+    if not packed:
+        longest = longest_rows(train, rows)
+        return len(longest.indices), longest
+    fullest = fullest_bins(train, rows, getattr(options, "packing_length", None))
+    return fullest.bins, fullest
 
 
 def listing(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm) -> dict[str, Any]:

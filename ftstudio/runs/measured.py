@@ -1,7 +1,7 @@
 """Facts that a run or a deep check measured, kept for the next plan.
 
-They live in the cache under a key made of the settings and the data files that they depend on, so a changed file
-or option finds nothing rather than something false.
+They live in the cache under a key made of the settings and the files that they depend on, those of a model's or a
+data set's local folder too, so a changed file or option finds nothing rather than something false.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from ftstudio.project import Project
 _DATA = ("rows", "validation_rows", "examples", "tokens", "longest", "max_length")
 _SPEED = ("tokens_per_second", "peak_memory_bytes")
 MAX_FILES = 1000
+LONGEST_NAME = 1000
+"""Characters of an option that may be the name of a file or a folder: a longer one is a text."""
 
 
 def keep(project: Project, encoded: Encoded) -> None:
@@ -29,7 +33,7 @@ def keep(project: Project, encoded: Encoded) -> None:
     counts = encoded.counts
     facts = {
         "examples": len(encoded.train),
-        "validation_rows": len(encoded.validation) if encoded.validation is not None else None,
+        "validation_rows": len(encoded.validation) if encoded.validation is not None else 0,
         "tokens": counts.get("tokens"),
         "longest": counts.get("longest"),
         "rows": counts.get("documents"),
@@ -61,7 +65,7 @@ def data_key(project: Project) -> str:
 
 
 def data_files(project: Project) -> list[tuple[str, int, int]]:
-    """Path, size and time (ns) of the files that the dataset's path options name."""
+    """Path, size and time (ns) of the files that the dataset's options name."""
     part = project.parts["dataset"]
     return [] if part.options is None else list(_files(project.folder, part.options))
 
@@ -87,23 +91,34 @@ def _path(project: Project, what: str) -> Path:
 
 
 def _files(folder: Path, options: object) -> Iterator[tuple[str, int, int]]:
-    """Path, size and time of the files that path options name."""
+    """Path, size and time of the files that the options name: by a path, a pattern, or a name that is here a place."""
     for f in describe(type(options)):
         value = getattr(options, f.name)
-        if f.kind not in {"path", "glob"} and f.base != "path":
-            continue
-        for text in value if isinstance(value, tuple) else (value,):
-            if text:
-                yield from _matching(folder, str(text))
+        if f.kind in {"path", "glob"} or f.base == "path":
+            for text in value if isinstance(value, tuple) else (value,):
+                if text:
+                    yield from _matching(folder, str(text))
+        elif isinstance(value, str) and f.kind != "column" and 0 < len(value) <= LONGEST_NAME:
+            yield from _matching(folder, value, pattern=False)
 
 
-def _matching(folder: Path, text: str) -> Iterator[tuple[str, int, int]]:
-    path = folder / Path(text).expanduser()
-    with contextlib.suppress(OSError, ValueError, NotImplementedError):
-        if path.exists():
+def _matching(folder: Path, text: str, *, pattern: bool = True) -> Iterator[tuple[str, int, int]]:
+    with contextlib.suppress(OSError, ValueError, NotImplementedError, RuntimeError):  # RuntimeError: no such user
+        path = folder / Path(text).expanduser()
+        found: Iterable[Path] = ()
+        if path.is_dir():
+            found = islice(_inside(path, folder / "runs"), MAX_FILES)
+        elif path.exists():
             found = [path]
-        else:
+        elif pattern:
             found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))[:MAX_FILES]
         for file in found:
             info = file.stat()
             yield str(file), info.st_size, info.st_mtime_ns
+
+
+def _inside(place: Path, runs: Path) -> Iterator[Path]:
+    """The files in a folder and its folders, hidden ones and the project's runs left out, in an order of their own."""
+    for at, folders, files in os.walk(place):
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(at, n) != runs)
+        yield from (Path(at, name) for name in sorted(files) if not name.startswith("."))

@@ -190,7 +190,7 @@ def plan_comes_true(subject: Subject) -> None:
         raise CheckFailed(f"Its plan says {plan.total_steps} steps, but it ended at step {result.step}.")
     made = {c.step for c in subject.outcome.run.checkpoints}
     missing = sorted(set(plan.checkpoints) - made)
-    if missing:
+    if missing and "checkpoints" not in plan.estimated:
         raise CheckFailed(f"Its plan says a checkpoint at step {missing[0]}, and none was committed there.")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, PreTrainedModel
 
-from ftstudio.api import Checkpoint, Chunk, ComponentError, Prompt, Run
+from ftstudio.api import Checkpoint, Chunk, Prompt, Run
 from ftstudio_generators import decode
 from ftstudio_generators.options import DEFAULT_NEW_TOKENS, SampleOptions
 from ftstudio_generators.stream import Pieces
@@ -53,7 +53,7 @@ class Sample:
     def generate(self, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: Run) -> Iterator[Chunk]:
         """Continue each prompt. The last piece of a sequence has `done`; its reason is eos, length or stop.
 
-        Raises ComponentError when the checkpoint is not a model that can be opened, or a prompt has no tokens.
+        Raises ComponentError when the checkpoint is not a model that can be opened, or a prompt cannot be read.
         """
         loaded = self._load(checkpoint, run)
         for index, prompt in enumerate(prompts):
@@ -105,13 +105,7 @@ class Sample:
 
     def _encode(self, loaded: Loaded, prompt: Prompt, index: int, shape: str, run: Run) -> list[int]:
         """Token ids of a prompt, its beginning cut off where it leaves the model no position to write in."""
-        ids = list(chat.encode_prompt(loaded.tokenizer, prompt, shape))
-        if not ids:
-            begin = loaded.tokenizer.bos_token_id
-            begin = loaded.tokenizer.eos_token_id if begin is None else begin
-            if begin is None:
-                raise ComponentError(f"Prompt {index + 1} is empty, and the tokenizer has no token to begin with.")
-            return [int(begin)]
+        ids = chat.encode_prompt(loaded.tokenizer, prompt, shape)
         context = context_of(loaded.model)
         if context is not None and len(ids) >= context:
             wanted = self.options.max_new_tokens or DEFAULT_NEW_TOKENS

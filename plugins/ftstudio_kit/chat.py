@@ -85,19 +85,30 @@ def encode_prompt(tokenizer: Any, prompt: Prompt, shape: str) -> list[int]:
     """Token ids to continue: the beginning of what training saw for rows of this shape.
 
     A text is taken as it stands, without an end; for rows of messages a text becomes one user turn. Of a conversation
-    the template is applied and the assistant's turn opened. Raises ComponentError when the template refuses it, or for
-    half a character in it.
+    the template is applied and the assistant's turn opened. A prompt without a token becomes the token that begins a
+    text, or the one that ends it, behind which the next would begin. Raises ComponentError when the template refuses
+    it, for half a character in it, and where there is no token to begin with.
     """
     if not all(map(is_whole, [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt])):
         raise ComponentError(
             "The prompt holds half a character, a lone surrogate, which no tokenizer can read.", "Write it anew."
         )
     if isinstance(prompt, str) and shape != "messages":
-        return without_end(tokenizer, prompt, tokenizer(prompt, verbose=False)["input_ids"])
+        return without_end(tokenizer, prompt, tokenizer(prompt, verbose=False)["input_ids"]) or _beginning(tokenizer)
     ensure_chat_template(tokenizer)
     messages: Sequence[Message] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     text = _render(tokenizer, messages, add_generation_prompt=True)
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) or _beginning(tokenizer)
+
+
+def _beginning(tokenizer: Any) -> list[int]:
+    """The one token that a text is begun with when nothing is given. Raises ComponentError when there is none."""
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return [int(token)]
+    raise ComponentError(
+        "A prompt is empty, and the tokenizer has no token to begin a text with.", "Write a word into it."
+    )
 
 
 def without_end(tokenizer: Any, text: str, ids: Sequence[int]) -> list[int]:

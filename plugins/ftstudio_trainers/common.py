@@ -56,6 +56,8 @@ def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run, c
     _check_validation(options, validation)
     rng.seed_all(run.seed)
     model, tokenizer = _model(options, data, source, run)
+    for prompt in options.sample_prompts:  # one that no token can follow is not for the end of a run to find
+        chat.encode_prompt(tokenizer, prompt, data.shape)
     longest = max(rows.longest, validation.longest if validation else 0, options.packing_length or 0)
     context = context_of(model)
     if context is not None and longest > context:
@@ -129,6 +131,10 @@ def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run, *,
     if options.packing:
         capacity = options.packing_length or rows.longest
         bins = pack(rows.lengths, capacity, run.seed)
+        if longer := int((rows.lengths > capacity).sum()):
+            run.warn(
+                f"{longer:,} of {len(rows):,} rows are longer than packing_length: each is a packed row of its own."
+            )
         run.say(f"Packed {len(rows)} rows into {len(bins)} of up to {max(capacity, rows.longest)} tokens.")
     else:
         bins = Singles(len(rows))

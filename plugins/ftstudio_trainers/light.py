@@ -19,20 +19,25 @@ def plan(options: CommonOptions, facts: Facts) -> Plan:
     if not examples:
         return _without_rows(options, facts)
     when = timing(options, examples, validation=facts.validation_rows != 0)
-    steps = {"total_steps", "steps_per_epoch", "curve", "checkpoints", "evaluations", "tokens"} if guessed else set()
+    estimated = (
+        {"total_steps", "steps_per_epoch", "curve", "checkpoints", "evaluations", "tokens"} if guessed else set()
+    )
     kept, peak, guessed_bytes = _bytes(options, facts, when)
-    tokens = _tokens(facts, when)
-    estimated = steps | ({"kept_bytes", "peak_bytes"} if guessed or guessed_bytes else set())
-    if "tokens" in facts.estimated:
+    saves, sure = _saves(options, when)
+    if not sure:
+        estimated.add("checkpoints")
+    if guessed or guessed_bytes or not sure:
+        estimated |= {"kept_bytes", "peak_bytes"}
+    if "tokens" in facts.estimated or when.total % when.per_epoch:  # who knows which rows a part of an epoch has
         estimated.add("tokens")
     return Plan(
         total_steps=when.total,
         steps_per_epoch=when.per_epoch,
         epochs=when.total / when.per_epoch,
         curve=schedule(options, when.total).curve(),
-        checkpoints=_saves(when),
+        checkpoints=saves,
         evaluations=_evaluations(when),
-        tokens=tokens,
+        tokens=_tokens(facts, when),
         kept_bytes=kept,
         peak_bytes=peak,
         estimated=frozenset(estimated),
@@ -41,12 +46,23 @@ def plan(options: CommonOptions, facts: Facts) -> Plan:
 
 def _examples(options: CommonOptions, facts: Facts) -> tuple[int | None, bool]:
     """Rows (or packed rows) of an epoch, and whether that is a guess."""
+    examples = facts.rows if facts.examples is None else facts.examples
     if options.packing:
-        capacity = options.packing_length or facts.longest or facts.max_length
-        return (bins_of(facts.tokens, capacity), True) if facts.tokens and capacity else (None, True)
-    if facts.examples is not None:
-        return facts.examples, "examples" in facts.estimated
-    return facts.rows, True
+        capacity = _capacity(options, facts)
+        bins = bins_of(facts.tokens, capacity) if facts.tokens and capacity else None
+        return (bins if bins is None or examples is None else min(bins, examples)), True
+    return examples, facts.examples is None or "examples" in facts.estimated
+
+
+def _capacity(options: CommonOptions, facts: Facts) -> int | None:
+    """Tokens of a packed row: as asked for, else of the longest row, which is guessed until it was counted."""
+    if options.packing_length or facts.longest:
+        return options.packing_length or facts.longest
+    most = facts.max_length or facts.context
+    if not (facts.longest_characters and facts.characters and facts.tokens):
+        return most
+    longest = math.ceil(facts.longest_characters / (facts.characters_per_token or facts.characters / facts.tokens)) + 1
+    return min(longest, most or longest)
 
 
 def _without_rows(options: CommonOptions, facts: Facts) -> Plan:
@@ -55,11 +71,24 @@ def _without_rows(options: CommonOptions, facts: Facts) -> Plan:
         return Plan()
     total = options.max_steps
     saves = (*multiples(options.save_steps, total - 1), total) if options.save_strategy == "steps" else (total,)
-    return Plan(total_steps=total, curve=schedule(options, total).curve(), checkpoints=saves)
+    guessed = options.save_strategy == "epoch" or options.load_best_model_at_end or options.early_stopping_patience
+    return Plan(
+        total_steps=total,
+        curve=schedule(options, total).curve(),
+        checkpoints=saves,
+        estimated=frozenset({"checkpoints"} if guessed else ()),
+    )
 
 
-def _saves(when: Timing) -> tuple[int, ...]:
-    return (*multiples(when.save_every, when.total - 1), when.total)
+def _saves(options: CommonOptions, when: Timing) -> tuple[tuple[int, ...], bool]:
+    """Steps, and whether each is sure: where the best is kept, every evaluation but the first may be worth one."""
+    sure = (*multiples(when.save_every, when.total - 1), when.total)
+    saves = tuple(sorted({*sure, *_evaluations(when)[1:]})) if _keeps_the_best(options, when) else sure
+    return saves, saves == sure
+
+
+def _keeps_the_best(options: CommonOptions, when: Timing) -> bool:
+    return bool(when.evaluate_every and (options.load_best_model_at_end or options.early_stopping_patience))
 
 
 def _evaluations(when: Timing) -> tuple[int, ...]:
@@ -81,8 +110,8 @@ def _bytes(options: CommonOptions, facts: Facts, when: Timing) -> tuple[int | No
     guessed = bool(options.lora_rank or options.freeze or "parameters" in facts.estimated)
     final = facts.parameters * WEIGHT_BYTES
     one = 0 if options.lora_rank else facts.parameters * (WEIGHT_BYTES + MOMENT_BYTES)
-    best = 1 if when.evaluate_every and (options.load_best_model_at_end or options.early_stopping_patience) else 0
-    count = min(len(_saves(when)), options.save_total_limit) + best
+    saves, _ = _saves(options, when)
+    count = min(len(saves), options.save_total_limit + _keeps_the_best(options, when))
     return count * one + final, (count + 1) * one + final, guessed
 
 
@@ -92,7 +121,7 @@ def _bytes(options: CommonOptions, facts: Facts, when: Timing) -> tuple[int | No
 def check(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterable[Problem]:
     """What would go wrong or never happen."""
     yield from _check_validation(options, project)
-    yield from _check_lora(options)
+    yield from _check_lora(options, project)
     yield from _check_packing(options, facts)
     planned = plan(options, facts)
     if planned.total_steps is not None:
@@ -119,7 +148,15 @@ def _check_validation(options: CommonOptions, project: ProjectInfo) -> Iterator[
             )
 
 
-def _check_lora(options: CommonOptions) -> Iterator[Problem]:
+def _check_lora(options: CommonOptions, project: ProjectInfo) -> Iterator[Problem]:
+    if options.lora_rank and project.uses.get("model") == "scratch":
+        yield Problem(
+            level="error",
+            option="lora_rank",
+            message="A model from scratch has no weights yet, and LoRA adapters train on top of weights.",
+            fix="Set lora_rank = 0, or choose another model.",
+            edit={"lora_rank": 0},
+        )
     if options.lora_rank:
         return
     for name, is_set in {
@@ -153,6 +190,15 @@ def _check_packing(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
             message=f"packing_length is {options.packing_length}, but the model has {facts.context} positions.",
             fix=f"Set packing_length = {facts.context} or less.",
             edit={"packing_length": facts.context},
+        )
+    elif options.packing and options.packing_length and facts.longest and options.packing_length < facts.longest:
+        yield Problem(
+            level="warning",
+            option="packing_length",
+            message=f"packing_length is {options.packing_length}, but the longest row has {facts.longest} tokens: "
+            "a row beyond packing_length is not cut, it is a packed row of its own.",
+            fix=f"Set packing_length = {facts.longest} or more, or max_length in [tokenizer].",
+            edit={"packing_length": facts.longest},
         )
     if options.eval_strategy != "no" and (options.load_best_model_at_end or options.early_stopping_patience):
         return

@@ -138,3 +138,16 @@ def test_an_end_that_the_tokenizer_appends_is_no_part_of_a_prompt(tokenizer: Any
     assert tokenizer("Hi").input_ids[-1] == END
     assert END not in encode_prompt(tokenizer, "Hi", "text")
     assert encode_prompt(tokenizer, "Hi<|end|>", "text")[-1] == END
+
+
+@pytest.mark.parametrize("shape", ["text", "prompt_completion"])
+def test_a_prompt_without_a_token_begins_as_a_text_begins(tokenizer: Any, shape: str) -> None:
+    assert encode_prompt(tokenizer, "", shape) == [END]
+    tokenizer.add_special_tokens({"bos_token": "<|begin|>"})
+    assert encode_prompt(tokenizer, "", shape) == [tokenizer.bos_token_id] != [END]
+
+
+def test_a_prompt_without_a_token_is_refused_where_no_token_begins_a_text(tokenizer: Any) -> None:
+    tokenizer.eos_token = None
+    with pytest.raises(ComponentError, match="A prompt is empty, and the tokenizer has no token to begin a text with."):
+        encode_prompt(tokenizer, "", "text")

@@ -288,6 +288,7 @@ def test_a_deep_check_tries_everything_once_and_remembers_the_speed(ftstudio, ma
     deep = ftstudio("check", folder, "--deep", "--json")
     assert deep.code == 0, deep.err
     report = deep.json["deep"]
+    assert report["batch"] == f"{report['batch_rows']} rows of up to {report['longest']} tokens"
     assert report["tokens_per_second"] == 100.0
     assert report["checkpoint_bytes"] > 0
     assert report["sample"]["text"].startswith(" step")

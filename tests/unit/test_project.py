@@ -64,7 +64,7 @@ def test_all_problems_come_at_once_each_with_its_line(tmp_path):
         ({"observers": [{"use": "nobody"}]}, "There is no observer 'nobody'."),
         ({"observers": [3]}, "observer must be a table."),
         ({"generator": {"prompts": 3}}, "prompts must be a list."),
-        ({"generator": {"prompts": [""]}}, "prompts[0] is neither a text nor a conversation."),
+        ({"generator": {"prompts": [3]}}, "prompts[0] is neither a text nor a conversation."),
         ({"generator": {"prompts": [[{"role": "user"}]]}}, "prompts[0] is neither a text nor a conversation."),
         ({"dataset": {"validation_fraction": 1.0}}, "validation_fraction must be below 1, not 1."),
         ({"dataset": {"validation_fraction": 0.5, "validation_count": 1}}, "are both set"),
@@ -97,6 +97,16 @@ def test_each_wrong_setting_has_its_sentence(make_project, tables, sentence):
 def test_a_conversation_is_a_prompt(make_project):
     talk = [{"role": "user", "content": "Hi"}]
     assert load(make_project(generator={"prompts": [talk]})).prompts == (tuple(talk),)
+
+
+def test_an_empty_text_is_a_prompt(make_project):
+    project = load(make_project(generator={"prompts": ["", " "]}))
+    assert (project.prompts, project.problems) == (("", " "), ())
+
+
+def test_of_a_prompt_that_is_none_it_is_not_said_too_that_there_are_none(make_project):
+    outlook = plan.look_ahead(load(make_project(generator={"prompts": [3]})))
+    assert [p.message for p in outlook.problems] == ["prompts[0] is neither a text nor a conversation."]
 
 
 def test_settings_for_one_run_are_typed_and_located_apart(make_project):

@@ -4,13 +4,17 @@ import random
 import tracemalloc
 
 import datasets
+import numpy as np
 import pytest
 
 from ftstudio.process import lengths
 from ftstudio.process.data import Rows, apply_selection, drawn, pick
-from ftstudio.process.lengths import longest_rows
+from ftstudio.process.jobs import longest_batch
+from ftstudio.process.lengths import fullest_bins, longest_rows
 from ftstudio.project import Selection
 from ftstudio.testing import FakeRun
+from ftstudio_kit.batching import pack
+from ftstudio_trainers.options import NativeOptions
 
 MANY = 200_000
 
@@ -85,6 +89,31 @@ def test_the_longest_rows_come_from_offsets_and_no_row_is_read(monkeypatch):
     assert longest_rows(table.select([5, 0, 4, 2]), 2) == ([2, 1], 7, 4)
     monkeypatch.setattr(lengths, "BATCH_ROWS", 2)
     assert longest_rows(table, 10) == ([1, 3, 4, 0, 5, 2], 9, 6)
+
+
+def test_the_longest_rows_fill_bins_and_the_trainer_packs_as_many_of_them():
+    table = dataset_of([3, 9, 1, 9, 7, 2, 0])
+    assert fullest_bins(table, 2, 10) == ([1, 3, 2], 2, 10, 7)  # 9 + 1, 9
+    assert fullest_bins(table, 9, 10) == ([1, 3, 4, 0, 5, 2], 4, 10, 7)  # 9 + 1, 9, 7 + 3, 2
+    assert fullest_bins(table, 1, None) == ([1], 1, 9, 7)
+    assert fullest_bins(table, 2, 8) == ([1, 3], 2, 9, 7)  # beyond the capacity a row is alone
+    assert fullest_bins(dataset_of([]), 2, 8) == ([], 0, 0, 0)
+    counts = [5 + n % 9 for n in range(600)]
+    found = fullest_bins(dataset_of(counts), 16, 256)
+    tokens = np.array([counts[i] for i in found.indices] * 3)
+    assert (found.bins, found.tokens) == (16, 256)
+    assert tokens.sum() > 0.99 * 3 * 16 * 256
+    filled = sorted(tokens[bin_].sum() for bin_ in pack(tokens, 256))
+    assert filled[-3 * 16] > 0.9 * 256, "the trainer packs them again, three times as many"
+
+
+def test_the_longest_batch_of_a_trainer_that_packs_fills_its_rows():
+    table = dataset_of([12] * 600)
+    options = NativeOptions(packing=True, packing_length=256)
+    assert longest_batch(options, table, 16, packed=True)[0] == 16
+    assert len(longest_batch(options, table, 16, packed=True)[1].indices) == 16 * 21
+    rows, longest = longest_batch(options, table, 16, packed=False)
+    assert (rows, len(longest.indices)) == (16, 16)
 
 
 class Lists:

@@ -55,6 +55,27 @@ def test_tokens_are_estimated_with_the_models_own_vocabulary(plays, name):
     assert abs(without - real) > 0.2 * real, "the tokenizer must be one that the rule of thumb gets wrong"
 
 
+def test_of_texts_that_are_cut_only_what_is_left_is_counted(plays):
+    whole = plan.look_ahead(load(plays, ['dataset.split_by="document"', "tokenizer.max_length=64"]))
+    cut = ['dataset.split_by="document"', "tokenizer.max_length=64", "tokenizer.truncation=true"]
+    assert plan.look_ahead(load(plays, cut)).facts.tokens == 64 < whole.facts.tokens
+    by_line = plan.look_ahead(load(plays, ["tokenizer.max_length=8", "tokenizer.truncation=true"]))
+    tokenizer = Tokenizer.from_file(str(STARTER / "tokenizer.json"))
+    rows = [row for row in PLAYS.splitlines() if row.strip()]
+    real = sum(min(8, len(tokenizer.encode(row, add_special_tokens=False).ids) + 1) for row in rows)
+    assert by_line.facts.tokens == pytest.approx(real, rel=0.05)
+
+
+def test_of_conversations_what_the_template_writes_is_counted(make_project):
+    model = {"model": {"use": "scratch"}, "tokenizer": {"use": "bytes"}}
+    folder = make_project("talk", {**BASE, **model, "dataset": {"use": "table", "path": "talk.jsonl"}})
+    talks = [[("user", f"{n}?"), ("assistant", "Yes, I think so.")] * (1 + n % 3) for n in range(20)]
+    rows = [{"messages": [{"role": role, "content": text} for role, text in talk]} for talk in talks]
+    (folder / "talk.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    real = sum(len(f"{role}:\n{text}\n\n") for talk in talks for role, text in talk) + sum(map(len, talks)) // 2
+    assert plan.look_ahead(load(folder)).facts.tokens == pytest.approx(real, rel=0.05)
+
+
 def test_a_plan_for_others_holds_no_text_of_the_data(plays):
     outlook = plan.look_ahead(load(plays))
     assert outlook.facts.sample

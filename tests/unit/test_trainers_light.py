@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def test_a_plan_is_what_the_loop_does(tmp_path: Path, options: dict[str, Any]) -
     assert planned.curve == tuple((step, m["learning_rate"]) for step, m in run.metrics if "loss" in m)
     assert planned.checkpoints == tuple(c.step for c in run.checkpoints)
     assert planned.evaluations == tuple(step for step, m in run.metrics if "eval_loss" in m)
-    assert not planned.estimated
-    if planned.total_steps % planned.steps_per_epoch == 0:
+    whole = planned.total_steps % planned.steps_per_epoch == 0
+    assert planned.estimated == (frozenset() if whole else {"tokens"})
+    if whole:
         assert planned.tokens == [m["tokens"] for _, m in run.metrics if "tokens" in m][-1]
 
 
@@ -72,6 +74,54 @@ def test_guesses_are_marked() -> None:
     assert packed.total_steps == 39  # 100 bins of 100 tokens are 13 batches of 8
     assert "total_steps" in packed.estimated
     assert plan(NativeOptions(max_steps=9), Facts()).total_steps == 9
+
+
+def test_each_evaluation_may_be_worth_a_checkpoint_to_who_keeps_the_best() -> None:
+    facts = Facts(examples=32, validation_rows=4, parameters=1000)
+    for best in ({"load_best_model_at_end": True}, {"early_stopping_patience": 9}):
+        planned = plan(NativeOptions(eval_steps=1, **best), facts)
+        assert planned.checkpoints == tuple(range(1, 13))
+        assert {"checkpoints", "kept_bytes"} <= planned.estimated
+        assert planned.kept_bytes == 3 * 12_000 + 4_000
+        none = plan(NativeOptions(eval_steps=1, max_steps=12, **best), Facts())
+        assert (none.checkpoints, "checkpoints" in none.estimated) == ((12,), True)
+    sure = plan(NativeOptions(save_strategy="epoch", load_best_model_at_end=True), facts)
+    assert (sure.checkpoints, sure.estimated) == ((4, 8, 12), frozenset())
+
+
+def test_packed_rows_are_as_long_as_the_longest_row_which_is_guessed_until_it_was_counted() -> None:
+    known = Facts(examples=100, tokens=1000, characters=3000, longest_characters=57, context=256)
+    for facts, rows in (
+        (known, 50),  # 57 / 3 + 1 tokens
+        (replace(known, longest=10), 100),
+        (replace(known, max_length=16), 63),
+        (replace(known, longest_characters=9000), 4),
+        (replace(known, longest_characters=None), 4),
+    ):
+        planned = plan(NativeOptions(packing=True, per_device_train_batch_size=1, num_train_epochs=1), facts)
+        assert planned.total_steps == rows
+        assert "total_steps" in planned.estimated
+    assert "warmup_steps" in problems(known, packing=True, warmup_steps=500)
+
+
+def test_a_packing_length_that_rows_exceed_is_told_and_makes_no_more_packed_rows_than_rows() -> None:
+    facts, options = Facts(examples=10, tokens=130, longest=13), {"packing": True, "packing_length": 4}
+    assert plan(NativeOptions(**options, per_device_train_batch_size=1), facts).steps_per_epoch == 10
+    told = problems(facts, **options)["packing_length"]
+    assert told.level == "warning"
+    assert "the longest row has 13 tokens" in told.message
+    assert not problems(facts, packing=True, packing_length=13)
+
+
+def test_adapters_over_no_weights_are_an_error() -> None:
+    def found(model: str, rank: int) -> list[str]:
+        info = replace(project(), uses={"model": model})
+        return [p.message for p in check(NativeOptions(lora_rank=rank), info, Facts(examples=100))]
+
+    assert found("scratch", 4) == [
+        "A model from scratch has no weights yet, and LoRA adapters train on top of weights."
+    ]
+    assert found("scratch", 0) == found("starter", 4) == []
 
 
 def test_a_plan_of_a_huge_run_takes_no_time() -> None:

@@ -212,6 +212,30 @@ def test_evaluation_and_sampling_change_nothing_of_the_training(tmp_path: Path, 
     assert weights_hash(plain) == weights_hash(watched)
 
 
+def test_an_empty_sample_prompt_is_continued(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path / "a")
+    result = train(run, gpt2, toy_data(tmp_path), max_steps=1, sample_prompts=("", "ab"))
+    assert [(step, prompt) for step, prompt, _ in run.samples] == [(1, ""), (1, "ab")]
+    assert run.checkpoints == [result]
+
+
+def test_a_sample_prompt_that_nothing_can_follow_is_refused_before_the_first_step(
+    tmp_path: Path, gpt2: ModelRef
+) -> None:
+    run = FakeRun(tmp_path / "a")
+    with pytest.raises(ComponentError, match="half a character"):
+        train(run, gpt2, toy_data(tmp_path), sample_prompts=("ab", "a\ud800"))
+    assert not run.progressed
+
+
+def test_rows_beyond_packing_length_are_told(tmp_path: Path, gpt2: ModelRef) -> None:
+    run, data = FakeRun(tmp_path / "a"), toy_data(tmp_path)
+    longer = sum(len(row["input_ids"]) > 8 for row in data.train)
+    train(run, gpt2, data, max_steps=1, packing=True, packing_length=8)
+    told = f"{longer} of 20 rows are longer than packing_length: each is a packed row of its own."
+    assert told in run.warnings
+
+
 @pytest.mark.parametrize("name", ["optimizer.safetensors", "rng.safetensors", "trainer_state.json"])
 def test_a_missing_state_file_is_named(tmp_path: Path, gpt2: ModelRef, name: str) -> None:
     data = toy_data(tmp_path)

@@ -16,7 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError
-from ftstudio.text import plural, size_text
+from ftstudio.text import size_text
 from ftstudio.tui.look import Look
 from ftstudio.tui.words import value
 
@@ -139,8 +139,7 @@ def report_text(report: Mapping[str, Any], look: Look, width: int) -> Text:
     rows = [("tokens", summary(report["counts"]))]
     rows.append((
         "longest",
-        f"{plural(report['batch_rows'], 'row')} of up to {report['longest']:,} tokens: forward, backward, step done, "
-        f"loss {value(report['loss'])}",
+        f"{report['batch']}: forward, backward, step done, loss {value(report['loss'])}",
     ))  # fmt: skip
     memory, speed = report["peak_memory_bytes"], report["tokens_per_second"]
     if memory and speed:
