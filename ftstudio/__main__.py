@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from ftstudio.leaving import leave_after
+
 FLAGS = {"--ascii": "ascii", "--no-mouse": "mouse", "--readonly": "readonly"}
 """Flags of the studio -> what they set."""
 
@@ -15,7 +17,7 @@ def main() -> None:
     """Entry of the console script."""
     _leave_out_here()
     arguments = sys.argv[1:]
-    sys.exit(_studio(arguments) if _means_studio(arguments) else _command(arguments))
+    leave_after(lambda: _studio(arguments) if _means_studio(arguments) else _command(arguments))
 
 
 def _leave_out_here() -> None:

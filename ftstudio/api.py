@@ -113,6 +113,9 @@ def shape_of(column_names: Iterable[str]) -> str | None:
 # ------------------------------------------------------------------------------------------------ options
 
 
+FORM_KINDS = ("path", "glob", "text", "column", "model")
+
+
 def option(
     default: Any = MISSING,
     *,
@@ -145,13 +148,18 @@ def option(
     """
     metadata = {
         "help": help, "label": label, "ge": ge, "le": le, "gt": gt, "lt": lt,
-        "choices": tuple(choices), "suggestions": tuple(suggestions), "unit": unit,
+        "choices": _several(choices), "suggestions": _several(suggestions), "unit": unit,
         "kind": kind, "advanced": advanced, "shown_if": shown_if,
     }  # fmt: skip
     if isinstance(default, (dict, list)):
         mutable = cast("Callable[[], Any]", default.copy)
         return field(default_factory=mutable, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def _several(values: Any) -> Any:
+    """A tuple of them; what is none is said where the options are described."""
+    return values if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
 
 
 # ------------------------------------------------------------------------------------------- descriptions

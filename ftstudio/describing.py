@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -21,11 +20,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ftstudio.announced import Announced
 from ftstudio.files import cache_dir, write_atomic
 from ftstudio.probe import failed
 from ftstudio.settings import read_settings
 
-WHOLE = {"reason", "components", "heavy", "printed"}
+WHOLE = {"reason", "components", "heavy", "printed", "threads"}
 BACKSTOP_SECONDS = 10.0
 """More than its time for a probe to start and to end: it bounds itself, unless Python cannot even start."""
 
@@ -37,35 +37,48 @@ _lock = threading.Lock()
 """Of both."""
 
 
-def describe_apart(entry: importlib.metadata.EntryPoint, *, anew: bool = False) -> dict[str, Any]:
-    """What the probe says of an entry point, or said when all was as it is now; `anew`: a failure is not believed."""
-    cached = cache_dir() / "plugins" / f"{_fingerprint(entry)}.json"
+def describe_apart(entry: Announced, *, anew: bool = False) -> dict[str, Any]:
+    """What the probe says of an entry point, or said when all was as it is now.
+
+    `anew`: a failure is not believed, and neither is a success since which something was installed or removed.
+    """
+    cached = _cached(entry)
     with contextlib.suppress(OSError, ValueError):
         answer = json.loads(cached.read_text("utf-8"))
-        if isinstance(answer, dict) and answer.keys() >= WHOLE and (not answer["reason"] or _holds(answer, anew)):
+        if isinstance(answer, dict) and answer.keys() >= WHOLE and _holds(answer, anew):
             return answer
     surroundings = _surroundings()
     with _told(entry):
         answer = run_probe(entry.value, read_settings().probe_seconds)
     if answer["reason"] == GIVEN_UP:
         return answer
-    if answer["reason"]:
-        answer["surroundings"] = surroundings
+    answer["surroundings"] = surroundings
     with contextlib.suppress(OSError):  # a cache that cannot be written only costs the next start a probe
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(cached, json.dumps(answer))
     return answer
 
 
-def _holds(failure: Mapping[str, Any], anew: bool) -> bool:
-    """Whether a failure is still believed."""
-    return not anew and failure.get("surroundings") == _surroundings()
+def _holds(answer: Mapping[str, Any], anew: bool) -> bool:
+    """Whether what was said is still believed."""
+    if answer["reason"]:
+        return not anew and answer.get("surroundings") == _surroundings()
+    return not anew or answer.get("surroundings") == _surroundings()
 
 
-def _fingerprint(entry: importlib.metadata.EntryPoint) -> str:
+def forget(entry: Announced) -> None:
+    """Forget what the probe said: it is not true any more."""
+    with contextlib.suppress(OSError):
+        _cached(entry).unlink()
+
+
+def _cached(entry: Announced) -> Path:
+    return cache_dir() / "plugins" / f"{_fingerprint(entry)}.json"
+
+
+def _fingerprint(entry: Announced) -> str:
     """Changes with the distribution, its version, or the time of any Python file beside the plugin's module."""
-    made_by = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown 0"
-    digest = hashlib.sha256(f"{made_by} {entry.name} {entry.value} {sys.version} ".encode())
+    digest = hashlib.sha256(f"{entry.distribution} {entry.version} {entry.name} {entry.value} {sys.version} ".encode())
     top = entry.value.partition(":")[0].partition(".")[0]
     with contextlib.suppress(ImportError, ValueError, OSError):
         spec = importlib.util.find_spec(top)
@@ -92,9 +105,9 @@ def _surroundings() -> str:
 
 
 @contextlib.contextmanager
-def _told(entry: importlib.metadata.EntryPoint) -> Iterator[None]:
+def _told(entry: Announced) -> Iterator[None]:
     """Let `waits_for` name this plugin meanwhile."""
-    name = f"{entry.name} ({entry.dist.name})" if entry.dist else entry.name
+    name = f"{entry.name} ({entry.distribution})"
     with _lock:
         _asked[name] = _asked.get(name, 0) + 1
     try:

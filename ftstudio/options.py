@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ftstudio.api import Problem
+from ftstudio.declared import check_declared
 from ftstudio.errors import ContractError, OptionError
 from ftstudio.text import nearest, quote
 
@@ -119,21 +120,24 @@ def _describe(options: Any) -> tuple[Field, ...]:
     except Exception as error:
         raise ContractError(f"The types of {_name(options)} cannot be read: {error}.") from error
     owner: Any = options
-    return tuple(_field(owner, f, hints[f.name]) for f in dataclasses.fields(owner))
+    found = tuple(_field(owner, f, hints[f.name]) for f in dataclasses.fields(owner))
+    for one in found:
+        if one.shown_if is not None and one.shown_if not in {f.name for f in found} - {one.name}:
+            raise ContractError(
+                f"Option {one.name} of {_name(owner)} is shown_if {one.shown_if!r:.60}, which is no other option of it."
+            )
+    return found
 
 
 def _field(owner: type, f: dataclasses.Field[Any], hint: Any) -> Field:
     meta = f.metadata
-    if not meta.get("help"):
-        raise ContractError(
-            f"Option {f.name} of {_name(owner)} has no help.", "Declare it with option(..., help='One sentence.')."
-        )
+    check_declared(f.name, _name(owner), meta)
     base, item, nullable, literal = _type(owner, f.name, hint)
     default = f.default
     if f.default_factory is not dataclasses.MISSING:
         default = f.default_factory()
     required = default is dataclasses.MISSING
-    return Field(
+    field = Field(
         name=f.name,
         base=base,
         item=item,
@@ -143,6 +147,30 @@ def _field(owner: type, f: dataclasses.Field[Any], hint: Any) -> Field:
         choices=tuple(meta["choices"]) or literal,
         **{k: v for k, v in meta.items() if k != "choices"},
     )
+    _check_offered(field, _name(owner))
+    return field
+
+
+def _check_offered(f: Field, owner: str) -> None:
+    """Raise ContractError for a default, choice or suggestion that a person's value could not be."""
+    any_value = dataclasses.replace(f, choices=())
+    offered = [("A choice", any_value, value) for value in f.choices]
+    offered += [("A suggestion", f, value) for value in f.suggestions]
+    offered += [] if f.required else [("The default", f, f.default)]
+    for what, field, value in offered:
+        is_item = f.base == "tuple" and what != "The default"
+        try:
+            taken = convert(field, [value] if is_item else _toml_value(value))
+        except OptionError as error:
+            raise ContractError(
+                f"{what} of option {f.name} of {owner} is refused: {error.message}",
+                f"Write {f.name}: ... | None for one that may be absent." if value is None else "",
+            ) from error
+        if what == "The default" and (taken != value or isinstance(taken, Path) is not isinstance(value, Path)):
+            raise ContractError(
+                f"The default of option {f.name} of {owner} is {value!r:.60}, where TOML would give {taken!r:.60}.",
+                "Write that.",
+            )
 
 
 def _type(owner: type, name: str, hint: Any) -> tuple[Base, Base | None, bool, tuple[Any, ...]]:
@@ -157,8 +185,13 @@ def _type(owner: type, name: str, hint: Any) -> tuple[Base, Base | None, bool, t
     if isinstance(hint, type) and hint in simple:
         return simple[hint], None, nullable, ()
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal and all(isinstance(a, (str, int)) for a in args):
+    if origin is Literal and all(isinstance(a, (str, int)) and not isinstance(a, bool) for a in args):
         return "choice", None, nullable, args
+    if origin is Literal:
+        raise ContractError(
+            f"Option {name} of {_name(owner)} has a Literal of something else than texts and whole numbers: {hint}.",
+            "Use bool for true and false, float with choices=(...) for fractions, Literal[...] | None for nothing.",
+        )
     if origin is tuple and len(args) == 2 and args[1] is Ellipsis and args[0] in simple:
         return "tuple", simple[args[0]], nullable, ()
     if origin is dict and args[0] is str:
@@ -215,7 +248,7 @@ def parse(options: type, table: Mapping[str, Any]) -> tuple[Any | None, list[Pro
 
 
 def _problem(error: OptionError) -> Problem:
-    return Problem(level="error", option=error.field, message=error.message, fix=error.hint)
+    return Problem(level="error", option=str(error.field), message=str(error.message), fix=str(error.hint))
 
 
 def unknown_key(key: str, known: Iterable[str], renamed: Mapping[str, str] | None = None) -> Problem:

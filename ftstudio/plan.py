@@ -50,13 +50,11 @@ def look_ahead(project: Project, measured: Facts | None = None) -> Outlook:
     found: list[Problem] = list(project.problems)
     facts = _facts(project, measured or Facts(), found)
     validation = bool(facts.validation_rows)
-    plan = _ask(project.parts["trainer"], "plan", found, project.parts["trainer"].options, facts)
-    if not isinstance(plan, Plan):
-        plan = None
+    plan: Plan | None = _ask(project.parts["trainer"], "plan", found, project.parts["trainer"].options, facts)
     info = project.info(validation=validation)
     for label, part in _labelled(project):
         answer = _ask(part, "check", found, part.options, info, facts)
-        found += [_placed(project, label, problem) for problem in answer or () if isinstance(problem, Problem)]
+        found += [_placed(project, label, problem) for problem in answer or ()]
     found += [_placed(project, p.table, p) for p in _core_checks(project, facts, plan)]
     return Outlook(project=project, facts=facts, plan=plan, problems=tuple(found))
 
@@ -101,7 +99,7 @@ def _facts(project: Project, measured: Facts, found: list[Problem]) -> Facts:
     for kind in ("dataset", "model", "tokenizer"):
         known = (facts,) if kind == "tokenizer" else ()
         answer = _ask(project.parts[kind], "facts", found, project.parts[kind].options, project.folder, *known)
-        if isinstance(answer, Facts):
+        if answer is not None:
             facts = facts.over(answer)
     facts = _select(project, facts, found)
     facts = measured.over(facts)

@@ -1,6 +1,6 @@
 """Discovery of plugins: what is installed, what works, and why something does not.
 
-    entry points ──> Record (active | disabled | failed, with the reason) ──> Registry.find(kind, name) ──> Offer
+    announced ──> Record (active | disabled | failed, with the reason) ──> Registry.find(kind, name) ──> Offer
 
 A plugin of somebody else is first described in a process of its own (`ftstudio.probe`); the answer is cached by
 distribution, version and file times. Only what passed there is ever imported here, and only when a project names
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
-import inspect
 import io
 import os
 import re
@@ -24,12 +22,16 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from ftstudio.api import GROUP, Component
-from ftstudio.describing import describe_apart, end_probes
+from ftstudio.announced import Announced, announced
+from ftstudio.answers import Light, held, taken
+from ftstudio.api import Component, Problem
+from ftstudio.describing import describe_apart, end_probes, forget
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
+from ftstudio.options import parse
 from ftstudio.probe import collect, failed, load, why
+from ftstudio.remarks import clashes, habits, told_apart, told_apart_by
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
-from ftstudio.text import nearest, quote
+from ftstudio.text import nearest, quote, sentence
 
 Status = Literal["active", "disabled", "failed"]
 _MISSING = re.compile(r"No module named '([A-Za-z0-9_.]+)'")
@@ -66,6 +68,10 @@ class Record:
     components: tuple[Described, ...] = ()
     heavy: tuple[str, ...] = ()
     printed: bool = False
+    threads: tuple[str, ...] = ()
+    """What it leaves running once it is described."""
+    folder: str = ""
+    """The metadata of its distribution, where these are broken."""
 
     @property
     def title(self) -> str:
@@ -76,6 +82,11 @@ class Record:
     def key(self) -> str:
         """Which one it is among all that are installed: distribution and name."""
         return f"{self.distribution}/{self.name}"
+
+    @property
+    def announced(self) -> Announced:
+        """As its distribution announces it."""
+        return Announced(name=self.name, value=self.value, distribution=self.distribution, version=self.version)
 
     @property
     def names(self) -> frozenset[str]:
@@ -89,6 +100,8 @@ class Record:
             return f"Enable it: ftstudio plugins enable {self.alone or self.name}"
         if self.status == "active":
             return ""
+        if self.folder:
+            return f"Delete {quote(self.folder, 200)}, then install it again."
         if self.missing:
             return f"Install {self.missing} into this environment, or disable the plugin."
         named = self.alone or self.name
@@ -120,24 +133,28 @@ class Offer:
         place = "" if self.record.distribution == OWN else f" of {self.record.distribution} {self.record.version}"
         return f"{self.kind} {self.component.name}{place}"
 
+    def parse(self, table: Mapping[str, Any]) -> tuple[Any | None, list[Problem]]:
+        """Its options from a table, or None and every problem. Raises PluginError where its own check of them fails."""
+        with self.blamed("reading its options", leaving=True):
+            return parse(self.component.options, table)
+
     def build(self, options: object) -> Any:
         """Import the target and build it. Raises PluginError when it cannot be imported or built."""
         target = self._resolve(self.component.target)
-        with self.blamed("building it"):
+        with self.blamed("building it", leaving=True):
             return target(options)
 
-    def light(self, which: Literal["facts", "plan", "check", "sniff"], *arguments: Any) -> Any:
+    def light(self, which: Light, *arguments: Any) -> Any:
         """Call the light function with as many of the arguments as it takes: what is passed may grow.
 
-        Returns None when the component has none. Raises PluginError.
+        Returns None when the component has none. Raises PluginError, also for an answer of the wrong type.
         """
         name = getattr(self.component, which)
         if not name:
             return None
         function = self._resolve(name)
-        with self.blamed(f"its {which} function"):
-            answer = function(*arguments[: _taken(function)])
-            return list(answer) if which == "check" else answer
+        with self.blamed(f"its {which} function", leaving=True):
+            return held(which, function(*arguments[: taken(function)]), self.title)
 
     def _resolve(self, target: str) -> Callable[..., Any]:
         module, _, attribute = target.partition(":")
@@ -146,23 +163,30 @@ class Offer:
         try:
             with _quiet():
                 found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+        except BaseException as error:
+            if not _is_plugins(error):
+                raise
             hint = self.component.install_hint or f"Its target is {target}."
-            raise PluginError(f"{self.title} cannot be imported: {why(error)}", hint) from error
+            raise PluginError(sentence(f"{self.title} cannot be imported: {why(error)}"), hint) from error
         if not callable(found):
             raise ContractError(f"{self.title}: {target} is not callable.")
         return found  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
-    def blamed(self, what: str) -> Iterator[None]:
-        """Turn an exception of the component inside into a PluginError that names it and what it was asked."""
+    def blamed(self, what: str, *, leaving: bool = False) -> Iterator[None]:
+        """Turn an exception of the component inside into a PluginError that names it and what it was asked.
+
+        `leaving`: sys.exit() and the like too, where that would end a process that is not this component's alone.
+        """
         try:
             yield
         except FtstudioError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not (isinstance(error, Exception) or (leaving and _is_plugins(error))):
+                raise
             raise PluginError(
-                f"{self.title} failed in {what}: {why(error)}", f"It is offered by {self.record.title}."
+                sentence(f"{self.title} failed in {what}: {why(error)}"), f"It is offered by {self.record.title}."
             ) from error
 
 
@@ -193,15 +217,18 @@ class Registry:
         records = names.get(name, [])
         if not records:
             raise self._unknown(kind, name, names)
-        if len(records) > 1:
-            both = " and ".join(quote(f"{r.distribution}/{name}") for r in records)
-            raise UnknownNameError(f"Two plugins offer the {kind} {quote(name)}.", f"Write use = {both}: one of them.")
-        record = records[0]
         bare = name.rpartition("/")[2]
+        if len(records) > 1:
+            many = "Two" if len(records) == 2 else f"{len(records)}"
+            raise UnknownNameError(f"{many} plugins offer the {kind} {quote(bare)}.", told_apart_by(records, bare))
+        return self.offered(records[0], kind, bare)
+
+    def offered(self, record: Record, kind: str, name: str) -> Offer:
+        """What one plugin offers under a name, whoever else does. Raises PluginError."""
         for component in self._components(record).get(kind, ()):
-            if component.name == bare:
+            if component.name == name:
                 return Offer(kind=kind, component=component, record=record)
-        raise PluginError(f"{record.title} no longer offers the {kind} {quote(bare)}.", "Install it again.")
+        raise PluginError(f"{record.title} no longer offers the {kind} {quote(name)}.", "Install it again.")
 
     def offers(self, kind: str) -> list[Offer]:
         """Every usable component of a kind, for pickers; plugins that fail to load here are left out."""
@@ -214,23 +241,8 @@ class Registry:
 
     def remarks(self, record: Record) -> list[str]:
         """What is to be known of a plugin though it works: sentences, each with what can be done."""
-        said = []
-        for one in record.components if record.status == "active" else ():
-            what, meant = f"{one.kind} {quote(one.name)}", quote(f"{record.distribution}/{one.name}")
-            records = self.names(one.kind)[one.name]
-            others = ", ".join(r.title for r in records if r is not record)
-            if record not in records:
-                said.append(f"The {what} is ftstudio's own: write use = {meant} to mean this plugin's.")
-            elif others:
-                said.append(f"The {what} is offered by {others} too: write use = {meant} to mean this plugin's.")
-        if record.heavy:
-            said.append(
-                f"It imports {', '.join(record.heavy)} while it describes itself: every start is slower. Tell its "
-                "author: targets are strings so that it need not."
-            )
-        if record.printed and record.status == "active":
-            said.append("It prints while it is loaded, which nobody sees. Tell its author: say it in the run instead.")
-        return said
+        names = {one.kind: self.names(one.kind) for one in record.components if record.status == "active"}
+        return [*clashes(record, names), *habits(record)]
 
     def _unknown(self, kind: str, name: str, names: Mapping[str, Any]) -> UnknownNameError:
         for record in self.records:
@@ -259,20 +271,18 @@ class Registry:
                 with _quiet():
                     self._loaded[record.key] = collect(load(record.value), record.value)
             except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
+                if not _is_plugins(error):
                     raise
+                forget(record.announced)  # what was found once does not hold any more, whatever changed
                 raise PluginError(
-                    f"{record.title} cannot be loaded: {why(error)}", "See 'ftstudio plugins list'."
+                    sentence(f"{record.title} cannot be loaded: {why(error)}"), "See 'ftstudio plugins list'."
                 ) from error
         return self._loaded[record.key]
 
 
-def _taken(function: Callable[..., Any]) -> int | None:
-    """How many positional arguments a function takes; None for any number."""
-    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return None
-    return sum(kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD} for kind in kinds)
+def _is_plugins(error: BaseException) -> bool:
+    """Whether it is of the plugin's own making, and no person's Ctrl+C: that one only the main thread hears."""
+    return not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread()
 
 
 def _words(record: Record) -> set[str]:
@@ -316,78 +326,65 @@ def switch(record: Record, *, on: bool) -> str:
 def registry() -> Registry:
     """What is installed, discovered once a process."""
     with _ONE_AT_A_TIME:  # who comes second finds all in the cache, where he would probe the same plugins again
-        return discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins())
+        return discover(announced(), disabled_plugins())
 
 
 def look_again() -> Registry:
     """What is installed; plugins that failed are tried anew, and are as they were for all others until that is done."""
-    discover(importlib.metadata.entry_points(group=GROUP), disabled_plugins(), anew=True)
+    discover(announced(), disabled_plugins(), anew=True)
     registry.cache_clear()
     return registry()
 
 
-def discover(
-    entry_points: Iterable[importlib.metadata.EntryPoint], disabled: frozenset[str], *, anew: bool = False
-) -> Registry:
-    """Records of these entry points; strangers are probed, several at a time, unless the cache knows them.
+def discover(entries: Iterable[Announced], disabled: frozenset[str], *, anew: bool = False) -> Registry:
+    """Records of these entries; strangers are probed, several at a time, unless the cache knows them.
 
-    `anew`: what the cache knows to have failed is probed again.
+    `anew`: what the cache knows to have failed is probed again, and what may have failed since.
     """
-    ordered = sorted(entry_points, key=lambda e: (_distribution(e)[0] != OWN, _distribution(e)[0], e.name))
+    ordered = sorted(entries, key=lambda e: (e.distribution != OWN, e.distribution, e.name))
     with ThreadPoolExecutor(max_workers=4) as pool:
         try:
-            return Registry(_told_apart(list(pool.map(lambda e: _record(e, disabled, anew=anew), ordered))))
+            return Registry(told_apart(list(pool.map(lambda e: _record(e, disabled, anew=anew), ordered))))
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             end_probes()
             raise
 
 
-def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "0")
-
-
-def _record(entry: importlib.metadata.EntryPoint, disabled: frozenset[str], *, anew: bool) -> Record:
-    distribution, version = _distribution(entry)
-    if {entry.name, distribution, f"{distribution}/{entry.name}"} & disabled:
-        return Record(
-            name=entry.name, value=entry.value, distribution=distribution, version=version, status="disabled",
-            reason="Blocked by FTSTUDIO_DISABLE_PLUGINS or the settings.",
-        )  # fmt: skip
-    described = _describe_here(entry) if distribution == OWN else describe_apart(entry, anew=anew)
+def _record(entry: Announced, disabled: frozenset[str], *, anew: bool) -> Record:
     record = Record(
-        name=entry.name,
-        value=entry.value,
-        distribution=distribution,
-        version=version,
+        name=entry.name, value=entry.value, distribution=entry.distribution, version=entry.version, status="failed",
+        reason=entry.reason, folder=entry.folder,
+    )  # fmt: skip
+    if record.names & disabled:
+        return replace(record, status="disabled", reason="Blocked by FTSTUDIO_DISABLE_PLUGINS or the settings.")
+    if entry.reason:
+        return record
+    described = _describe_here(entry) if entry.distribution == OWN else describe_apart(entry, anew=anew)
+    return judged(described_as(record, described))
+
+
+def described_as(record: Record, described: Mapping[str, Any]) -> Record:
+    """The record with what the probe said."""
+    return replace(
+        record,
         status="failed" if described["reason"] else "active",
         reason=described["reason"],
         components=tuple(Described(**c) for c in described["components"]),
         heavy=tuple(described["heavy"]),
         printed=described["printed"] > 0,
+        threads=tuple(described["threads"]),
     )
-    return judged(record)
 
 
 def judged(record: Record) -> Record:
     """The record of what was described: failed where that is nothing; its reason a whole sentence."""
     if record.status == "active" and not record.components:
         return replace(record, status="failed", reason=NOTHING)
-    reason = record.reason.rstrip(" :")
-    return replace(record, reason=reason if not reason or reason[-1] in ".!?" else f"{reason}.")
+    return replace(record, reason=sentence(record.reason))
 
 
-def _told_apart(records: list[Record]) -> tuple[Record, ...]:
-    """The records, each with what names it alone: two may have one name, and one distribution may hold several."""
-
-    def alone(record: Record) -> str:
-        ways = (record.name, record.distribution)
-        return next((way for way in ways if sum(way in other.names for other in records) == 1), record.key)
-
-    return tuple(replace(record, alone=alone(record)) for record in records)
-
-
-def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
+def _describe_here(entry: Announced) -> dict[str, Any]:
     """Our own plugins: the tests hold them to what the probe would find, so a process is saved."""
     try:
         components = [
@@ -397,4 +394,4 @@ def _describe_here(entry: importlib.metadata.EntryPoint) -> dict[str, Any]:
         ]
     except Exception as error:  # noqa: BLE001 - a broken built-in is a row with a reason as well
         return failed(why(error))
-    return {"reason": "", "components": components, "heavy": [], "printed": 0}
+    return {"reason": "", "components": components, "heavy": [], "printed": 0, "threads": []}

@@ -2,7 +2,8 @@
 
 A stranger's module may raise, hang, print, exit, import torch, change directory or take over signals while it is
 imported. Here it can do that without hurting anyone; what it did is written to the result file as JSON:
-{"reason": "" or why it is not usable, "components": [{"kind", "name", "summary"}], "heavy": [...], "printed": n}.
+{"reason": "" or why it is not usable, "components": [{"kind", "name", "summary"}], "heavy": [...], "printed": n,
+"threads": [names of those that run on]}.
 
     who asks ──leash──> guard ──fork──> the process that imports the plugin, in a group of its own
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import json
 import os
@@ -38,6 +40,8 @@ PLACES = (
     "FTSTUDIO_PROJECTS", "FTSTUDIO_DISABLE_PLUGINS",
 )  # fmt: skip
 """Environment variables that say where things lie, and what is loaded."""
+ASKING = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+"""Kinds of parameters that have to be given."""
 
 
 class NotUsableError(Exception):
@@ -57,6 +61,8 @@ def collect(plugin: Any, name: str) -> dict[str, tuple[Component, ...]]:
     """Kind -> the components that a plugin describes. Raises NotUsableError with the reason."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(Hooks)
+    if inspect.isclass(plugin):
+        raise NotUsableError(f"Its entry point names the class {plugin.__name__}: name an object of it, or a module.")
     _check_names(plugin)
     manager.register(plugin, name)
     if not manager.get_hookcallers(plugin):
@@ -79,6 +85,10 @@ def _check_names(plugin: Any) -> None:
             )
         if not marked and attribute in hooks:
             raise NotUsableError(f"Its {attribute} is not marked. Put @hookimpl above it.")
+        parameters = inspect.signature(getattr(plugin, attribute)).parameters.values() if marked else ()
+        taken = ", ".join(p.name for p in parameters if p.kind in ASKING and p.default is p.empty)
+        if taken:
+            raise NotUsableError(f"Its {attribute} takes {quote(taken)}: a hook takes no arguments. Leave them out.")
 
 
 def _checked(kind: str, hook: str, yielded: Any) -> Iterable[Component]:
@@ -93,8 +103,11 @@ def _checked(kind: str, hook: str, yielded: Any) -> Iterable[Component]:
         if component.name in seen:
             raise NotUsableError(f"{hook} yielded the name {quote(component.name)} twice.")
         seen.add(component.name)
-        describe(component.options)
-        check_reserved(kind, component.options)
+        try:
+            describe(component.options)
+            check_reserved(kind, component.options)
+        except FtstudioError as error:
+            raise NotUsableError(f"Its {kind} {component.name}: {error}") from error
         yield component
 
 
@@ -103,7 +116,7 @@ def why(error: BaseException) -> str:
     if isinstance(error, (NotUsableError, FtstudioError)):
         return str(error)
     if isinstance(error, SystemExit):
-        return f"It called sys.exit({error.code}) while it was loaded."
+        return f"it called sys.exit({error.code})"
     return f"{type(error).__name__}: {error}"[:300]
 
 
@@ -118,7 +131,8 @@ def probe(value: str) -> dict[str, Any]:
             for kind, described in collect(load(value), value).items():
                 components += [{"kind": kind, "name": c.name, "summary": c.summary} for c in described]
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt are failures of the plugin too
-            reason = why(error)
+            left = isinstance(error, SystemExit)
+            reason = f"I{why(error)[1:]} while it was loaded." if left else why(error)
     changed = [what for what, now in _surroundings().items() if before.get(what) != now]
     if changed and not reason:
         reason = f"It changed {', '.join(changed[:3])} while it was loaded, which is everybody's."
@@ -128,6 +142,7 @@ def probe(value: str) -> dict[str, Any]:
         "components": [] if reason else components,
         "heavy": heavy,
         "printed": len(printed.getvalue()),
+        "threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()],
     }
 
 
@@ -161,7 +176,7 @@ def _file(descriptor: int) -> tuple[int, int] | None:
 
 def failed(reason: str) -> dict[str, Any]:
     """What is said of a plugin that cannot be used."""
-    return {"reason": reason, "components": [], "heavy": [], "printed": 0}
+    return {"reason": reason, "components": [], "heavy": [], "printed": 0, "threads": []}
 
 
 def _write(result: str, answer: dict[str, Any]) -> None:

@@ -25,13 +25,10 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
     for offer in registry().offers("dataset"):
         found = _ask(offer, resolved, given or {})
         if found is not None:
-            says = str(found.get("says", f"read as {offer.component.name}"))
-            table = {"use": str(found.get("use", offer.component.name)), **dict(found.get("options", {}))}
-            if isinstance(found.get("rows"), int):
-                table["rows"] = found["rows"]
-            if isinstance(found.get("shape"), str):
-                table["shape"] = found["shape"]
-            return table, says
+            says = found.get("says") or f"read as {offer.component.name}"
+            table = {"use": found.get("use") or offer.component.name, **(found.get("options") or {})}
+            known = {name: found[name] for name in ("rows", "shape") if found.get(name) is not None}
+            return {**table, **known}, says
     if path.suffix.lower() in PACKED:
         raise InputError(f"{quote(path.name)} is packed, and no dataset source unpacks it.", "Unpack it first.")
     raise InputError(
@@ -42,7 +39,7 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
 
 def _ask(offer: Offer, path: Path, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
     try:
-        found = offer.light("sniff", path, given)
+        found: Mapping[str, Any] | None = offer.light("sniff", path, given)
     except InputError as error:
         option = getattr(error, "option", "path")
         if option == "path":
@@ -50,4 +47,4 @@ def _ask(offer: Offer, path: Path, given: Mapping[str, Any]) -> Mapping[str, Any
         value = "COLUMN" if option.endswith("_column") else "VALUE"
         how = f"ftstudio new NAME --data {shlex.quote(path.name)} --set dataset.{option}={value}"
         raise InputError(error.message, f"{error.hint} Like this: {how}".lstrip()) from error
-    return found if isinstance(found, Mapping) else None
+    return found

@@ -286,7 +286,7 @@ class _Reader:
             return Part(kind=kind, use="", table=table, label=label)
         try:
             offer = self.plugins.find(kind, use)
-            options, problems = parse(offer.component.options, self._own(kind, label, use, table, offer))
+            options, problems = offer.parse(self._own(kind, label, use, table, offer))
         except FtstudioError as error:
             self.error(error.message, error.hint, label, "use")
             return Part(kind=kind, use=use, table=table, label=label)

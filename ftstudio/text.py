@@ -64,6 +64,12 @@ def quote(text: object, limit: int = 60) -> str:
     return f"'{shown[: limit - 1]}…'" if len(shown) > limit else f"'{shown}'"
 
 
+def sentence(text: str) -> str:
+    """Text from outside as a whole sentence: on one line, with its full stop."""
+    said = " ".join(text.split()).rstrip(" :")
+    return said if not said or said[-1] in ".!?" else f"{said}."
+
+
 def plural(count: int, noun: str) -> str:
     """Count and noun: "1 row", "4,812 rows"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,6 +1,6 @@
 """What all tests share: folders of their own, no network, a stranger's plugin, and a way to run the program."""
 
-import importlib.metadata
+import importlib
 import json
 import os
 import shutil
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from ftstudio.api import GROUP
 
 FAKE_PLUGIN = Path(__file__).parent / "fake_plugin"
 FAKE_PROJECT = {
@@ -77,6 +75,7 @@ def settings_file(own_folders):
 @pytest.fixture(scope="session")
 def described(tmp_path_factory):
     """The cache after the first look at the stranger's plugin: each test would start a process for the same answer."""
+    from ftstudio.announced import announced
     from ftstudio.describing import describe_apart
 
     cache = tmp_path_factory.mktemp("described")
@@ -84,7 +83,7 @@ def described(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.setenv("XDG_CONFIG_HOME", str(cache))
         _install_fakes(patch)
-        (entry,) = importlib.metadata.entry_points(group=GROUP, name="fakes")
+        (entry,) = [entry for entry in announced() if entry.name == "fakes"]
         assert not describe_apart(entry)["reason"]
     return cache / "ftstudio"
 

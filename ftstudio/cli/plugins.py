@@ -94,7 +94,7 @@ def _offers_of(record: Record) -> list[Offer]:
     """What a plugin offers, under its own name too where another one offers the same."""
     if record.status != "active":
         return []
-    return [registry().find(c.kind, f"{record.distribution}/{c.name}") for c in record.components]
+    return [registry().offered(record, c.kind, c.name) for c in record.components]
 
 
 def _used() -> Mapping[str, list[str]] | None:

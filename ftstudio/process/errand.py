@@ -23,6 +23,7 @@ from ftstudio.api import Event
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.explain import explained
 from ftstudio.files import cache_dir, write_atomic
+from ftstudio.leaving import leave_after
 from ftstudio.process import heavy
 from ftstudio.process.devices import candidates, devices_of
 from ftstudio.process.jobs import JOBS
@@ -111,8 +112,12 @@ def failure(reason: str, code: int) -> FtstudioError:
 
 
 def main() -> None:
-    """Entry of the errand's process: read job.json, do it, write result.json."""
-    scratch = RunFolder(Path(sys.argv[1]))
+    """Entry of the errand's process."""
+    leave_after(lambda: _do(RunFolder(Path(sys.argv[1]))))
+
+
+def _do(scratch: RunFolder) -> int:
+    """Read job.json, do it, write result.json. Returns the exit code."""
     spec = json.loads((scratch.path / "job.json").read_text("utf-8"))
     folder = Path(spec["folder"])
     project = from_tables(folder, folder / "project.toml", spec["settings"])
@@ -128,7 +133,7 @@ def main() -> None:
         project.require()
         result = JOBS[spec["job"]["kind"]](project, run, spec["job"], warm)
         write_atomic(scratch.path / "result.json", json.dumps(result))
-    sys.exit(code[0])
+    return code[0]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import importlib.metadata
 import os
 import signal
 import sys
@@ -22,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ftstudio.api import GROUP, Event, RunInfo
+from ftstudio.announced import announced
+from ftstudio.api import Event, RunInfo
 from ftstudio.errors import ComponentError, FtstudioError, InputError, PluginError
 from ftstudio.files import bound_log, write_all
 from ftstudio.locks import RecordLock
@@ -85,11 +85,7 @@ def offer_of(job: Job) -> Offer:
 
 
 def _plugins(plugin: tuple[str, str] | None) -> Registry:
-    meant = [
-        entry
-        for entry in importlib.metadata.entry_points(group=GROUP)
-        if plugin is not None and (entry.name, entry.dist.name if entry.dist else "") == plugin
-    ]
+    meant = [entry for entry in announced() if plugin is not None and (entry.name, entry.distribution) == plugin]
     return discover(meant, disabled_plugins()) if meant else registry()
 
 

@@ -25,6 +25,7 @@ from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
 from ftstudio.process.inputs import check_base, compare_inputs, hashes, inputs_of, pinned
+from ftstudio.process.left_running import threads_of
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import STARTING, WorkerRun
 from ftstudio.project import Project
@@ -38,7 +39,7 @@ TOKENIZER_FILES = ("*token*", "chat_template*", "vocab*", "merges*")
 def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
     """Call a component and leave this process as it was found. Raises what `blamed` does."""
     warn = next((argument.warn for argument in arguments if isinstance(argument, WorkerRun)), None)
-    with blamed(offer, what), left_as_found(offer.title, warn):
+    with blamed(offer, what), left_as_found(offer.title, warn), threads_of(offer.title):
         return function(*arguments)
 
 
@@ -229,7 +230,7 @@ def chunks(
     The process is put back once, at the end: put back between two pieces, the random numbers of the first would be
     drawn again for the second.
     """
-    with left_as_found(offer.title, run.warn):
+    with left_as_found(offer.title, run.warn), threads_of(offer.title):
         with blamed(offer, "generate()"):
             pieces = iter(generator.generate(checkpoint, prompts, run))
         while True:

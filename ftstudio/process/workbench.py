@@ -35,6 +35,7 @@ from typing import Any
 
 from ftstudio.errors import FtstudioError
 from ftstudio.files import bound_log, write_all
+from ftstudio.leaving import leave_after
 from ftstudio.locks import RecordLock
 from ftstudio.process.free import free_device, wanted_by_runs
 from ftstudio.process.jobs import JOBS
@@ -202,6 +203,10 @@ class Workbench:
 
 def main() -> None:
     """Entry of the workbench's process."""
+    leave_after(_serve)
+
+
+def _serve() -> int:
     requests, answers, scratch, idle = sys.argv[1:]
     lock = RecordLock(Path(scratch) / "lock")
     if not lock.acquire():
@@ -210,6 +215,7 @@ def main() -> None:
     with contextlib.closing(bench.warm):
         bench.serve()
     shutil.rmtree(scratch, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":

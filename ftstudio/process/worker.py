@@ -21,8 +21,10 @@ from typing import Any
 from ftstudio.api import Checkpoint
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
 from ftstudio.explain import explain, is_disk_full
+from ftstudio.leaving import leave_after
 from ftstudio.locks import RecordLock
 from ftstudio.process.devices import devices_of
+from ftstudio.process.left_running import left_running
 from ftstudio.process.orphan import start_guard
 from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
@@ -32,6 +34,9 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
 from ftstudio.text import safe_text
+
+LAST_SECONDS = 5.0
+"""For what a plugin left to be done at the exit: an upload, say."""
 
 
 def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], bool] | None = None) -> int:
@@ -62,6 +67,8 @@ def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], 
         clean(folder.checkpoints)
         go_on(run, read_record(folder).lineage)
         result = run_all(project, run)
+        for sentence in left_running():
+            run.warn(sentence)
         run.state("finished", checkpoint=result.path.name, exit_code=0)
     lock.release()
     return code[0]
@@ -187,7 +194,7 @@ def main() -> None:
     run = RunFolder(Path(path))
     end_group_with_us()
     start_guard(run, int(attempt))
-    sys.exit(work(run, int(attempt), device))
+    leave_after(lambda: work(run, int(attempt), device), LAST_SECONDS)
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ class Subject:
             return self.offer.build(options)
         except PluginError as error:
             if isinstance(error.__cause__, ImportError) and self.component.install_hint:
-                raise CheckSkipped(f"{error.message}. {self.component.install_hint}") from error
+                raise CheckSkipped(f"{error.message} {self.component.install_hint}") from error
             raise CheckFailed(f"{error}{place_of(error.__cause__ or error)}") from error
 
     def with_options(self, **changes: Any) -> Subject:

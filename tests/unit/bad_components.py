@@ -47,21 +47,6 @@ from ftstudio.testing import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownIfNothing:
-    size: int = option(1, help="A size.", shown_if="nothing")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DefaultOutOfBounds:
-    size: int = option(0, help="A size.", ge=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SuggestionOutOfBounds:
-    size: int = option(1, help="A size.", ge=1, suggestions=(0,))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fragile:
     path: str = option("a.txt", help="A path.")
 

@@ -5,12 +5,9 @@ import base64
 import pytest
 from bad_components import (
     Changing,
-    DefaultOutOfBounds,
     Fragile,
     Misnaming,
     Required,
-    ShownIfNothing,
-    SuggestionOutOfBounds,
     described,
 )
 
@@ -22,13 +19,10 @@ from ftstudio.testing.subject import place_of
 WRONG = [
     # description and options
     ("model", {"summary": "two\nlines"}, "Its name, its summary", "Its summary must be one line"),
-    ("model", {"options": ShownIfNothing}, "Its name, its summary", "shown_if 'nothing', which is no option of it"),
-    ("model", {"options": DefaultOutOfBounds}, "Its defaults", "The default of option size is refused: size must be at least 1"),
-    ("model", {"options": SuggestionOutOfBounds}, "Its defaults", "The suggestion of option size is refused"),
     ("model", {"options": Fragile}, "A wrong value", "path = "),
     ("model", {"options": Misnaming}, "A wrong value", "an OptionError of 'pth', which is no option of it"),
     ("model", {"target": "not_there:X"}, "Its target", "say in install_hint what to install"),
-    ("model", {"target": "bad_components:described", "options": ShownIfNothing}, "Its target", "failed in building it"),
+    ("model", {"target": "bad_components:described", "options": Misnaming}, "Its target", "failed in building it"),
     # light functions
     ("dataset", {"facts": "bad_components:heavy_facts"}, "Its facts are light", "Its facts function imports textual"),
     ("dataset", {"facts": "bad_components:no_facts"}, "Its facts are light", "returned dict; expected Facts"),

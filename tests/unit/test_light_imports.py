@@ -8,8 +8,12 @@ import sys
 import pytest
 
 PRINT_MODULES = """
-import atexit, json, sys
-atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+import json, os, sys
+leave = os._exit
+def tell(code):
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr, flush=True)
+    leave(code)
+os._exit = tell
 import runpy
 sys.argv = ["ftstudio", *sys.argv[1:]]
 runpy.run_module("ftstudio", run_name="__main__")

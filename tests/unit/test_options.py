@@ -1,13 +1,15 @@
 """Options: TOML values become typed values or sentences; descriptions serve forms and docs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import pytest
 
-from ftstudio.api import ContractError, OptionError, option
+from ftstudio.api import Component, ContractError, OptionError, hookimpl, option
 from ftstudio.options import check_reserved, describe, parse, to_table
+from ftstudio.probe import NotUsableError, collect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,58 @@ def test_options_that_no_form_could_show_are_refused():
     ):
         with pytest.raises(ContractError, match=words):
             describe(options)
+
+
+@pytest.mark.parametrize(
+    ("type_", "default", "more", "sentence"),
+    [
+        (int, 1, {"ge": "a"}, "ge is 'a'; expected a number."),
+        (int, 1, {"lt": True}, "lt is True; expected a number."),
+        (int, 1, {"le": float("nan")}, "le is nan; expected a number."),
+        (int, 1, {"help": 7}, "help is 7; expected a text."),
+        (int, 1, {"unit": 3}, "unit is 3; expected a text."),
+        (int, 1, {"label": b"x"}, "label is b'x'; expected a text."),
+        (int, 1, {"advanced": "yes"}, "advanced is 'yes'; expected True or False."),
+        (str, "a", {"kind": "weird"}, "kind is 'weird'; expected None or one of path, glob, text, column, model."),
+        (str, "a", {"shown_if": "nothing"}, "is shown_if 'nothing', which is no other option of it."),
+        (str, "a", {"shown_if": "thing"}, "is shown_if 'thing', which is no other option of it."),
+        (str, "a", {"choices": "abc"}, "choices is 'abc'; expected a tuple of values."),
+        (str, "a", {"suggestions": 7}, "suggestions is 7; expected a tuple of values."),
+        (int, 1, {"choices": ("a", "b")}, "A choice of option thing of @ is refused: thing must be a whole number, not 'a'."),
+        (int, 1, {"suggestions": (2, "a")}, "A suggestion of option thing of @ is refused: thing must be a whole number"),
+        (int, 1, {"ge": 1, "suggestions": (0,)}, "A suggestion of option thing of @ is refused: thing must be at least 1"),
+        (int, "x", {}, "The default of option thing of @ is refused: thing must be a whole number, not 'x'."),
+        (int, 5, {"ge": 10}, "The default of option thing of @ is refused: thing must be at least 10, not 5."),
+        (int, None, {}, "not 'None'. Write thing: ... | None for one that may be absent."),
+        (str, "c", {"choices": ("a", "b")}, "The default of option thing of @ is refused: thing must be one of 'a', 'b'"),
+        (Path, "x.txt", {}, "is 'x.txt', where TOML would give PosixPath('x.txt'). Write that."),
+        (tuple[str, ...], ["a"], {}, "is ['a'], where TOML would give ('a',). Write that."),
+        (Literal[True, False], True, {}, "a Literal of something else than texts and whole numbers"),
+        (Literal[0.5, 1.0], 0.5, {}, "float with choices=(...) for fractions"),
+        (Literal["a", None], None, {}, "Literal[...] | None for nothing."),  # noqa: PYI061 - an author wrote it so
+    ],
+)  # fmt: skip
+def test_a_mistake_in_what_is_declared_is_said_when_it_is_described(type_, default, more, sentence):
+    declared = option(default, **{"help": "A thing.", **more})
+    odd = make_dataclass("Odd", [("thing", type_, declared)], frozen=True, kw_only=True)
+    with pytest.raises(ContractError) as error:
+        describe(odd)
+    assert sentence.replace("@", f"{odd.__module__}.Odd") in str(error.value)
+    assert "thing of" in str(error.value), "which option, and of which class"
+
+
+def test_a_field_that_is_no_option_is_refused():
+    odd = make_dataclass("Odd", [("thing", int, field(default=1, metadata={"help": "x"}))], frozen=True)
+    with pytest.raises(ContractError, match=r"thing of .*Odd is not declared with option\(\)"):
+        describe(odd)
+
+
+def test_the_plugin_hears_which_component_declared_it():
+    odd = make_dataclass("Odd", [("thing", int, option("x", help="A thing."))], frozen=True)
+    plugin = SimpleNamespace()
+    plugin.ftstudio_models = hookimpl(lambda: [Component(name="m", summary="m", target="a:b", options=odd)])
+    with pytest.raises(NotUsableError, match="^Its model m: The default of option thing of .*Odd is refused"):
+        collect(plugin, "odd")
 
 
 def test_names_of_the_core_cannot_be_declared():

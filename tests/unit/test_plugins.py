@@ -234,6 +234,39 @@ def test_a_failure_is_not_believed_once_something_was_installed(install, tmp_pat
     assert record_of("plug_needs").status == "active"
 
 
+def test_a_plugin_whose_dependency_is_gone_is_found_to_fail(install, tmp_path):
+    """By who uses it, and by 'plugins list' though nobody did."""
+    good = textwrap.dedent(GOOD.format(name="mine", module="plug_needs"))
+    needed = install("plug_needs", "import needed_mod\n" + good).parent / "needed_mod.py"
+    needed.write_text("")
+    importlib.invalidate_caches()
+    registry.cache_clear()
+    assert record_of("plug_needs").status == "active"
+    needed.unlink()
+    importlib.invalidate_caches()
+    registry.cache_clear()
+    assert record_of("plug_needs").status == "active"  # its own files are as they were
+    with pytest.raises(PluginError) as error:
+        registry().find("model", "mine")
+    assert "cannot be loaded: ModuleNotFoundError: No module named 'needed_mod'. See 'ftstudio" in str(error.value)
+    registry.cache_clear()
+    assert record_of("plug_needs").mend == "Install needed_mod into this environment, or disable the plugin."
+    needed.write_text("")
+    importlib.invalidate_caches()
+    assert [r.status for r in look_again().records if r.name == "plug_needs"] == ["active"]
+    needed.unlink()
+    assert [r.status for r in look_again().records if r.name == "plug_needs"] == ["failed"]
+
+
+def test_a_plugin_that_leaves_a_thread_is_marked_and_keeps_no_command(install, ftstudio):
+    starts = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,), name='looks').start()\n"
+    install("plug_thread", starts + textwrap.dedent(GOOD.format(name="mine", module="plug_thread")))
+    shown = ftstudio("plugins", "show", "plug_thread", timeout=60)
+    assert shown.code == 0
+    assert "size = 1" in shown.out
+    assert "It leaves a thread running when it is loaded (looks), in every process that looks at it." in shown.out
+
+
 @pytest.mark.parametrize("name", ["plug_good", "dist-plug-good"])
 def test_a_blocked_plugin_is_never_imported(install, monkeypatch, tmp_path, name):
     log = tmp_path / "imported"

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from ftstudio.api import Component, ContractError, Metric, option
+from ftstudio.api import Component, ContractError, Metric, hookimpl, option
 from ftstudio.plugins import Described, Offer, Record, judged
+from ftstudio.probe import NotUsableError, collect
 
 RECORD = Record(name="mine", value="mine", distribution="d", version="1", status="active")
 USUAL = {"name": "x", "summary": "one line", "target": "package.module:Class"}
@@ -68,6 +69,32 @@ def test_a_plugin_that_describes_nothing_has_failed():
 )
 def test_a_reason_is_a_whole_sentence(reason, sentence):
     assert judged(replace(RECORD, status="failed", reason=reason)).reason == sentence
+
+
+class Hooked:
+    @hookimpl
+    def ftstudio_models(self):
+        yield Component(**USUAL, options=Options)
+
+
+class Asking:
+    @hookimpl
+    def ftstudio_models(self, config, more=3):
+        yield Component(**USUAL, options=Options)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "sentence"),
+    [
+        (Hooked, "Its entry point names the class Hooked: name an object of it, or a module."),
+        (Asking(), "Its ftstudio_models takes 'config': a hook takes no arguments. Leave them out."),
+    ],
+)
+def test_a_hook_that_cannot_be_called_is_said_in_a_line(plugin, sentence):
+    with pytest.raises(NotUsableError) as error:
+        collect(plugin, "x")
+    assert str(error.value) == sentence
+    assert list(collect(Hooked(), "x")) == ["model"]
 
 
 def test_an_author_hears_what_to_mend_and_not_what_users_may_do(ftstudio, tmp_path):

@@ -120,8 +120,7 @@ class PluginsScreen(OverlayScreen):
         if key in self._offers:
             return _offer_words(self._offers[key], look)
         if record.status == "active":
-            name = f"{key.distribution}/{key.name}"
-            self.ask(lambda: (key, registry().find(key.kind, name)), self.take_offer, group="offer")
+            self.ask(lambda: (key, registry().offered(record, key.kind, key.name)), self.take_offer, group="offer")
         return Text("reading its options ...", "dim")
 
     def take_offer(self, answer: tuple[Component, Offer]) -> None:
