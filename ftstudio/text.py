@@ -6,8 +6,10 @@ Text from outside reaches a terminal only through `safe_text`.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from ftstudio.errors import InputError
 
@@ -27,6 +29,14 @@ def check_name(name: str, what: str) -> str:
     if not is_safe_name(name):
         raise InputError(f"{quote(name)} is no {what} name.", f"A name is {NAME_RULE}.")
     return name
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a ~ or ~user in front replaced; "~nobody/x" stays as it is, and whoever looks finds no such file.
+
+    Path.expanduser() raises RuntimeError for a user that is not there.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str | None:
@@ -62,6 +72,14 @@ def quote(text: object, limit: int = 60) -> str:
     """Text from outside for use within a sentence: quoted, on one line, shortened."""
     shown = safe_text(text, one_line=True)
     return f"'{shown[: limit - 1]}…'" if len(shown) > limit else f"'{shown}'"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says; one of a stranger's class may fail even in that."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever it is, the first error is what counts
+        return f"its words cannot be read, for its __str__ raises {type(another).__name__}"
 
 
 def plural(count: int, noun: str) -> str:

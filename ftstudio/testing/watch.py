@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.process.manners import left_as_found
+from ftstudio.text import expanded
 
 MOST_PRINTED = 4 << 20
 """Bytes of what is printed that are looked at."""
@@ -77,7 +78,7 @@ def hub_caches() -> list[Path]:
     """Where the libraries of the Hub keep what they downloaded."""
     home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     named = [os.environ.get(name) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE")]
-    return [path.expanduser().absolute() for path in (home, *(Path(name) for name in named if name))]
+    return [expanded(path).absolute() for path in (home, *(Path(name) for name in named if name))]
 
 
 def strays(paths: set[str], allowed: list[Path]) -> list[str]:
