@@ -36,7 +36,7 @@ from ftstudio.runs.observers import STARTED, Cursor, ObserverFiles, frozen_obser
 from ftstudio.runs.record import read_record
 from ftstudio.runs.state import LIVE, host_name, read_state
 from ftstudio.settings import Settings, disabled_plugins, read_settings
-from ftstudio.text import safe_text
+from ftstudio.text import safe_text, words_of
 
 POLL_SECONDS = 0.25
 CURSOR_SECONDS = 1.0
@@ -225,7 +225,11 @@ class Delivery:
             said = str(error)
         else:
             who = self.offer.title if self.offer else f"observer {self.files.name}"
-            what = f"sys.exit({error.code})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+            what = (
+                f"sys.exit({error.code})"
+                if isinstance(error, SystemExit)
+                else f"{type(error).__name__}: {words_of(error)}"
+            )
             said = f"{who} ended itself with {what}."
         return safe_text(redact(self.secrets, said), one_line=True)[:1000]
 
