@@ -14,7 +14,6 @@ import contextlib
 import importlib
 import importlib.metadata
 import inspect
-import io
 import os
 import re
 import threading
@@ -27,6 +26,7 @@ from typing import Any, Literal
 from ftstudio.api import GROUP, Component
 from ftstudio.describing import describe_apart, end_probes
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
+from ftstudio.hushed import hushed
 from ftstudio.probe import collect, failed, load, why
 from ftstudio.settings import disabled_plugins, edit_settings, read_settings
 from ftstudio.text import nearest, quote
@@ -126,6 +126,7 @@ class Offer:
         with self.blamed("building it"):
             return target(options)
 
+    @hushed()
     def light(self, which: Literal["facts", "plan", "check", "sniff"], *arguments: Any) -> Any:
         """Call the light function with as many of the arguments as it takes: what is passed may grow.
 
@@ -144,8 +145,7 @@ class Offer:
         if not attribute:
             raise ContractError(f"{self.title} names no target.", "Write target='package.module:Class'.")
         try:
-            with _quiet():
-                found = getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             hint = self.component.install_hint or f"Its target is {target}."
             raise PluginError(f"{self.title} cannot be imported: {why(error)}", hint) from error
@@ -256,7 +256,7 @@ class Registry:
     def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
         if record.key not in self._loaded:
             try:
-                with _quiet():
+                with hushed():
                     self._loaded[record.key] = collect(load(record.value), record.value)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
@@ -277,13 +277,6 @@ def _taken(function: Callable[..., Any]) -> int | None:
 
 def _words(record: Record) -> set[str]:
     return {c.name for c in record.components}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What a plugin prints while it is imported is not data: stdout belongs to the command."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 # ------------------------------------------------------------------------------------- enable and disable
