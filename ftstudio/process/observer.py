@@ -55,6 +55,8 @@ class Job:
     from_start: bool = False
     plugin: tuple[str, str] | None = None
     """Name and distribution of the plugin that the run was made with, where that is known."""
+    options: str = ""
+    """Of an observer that the run was not made with, as `Cursor` has them."""
 
 
 class Stop:
@@ -117,8 +119,8 @@ class Delivery:
     def __init__(self, job: Job, stop: Stop, log: int) -> None:
         self.job, self.stop, self.files = job, stop, job.files
         self.run = job.files.run
-        before = None if job.from_start else self.files.read()
-        self.cursor = replace(before or Cursor(), state="running", reason="", attempt=job.attempt)
+        before = Cursor(options=job.options) if job.from_start else self.files.told(job.options)
+        self.cursor = replace(before, state="running", reason="", attempt=job.attempt)
         self.seconds = Settings.observer_seconds
         self.secrets: dict[str, str] = {}
         self.offer: Offer | None = None
@@ -280,7 +282,8 @@ def job_of(run: RunFolder, name: str, which: str, attempt: int, *, from_start: b
     """What the arguments name: an observer of run.toml, or one whose table comes through stdin. Raises InputError."""
     files = ObserverFiles(run, name)
     if which == ON_STDIN:
-        return Job(files=files, table=tomllib.load(sys.stdin.buffer), attempt=attempt, from_start=from_start)
+        text = sys.stdin.buffer.read().decode()
+        return Job(files=files, table=tomllib.loads(text), attempt=attempt, from_start=from_start, options=text)
     tables = list(frozen_observers(run).values())
     if int(which) >= len(tables):
         raise InputError(f"{run.title} has no observer {which}.")

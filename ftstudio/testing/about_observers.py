@@ -50,7 +50,9 @@ def repeats_are_taken(subject: Subject) -> None:
     repeated = [*(event for event in events for _ in range(2)), *events[-3:]]
     twice = _sizes(observe(subject, "When events came twice,", repeated))
     once = _sizes_once(subject)
-    for name, size in twice.items() if once is not None else ():
+    if once is None:
+        return
+    for name, size in twice.items():
         if size != once.get(name, 0):
             raise CheckFailed(
                 f"Of events that came twice its file {quote(name)} has {size:,} bytes, and {once.get(name, 0):,} of "
@@ -82,7 +84,9 @@ def begins_in_the_middle(subject: Subject) -> None:
     observe(subject, "When a run stopped in the middle,", events[:middle], run=run)
     found = _sizes(observe(subject, f"Opened after event {middle},", events[middle:], events[middle - 1].seq, run))
     once = _sizes_once(subject)
-    for name, size in once.items() if once is not None else ():
+    if once is None:
+        return
+    for name, size in once.items():
         if found.get(name, 0) < KEPT * size:
             raise CheckFailed(
                 f"Opened after event {middle} its file {quote(name)} ends with {found.get(name, 0):,} bytes, and with "
