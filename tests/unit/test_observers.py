@@ -125,6 +125,26 @@ def test_tensorboard_that_is_not_installed_is_an_error_before_the_start(make_pro
     assert problem.table == "observers[0]"
 
 
+@pytest.mark.parametrize(
+    ("options", "seconds", "message"),
+    [
+        ({}, 30.0, ""),
+        ({"timeout_seconds": 60.0, "retries": 6}, 30.0, "may take 483 s, and an observer is cut off after 30 s."),
+        ({"timeout_seconds": 60.0, "retries": 6}, 500.0, ""),
+        ({}, 10.0, "may take 18 s, and an observer is cut off after 10 s."),
+    ],
+)
+def test_a_webhook_that_would_be_cut_off_while_it_tries_is_a_warning(
+    make_project, settings_file, monkeypatch, options, seconds, message
+):
+    monkeypatch.setenv("FTSTUDIO_WEBHOOK_URL", "https://example.org")
+    settings_file(f"observer_seconds = {seconds}")
+    found = look_ahead(load(make_project(observers=[{"use": "webhook", **options}]))).problems
+    said = [p for p in found if p.option == "timeout_seconds"]
+    assert [p.level for p in said] == (["warning"] if message else [])
+    assert message in "".join(p.message for p in said)
+
+
 @pytest.mark.parametrize("before", ["probe_seconds = 3.0\n\n# mine\n", "# mine\n", "", "[slots]\ncpu = 2\n"])
 def test_editing_a_setting_keeps_the_observers(make_project, settings_file, own_folders, before):
     settings_file(f'{before}[[observers]]\nuse = "csv"')
