@@ -74,12 +74,10 @@ def quote(text: object, limit: int = 60) -> str:
     return f"'{shown[: limit - 1]}…'" if len(shown) > limit else f"'{shown}'"
 
 
-def words_of(error: BaseException) -> str:
-    """What an error says; one of a stranger's class may fail even in that."""
-    try:
-        return str(error)
-    except Exception as another:  # noqa: BLE001 - whatever it is, the first error is what counts
-        return f"its words cannot be read, for its __str__ raises {type(another).__name__}"
+def sentence(text: str) -> str:
+    """Text from outside as a whole sentence: on one line, with its full stop."""
+    said = " ".join(text.split()).rstrip(" :")
+    return said if not said or said[-1] in ".!?" else f"{said}."
 
 
 def plural(count: int, noun: str) -> str:
@@ -103,3 +101,11 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says; one of a stranger's class may fail even in that."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever it is, the first error is what counts
+        return f"its words cannot be read, for its __str__ raises {type(another).__name__}"

@@ -15,7 +15,7 @@ from ftstudio.explain import is_disk_full
 from ftstudio.plugins import Offer
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import WorkerRun
-from ftstudio.text import words_of
+from ftstudio.text import sentence, words_of
 
 
 class Pressed(KeyboardInterrupt):
@@ -58,7 +58,7 @@ def blamed(offer: Offer, what: str) -> Iterator[None]:
         if is_disk_full(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"what {offer.title} writes") from error
         raise PluginError(
-            f"{offer.title} failed in {what}: {_said(error)}", f"This is a fault of {offer.record.title}."
+            sentence(f"{offer.title} failed in {what}: {_said(error)}"), f"This is a fault of {offer.record.title}."
         ) from error
 
 

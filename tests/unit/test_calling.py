@@ -51,13 +51,13 @@ def raising(error):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug"),
-        (OwnBase("base"), "OwnBase: base"),
-        (SystemExit(0), "it called sys.exit(0)"),
-        (SystemExit("bye"), "it called sys.exit(bye)"),
-        (GeneratorExit(), "GeneratorExit: "),
-        (KeyboardInterrupt(), "KeyboardInterrupt: "),
-        (UnspeakableError(), "UnspeakableError: its words cannot be read, for its __str__ raises ValueError"),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError: a bug."),
+        (OwnBase("base"), "OwnBase: base."),
+        (SystemExit(0), "it called sys.exit(0)."),
+        (SystemExit("bye"), "it called sys.exit(bye)."),
+        (GeneratorExit(), "GeneratorExit."),
+        (KeyboardInterrupt(), "KeyboardInterrupt."),
+        (UnspeakableError(), "UnspeakableError: its words cannot be read, for its __str__ raises ValueError."),
     ],
     ids=lambda value: type(value).__name__,
 )
