@@ -1,6 +1,7 @@
 """What the conformance kit finds: each of these components does one thing wrong, and one check says so."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 from bad_components import (
@@ -16,6 +17,7 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
+from ftstudio.testing.about_descriptions import project_info
 from ftstudio.testing.about_work import forms_of
 from ftstudio.testing.subject import place_of
 
@@ -216,6 +218,17 @@ def test_a_fingerprint_that_does_not_follow_the_data_is_found_and_one_that_does_
 def test_an_observer_that_goes_on_or_begins_anew_as_it_should_passes(honest, tmp_path):
     results = {c.name: c.tried(subject("observer", honest, tmp_path)) for c in checks_of("observer")}
     assert {name: says for name, (result, says) in results.items() if result == "failed"} == {}
+
+
+def test_a_check_function_hears_of_the_validation_rows_that_its_trainer_gets(tmp_path):
+    class Without(Supplies):
+        def encoded(self, run, shape):
+            return replace(super().encoded(run, shape), validation=None)
+
+    with_rows = subject("trainer", "FakeTrainer", tmp_path / "a")
+    assert with_rows.encoded().validation is not None
+    assert project_info(with_rows, tmp_path).validation
+    assert not project_info(subject("trainer", "FakeTrainer", tmp_path / "b", supplies=Without()), tmp_path).validation
 
 
 def test_options_that_lack_a_value_are_named_with_the_place_to_give_it(tmp_path):
