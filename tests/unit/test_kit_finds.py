@@ -123,7 +123,7 @@ WRONG = [
     ("observer", "NoRepeats", "An event may come twice", "ValueError: seen before"),
     ("observer", "Doubling", "An event may come twice", "its file 'heard.txt' has 305 bytes, and 138 of the same events once"),
     ("observer", "Emptying", "It may begin in the middle", "its file 'log.txt' ends with"),
-    ("observer", "Appending", "Told everything again", "after_seq=0 voids what an earlier instance wrote: replace it"),
+    ("observer", "Appending", "Told everything again", "after_seq=0 voids what an earlier instance wrote"),
     ("observer", "FromOne", "It may begin in the middle", "KeyError: 1"),
     ("observer", "NeedsEvents", "It may be closed", "ValueError"),
     ("observer", "OnlyFinished", "A run that failed", "When the run failed, its on_event() of a state event failed"),
