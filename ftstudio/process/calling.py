@@ -15,6 +15,7 @@ from ftstudio.explain import is_disk_full
 from ftstudio.plugins import Offer
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import WorkerRun
+from ftstudio.project import Project
 from ftstudio.text import sentence, words_of
 
 
@@ -25,6 +26,12 @@ class Pressed(KeyboardInterrupt):
 def on_int(signum: int, frame: FrameType | None) -> None:
     """The handler of SIGINT. Raises Pressed."""
     raise Pressed
+
+
+def built(project: Project, kind: str) -> Any:
+    """The component of a kind, made with the project's options. Raises PluginError, whatever ends its import."""
+    with blamed(project.offer(kind), "building it"):
+        return project.build(kind)
 
 
 def method(offer: Offer, component: Any, name: str) -> Callable[..., Any]:

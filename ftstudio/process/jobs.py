@@ -16,7 +16,7 @@ from typing import Any
 from ftstudio.api import Checkpoint, Prompt, Table
 from ftstudio.errors import ComponentError, FtstudioError
 from ftstudio.process import borders, stages, token_view
-from ftstudio.process.calling import call, method
+from ftstudio.process.calling import built, call, method
 from ftstudio.process.data import pick
 from ftstudio.process.lengths import Fullest, Longest, fullest_bins, longest_rows
 from ftstudio.process.listing import clipped
@@ -135,7 +135,7 @@ def preview(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm
     `total` is None where the source was not read to its end. A page may hold fewer rows than were asked for.
     """
     first, count = int(job.get("first", 0)), int(job.get("count", 5))
-    offer, source = project.offer("dataset"), project.build("dataset")
+    offer, source = project.offer("dataset"), built(project, "dataset")
     run.phase("loading the data")
     total = None
     if hasattr(source, "preview") and first < PREVIEW_ROWS:

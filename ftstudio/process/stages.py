@@ -17,7 +17,7 @@ from ftstudio.errors import InterruptedRunError, PluginError
 from ftstudio.files import write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
-from ftstudio.process.calling import blamed, call, method
+from ftstudio.process.calling import blamed, built, call, method
 from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
@@ -61,7 +61,7 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
     model = base_model(project, run)
 
     run.phase("loading the data")
-    loader = project.build("dataset")
+    loader = built(project, "dataset")
     tables, shape = borders.check_tables(call(sources, "load()", method(sources, loader, "load"), run), sources)
     fingerprint = call(sources, "fingerprint()", loader.fingerprint, run) if hasattr(loader, "fingerprint") else ""
     chosen = apply_selection(tables, project.selection, run)
@@ -73,7 +73,7 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
         )
 
     run.phase("tokenising")
-    tokenizer = project.build("tokenizer")
+    tokenizer = built(project, "tokenizer")
     try:
         encoded = call(tokenizers, "encode()", method(tokenizers, tokenizer, "encode"), chosen, model, run)
     except PluginError:
@@ -93,7 +93,8 @@ def base_model(project: Project, run: WorkerRun) -> ModelRef:
     offer = project.offer("model")
     run.phase("fetching the model")
     if run.weights_from is None:
-        source = offer.build(pinned(run, project.parts["model"].options))
+        with blamed(offer, "building it"):
+            source = offer.build(pinned(run, project.parts["model"].options))
         return borders.check_model(call(offer, "fetch()", method(offer, source, "fetch"), run), offer)
     folder = run.weights_from.path
     if (folder / "adapter_config.json").is_file():
@@ -111,7 +112,7 @@ def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
         check_base(run, hashes(adapter.base.path))
     staged = staging.make(merged)
     try:
-        call(project.offer("trainer"), "export()", project.build("trainer").export, adapter, staged, run)
+        call(project.offer("trainer"), "export()", built(project, "trainer").export, adapter, staged, run)
         for file in (file for pattern in TOKENIZER_FILES for file in adapter.path.glob(pattern)):
             shutil.copyfile(file, staged / file.name)
         staging.sync(staged)
@@ -125,7 +126,7 @@ def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
 def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
     """Train, and check the checkpoint that it ended with."""
     offer = project.offer("trainer")
-    trainer = project.build("trainer")
+    trainer = built(project, "trainer")
     run.phase(STARTING)
     run.training = True
     try:
@@ -182,7 +183,7 @@ class Texts:
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
-    offer, generator = project.offer("generator"), project.build("generator")
+    offer, generator = project.offer("generator"), built(project, "generator")
     texts = Texts(len(prompts), MAX_SAMPLE_CHARACTERS)
     try:
         for chunk in chunks(offer, generator, checkpoint, prompts, run):

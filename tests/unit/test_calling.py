@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from ftstudio.api import Component, ComponentError
 from ftstudio.errors import ContractError, FtstudioError, PluginError
 from ftstudio.explain import is_disk_full
 from ftstudio.plugins import Offer, Record
-from ftstudio.process.calling import Pressed, blamed, call, method, on_int
+from ftstudio.process.calling import Pressed, blamed, built, call, method, on_int
 from ftstudio.process.worker import ending, explained_end
 
 WHO = "dataset mine of mine-dist 1.0"
@@ -67,6 +68,15 @@ def test_whatever_a_component_raises_its_plugin_is_named(offer, error, said):
     assert raised.value.message == f"{WHO} failed in load(): {said}"
     assert raised.value.hint == "This is a fault of plugin mine (mine-dist 1.0)."
     assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(3)", "class B(BaseException): pass\nraise B('base')"])
+def test_a_module_that_ends_while_it_is_imported_is_its_plugins_fault(offer, tmp_path, monkeypatch, ending):
+    (tmp_path / "ending_work.py").write_text(ending)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    bad = replace(offer, component=replace(offer.component, target="ending_work:Mine"))
+    with pytest.raises(PluginError, match=WHO):
+        built(SimpleNamespace(offer=lambda kind: bad, build=lambda kind: bad.build(None)), "dataset")
 
 
 @pytest.mark.parametrize("error", [ComponentError("Line 3."), FileNotFoundError(2, "gone"), MemoryError(), Pressed()])
