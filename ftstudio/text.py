@@ -36,7 +36,10 @@ def expanded(path: str | Path) -> Path:
 
     Path.expanduser() raises RuntimeError for a user that is not there.
     """
-    return Path(os.path.expanduser(path))  # noqa: PTH111
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111
+    except ValueError:  # a NUL in the user's name
+        return Path(path)
 
 
 def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str | None:

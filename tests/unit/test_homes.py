@@ -37,6 +37,7 @@ TEMPLATE = Path(ftstudio.__file__).parent / "templates" / "plugin" / "dataset" /
 def test_a_home_is_put_in_and_one_that_is_not_there_is_left_as_it_is():
     assert expanded("~/x") == Path(os.path.expanduser("~")) / "x"  # noqa: PTH111
     assert expanded(Path(NOBODYS)) == Path(NOBODYS)
+    assert expanded("~no\0body/x") == Path("~no\0body/x")
 
 
 def test_data_of_a_user_that_is_not_there_are_a_problem_of_the_setting(make_project):
