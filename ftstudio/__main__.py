@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from pathlib import Path
 
 from ftstudio.leaving import leave_after
 
@@ -40,13 +39,15 @@ def _means_studio(arguments: list[str]) -> bool:
     if not words:
         return not {"-h", "--help", "--version"} & set(arguments)
     from ftstudio.cli.commands import COMMANDS  # noqa: PLC0415 - `--version` needs none of this
+    from ftstudio.text import expanded  # noqa: PLC0415
 
-    return words[0] not in COMMANDS and Path(words[0]).expanduser().is_dir()
+    return words[0] not in COMMANDS and expanded(words[0]).is_dir()
 
 
 def _studio(arguments: list[str]) -> int:
     gc.disable()  # until the first picture is there: what is made for it stays, and looking through it costs a tenth
     from ftstudio.finding import default_root  # noqa: PLC0415 - `--version` needs none of this
+    from ftstudio.text import expanded  # noqa: PLC0415
     from ftstudio.tui.app import Manners, open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
     from ftstudio.tui.memory import Memory  # noqa: PLC0415
 
@@ -57,7 +58,7 @@ def _studio(arguments: list[str]) -> int:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # it draws on stderr, and would wait for keys for ever
         sys.stderr.write("✗ The studio needs a terminal. Without one, use the commands: ftstudio --help\n")
         return 2
-    root = Path(words[0]).expanduser() if words else Memory().last_root() or default_root()
+    root = expanded(words[0]) if words else Memory().last_root() or default_root()
     return open_studio(root, Manners(**{FLAGS[a]: a != "--no-mouse" for a in arguments if a in FLAGS}))
 
 

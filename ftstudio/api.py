@@ -251,7 +251,9 @@ class ProjectInfo:
     options: Mapping[str, object]  # kind -> that component's options
     prompts: tuple[Prompt, ...] = ()
     validation: bool = False  # there will be a validation split
-    core: Mapping[str, Any] = field(default_factory=dict)  # validation_fraction, limit, ... of [dataset]
+    core: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # validation_fraction, limit, ... of [dataset]; observer_seconds of the settings
 
 
 @dataclass(frozen=True, kw_only=True)

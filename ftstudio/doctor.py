@@ -31,7 +31,7 @@ from ftstudio.process.devices import candidates, gauges, tenants
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.runs.queue import holders
 from ftstudio.settings import read_settings, settings_path
-from ftstudio.text import quote, size_text
+from ftstudio.text import expanded, quote, size_text
 
 Level = Literal["ok", "warn", "error"]
 
@@ -157,7 +157,7 @@ def _places(root: Path) -> dict[str, Path]:
         "settings folder": config_dir(),
         "state folder": state_dir(),
         "cache folder": cache_dir(),
-        "Hub's cache": hub.expanduser(),
+        "Hub's cache": expanded(hub),
     }
 
 

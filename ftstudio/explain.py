@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftstudio.errors import InputError
-from ftstudio.text import quote
+from ftstudio.text import quote, words_of
 
 NO_PLAIN_FILE = "is no plain file"
 """What an EINVAL of `files.open_plain` says."""
@@ -75,7 +75,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether the disk, or a quota, is full: libraries wrap the OSError into errors of their own."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return True
-    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
+    return any(os.strerror(number) in words_of(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _mode_of(path: Path | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
 from ftstudio.explain import explain, explained
-from ftstudio.text import quote
+from ftstudio.text import expanded, quote
 
 FILE = "project.toml"
 
@@ -35,7 +35,7 @@ def default_root() -> Path:
     """Where projects are looked for: $FTSTUDIO_PROJECTS, ./projects, ~/ftstudio."""
     named = os.environ.get("FTSTUDIO_PROJECTS")
     if named:
-        return Path(named).expanduser()
+        return expanded(named)
     return Path("projects") if Path("projects").is_dir() else Path.home() / "ftstudio"
 
 
@@ -53,7 +53,7 @@ def project_folder(text: str) -> Path:
 
     Raises UnknownNameError, InputError for what may not be looked at.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.name == FILE:
         path = path.parent
     with contextlib.suppress(OSError, ValueError):  # a name that no file system takes

@@ -5,7 +5,6 @@ new_project ──sniff──> the [dataset] table ──settings──> project
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from ftstudio.project import FILE, FORMAT, create, example_files, interpret, ove
 from ftstudio.sniff import sniff
 from ftstudio.source import Source
 from ftstudio.tables import overridden
-from ftstudio.text import check_name, quote
+from ftstudio.text import check_name, expanded, quote
 
 ROWS_TO_SPLIT = 20
 PLACEHOLDERS = (
@@ -107,7 +106,7 @@ def _model_name(text: str) -> str:
 
     Raises InputError for what is neither.
     """
-    path = Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for a user that is not there
+    path = expanded(text)
     if text and path.is_dir():
         return str(path.resolve())
     if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:

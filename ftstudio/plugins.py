@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
 import os
 import re
 import threading
@@ -27,6 +26,7 @@ from ftstudio.answers import Light, held, taken
 from ftstudio.api import Component, Problem
 from ftstudio.describing import describe_apart, end_probes, forget
 from ftstudio.errors import ContractError, FtstudioError, InputError, PluginError, UnknownNameError
+from ftstudio.hushed import hushed
 from ftstudio.options import parse
 from ftstudio.probe import collect, failed, load, why
 from ftstudio.remarks import clashes, habits, told_apart, told_apart_by
@@ -144,6 +144,7 @@ class Offer:
         with self.blamed("building it", leaving=True):
             return target(options)
 
+    @hushed()
     def light(self, which: Light, *arguments: Any) -> Any:
         """Call the light function with as many of the arguments as it takes: what is passed may grow.
 
@@ -161,8 +162,7 @@ class Offer:
         if not attribute:
             raise ContractError(f"{self.title} names no target.", "Write target='package.module:Class'.")
         try:
-            with _quiet():
-                found = getattr(importlib.import_module(module), attribute)
+            found = getattr(importlib.import_module(module), attribute)
         except BaseException as error:
             if not _is_plugins(error):
                 raise
@@ -268,7 +268,7 @@ class Registry:
     def _components(self, record: Record) -> Mapping[str, tuple[Component, ...]]:
         if record.key not in self._loaded:
             try:
-                with _quiet():
+                with hushed():
                     self._loaded[record.key] = collect(load(record.value), record.value)
             except BaseException as error:
                 if not _is_plugins(error):
@@ -287,13 +287,6 @@ def _is_plugins(error: BaseException) -> bool:
 
 def _words(record: Record) -> set[str]:
     return {c.name for c in record.components}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What a plugin prints while it is imported is not data: stdout belongs to the command."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 # ------------------------------------------------------------------------------------- enable and disable

@@ -18,7 +18,7 @@ from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, change, edit_source, parse_value, read_source, replace_source
 from ftstudio.tables import FORMAT, REQUIRED, Part, Project, Selection, interpret
-from ftstudio.text import check_name, is_safe_name, nearest, quote
+from ftstudio.text import check_name, expanded, is_safe_name, nearest, quote
 
 __all__ = [
     "FILE",
@@ -47,7 +47,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
     `overrides` are "table.key=VALUE" for this run only. Raises UnknownNameError when there is no project,
     ProblemsError when project.toml cannot be read as TOML; everything else is in `Project.problems`.
     """
-    folder = folder.expanduser()
+    folder = expanded(folder)
     if not os.path.lexists(folder / FILE):  # a loop of links is there, and reading it says so
         raise UnknownNameError(
             f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."

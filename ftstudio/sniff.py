@@ -9,7 +9,7 @@ from typing import Any
 
 from ftstudio.errors import InputError
 from ftstudio.plugins import Offer, registry
-from ftstudio.text import quote
+from ftstudio.text import expanded, quote
 
 PACKED = {".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".7z", ".rar"}
 
@@ -19,7 +19,7 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
 
     Raises InputError when nobody reads the file, or when it has to be said how, with the way to say it.
     """
-    resolved = path.expanduser().resolve()
+    resolved = expanded(path).resolve()
     if not resolved.exists():
         raise InputError(f"There is no {quote(path, 200)}.", "Name a file that exists.")
     for offer in registry().offers("dataset"):

@@ -20,6 +20,7 @@ from ftstudio.errors import FtstudioError, InputError, OptionError, ProblemsErro
 from ftstudio.finding import FILE
 from ftstudio.options import RESERVED, parse, to_table
 from ftstudio.plugins import Offer, Registry
+from ftstudio.settings import Settings, read_settings
 from ftstudio.source import Source
 from ftstudio.text import nearest, quote
 
@@ -156,7 +157,7 @@ class Project:
             options={k: p.options for k, p in self.parts.items() if p.options is not None},
             prompts=self.prompts,
             validation=validation,
-            core=dataclasses.asdict(self.selection),
+            core={**dataclasses.asdict(self.selection), "observer_seconds": _observer_seconds()},
         )
 
     def resolved(self) -> dict[str, Any]:
@@ -170,6 +171,14 @@ class Project:
         if self.observers:
             tables["observers"] = [{"use": p.use, **to_table(p.options)} for p in self.observers]
         return tables
+
+
+def _observer_seconds() -> float:
+    """Of settings that cannot be read the default: whoever needs them says what is wrong."""
+    try:
+        return read_settings().observer_seconds
+    except InputError:
+        return Settings.observer_seconds
 
 
 # --------------------------------------------------------------------------------------------- interpret

@@ -6,8 +6,10 @@ Text from outside reaches a terminal only through `safe_text`.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from ftstudio.errors import InputError
 
@@ -27,6 +29,17 @@ def check_name(name: str, what: str) -> str:
     if not is_safe_name(name):
         raise InputError(f"{quote(name)} is no {what} name.", f"A name is {NAME_RULE}.")
     return name
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a ~ or ~user in front replaced; "~nobody/x" stays as it is, and whoever looks finds no such file.
+
+    Path.expanduser() raises RuntimeError for a user that is not there.
+    """
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111
+    except ValueError:  # a NUL in the user's name
+        return Path(path)
 
 
 def nearest(name: str, names: Iterable[str], alike: float = 0.6) -> str | None:
@@ -91,3 +104,11 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def words_of(error: BaseException) -> str:
+    """What an error says; one of a stranger's class may fail even in that."""
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - whatever it is, the first error is what counts
+        return f"its words cannot be read, for its __str__ raises {type(another).__name__}"

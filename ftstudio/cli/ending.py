@@ -35,7 +35,7 @@ def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
         if state.state in {"stopped", "interrupted"} and folder.path.exists():
             output.say(f"  Go on with it: {typed('resume', address(folder))}")
-        if state.state == "failed" and state.exit_code != InputError.exit_code:
+        if state.state == "failed" and state.exit_code != InputError.exit_code and folder.console.exists():
             output.say(f"  The worker's output is in {folder.console}.")
     return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
 

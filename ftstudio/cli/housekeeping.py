@@ -19,13 +19,13 @@ from ftstudio.runs.find import find_run, is_run, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, parse_keep, why_busy
 from ftstudio.runs.housekeeping import prune as prune_run
-from ftstudio.text import plural, quote, size_text
+from ftstudio.text import expanded, plural, quote, size_text
 
 
 def _run_named(text: str) -> RunFolder | None:
     """The run that is meant when a single run is meant: a run folder or PROJECT:0001, not a project."""
     with explained(Path(text)):
-        path = Path(text).expanduser()
+        path = expanded(text)
         there = path.exists()
         single = is_run(path) if there else ":" in text
         return find_run(text, default_root()) if single else None
@@ -149,7 +149,7 @@ def _argument(path: Path) -> str:
 
 def _removed_named(text: str) -> Path:
     """A run in the trash: its folder, PROJECT:NAME, or a project with one removed run."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     with explained(path):
         if path.parent.name == TRASH and path.is_dir():
             return path.parent.resolve() / path.name

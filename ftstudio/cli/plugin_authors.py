@@ -14,7 +14,7 @@ from ftstudio.cli import output
 from ftstudio.errors import InputError
 from ftstudio.plugins import Record, judged
 from ftstudio.project import override
-from ftstudio.text import plural
+from ftstudio.text import expanded, plural
 
 if TYPE_CHECKING:
     from ftstudio.testing.campaign import Finding
@@ -43,7 +43,7 @@ def new(name: str, kinds: tuple[str, ...], into: Path) -> None:
     """
     from ftstudio.new_plugin import new_plugin  # noqa: PLC0415 - reads the registry
 
-    folder = new_plugin(into.expanduser(), name, kinds)
+    folder = new_plugin(expanded(into), name, kinds)
     output.data(str(folder))
     output.say(f"Next: pip install --editable {folder}, then pytest there, and 'ftstudio plugins check {folder}'.")
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from ftstudio.explain import explained
 from ftstudio.files import toml_text
 from ftstudio.finding import default_root
 from ftstudio.locks import lock_holder
-from ftstudio.options import parse
+from ftstudio.options import to_table
 from ftstudio.plugins import registry
 from ftstudio.process.observing import start_observer
 from ftstudio.runs.find import find_run
@@ -40,15 +40,15 @@ def replay(run: str, name: str, from_start: bool, overrides: tuple[str, ...]) ->
     """Tell an observer the events of a run: those that it has not got yet, or all. Ctrl+C leaves."""
     folder = find_run(run, default_root())
     known = read_state(folder)
-    names = list(frozen_observers(folder))
-    index = names.index(name) if name in names else None
+    names, own = list(frozen_observers(folder)), next(names_of([name]))
+    index = names.index(own) if own in names else None
     if index is not None and overrides:
         raise InputError(
             f"{folder.title} has the observer {quote(name)} with the options of its run.toml.", "Leave --set out."
         )
     table = "" if index is not None else _table(name, overrides)
-    files = ObserverFiles(folder, name if index is not None else next(names_of([name])))
-    _say_what_comes(files, live=known.state in LIVE, from_start=from_start)
+    files = ObserverFiles(folder, own)
+    _say_what_comes(files, table, live=known.state in LIVE, from_start=from_start)
     with explained(folder.observers):
         process = start_observer(folder, files.name, index, known.attempt, table=table, from_start=from_start)
     return _followed(files, process)
@@ -63,15 +63,17 @@ def _table(use: str, overrides: Sequence[str]) -> str:
         if not equals:
             raise InputError(f"{quote(override)} is not of the form KEY=VALUE.")
         options[key.strip()] = parse_value(value.strip())
-    _, problems = parse(offer.component.options, options)
+    parsed, problems = offer.parse(options)
     if problems:
         raise InputError(f"{offer.title}: " + " ".join(f"{p.message} {p.fix}".strip() for p in problems))
-    table: Mapping[str, Any] = {"use": use, **options}
-    return toml_text(table)
+    return toml_text({"use": use, **to_table(parsed)})
 
 
-def _say_what_comes(files: ObserverFiles, *, live: bool, from_start: bool) -> None:
-    begin = 1 if from_start else (files.read() or Cursor()).seq + 1
+def _say_what_comes(files: ObserverFiles, table: str, *, live: bool, from_start: bool) -> None:
+    begin = 1 if from_start else files.told(table).seq + 1
+    before = files.read() or Cursor(options=table)
+    if not from_start and before.options != table:
+        output.say(f"  {files.name} had other options before. With these it begins anew.")
     until = "until it ends; Ctrl+C leaves" if live else "to the end"
     output.say(f"▸ {files.name} gets the events of {files.run.title} from event {begin:,} {until}.")
     holder = lock_holder(files.lock)

@@ -10,6 +10,7 @@ from ftstudio import __version__
 from ftstudio.api import Checkpoint
 from ftstudio.explain import named
 from ftstudio.files import write_atomic
+from ftstudio.process.calling import built, call
 from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
@@ -27,9 +28,9 @@ def write_final(project: Project, prepared: Prepared, result: Checkpoint, run: W
     """
     staged = staging.make(run.folder.final)
     try:
-        trainer = project.build("trainer")
+        trainer = built(project, "trainer")
         if hasattr(trainer, "export"):
-            trainer.export(result, staged, run)
+            call(project.offer("trainer"), "export()", trainer.export, result, staged, run)
         else:
             _link(result.path, staged)
         for file in sorted(prepared.encoded.tokenizer.iterdir()):

@@ -16,6 +16,7 @@ from typing import Any
 from ftstudio.api import Checkpoint, Prompt, Table
 from ftstudio.errors import ComponentError, FtstudioError
 from ftstudio.process import borders, stages, token_view
+from ftstudio.process.calling import built, call, method
 from ftstudio.process.data import pick
 from ftstudio.process.lengths import Fullest, Longest, fullest_bins, longest_rows
 from ftstudio.process.listing import clipped
@@ -134,15 +135,15 @@ def preview(project: Project, run: WorkerRun, job: Mapping[str, Any], warm: Warm
     `total` is None where the source was not read to its end. A page may hold fewer rows than were asked for.
     """
     first, count = int(job.get("first", 0)), int(job.get("count", 5))
-    offer, source = project.offer("dataset"), project.build("dataset")
+    offer, source = project.offer("dataset"), built(project, "dataset")
     run.phase("loading the data")
     total = None
     if hasattr(source, "preview") and first < PREVIEW_ROWS:
         read = partial(_read, source.preview, run, first, first + count)
-        found = borders.check_preview(stages.call(offer, "preview()", read), offer)
+        found = borders.check_preview(call(offer, "preview()", read), offer)
         total = first + len(found) if len(found) < count and (found or not first) else None
     else:
-        train = borders.check_tables(stages.call(offer, "load()", source.load, run), offer)[0]["train"]
+        train = borders.check_tables(call(offer, "load()", method(offer, source, "load"), run), offer)[0]["train"]
         total = len(train)
         found = list(pick(train, range(first, min(total, first + count))))
     page, cut = _page(found, job.get("characters"))

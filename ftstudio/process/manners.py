@@ -1,7 +1,7 @@
 """What a component may change of the process that it is called in, put back after the call and named.
 
-All components of a run share one worker. A working directory, a signal handler or a stdout that one of them leaves
-changed would mislead the next one, or take the answer to SIGTERM away. Random number generators are put back without a
+All components of a run share one worker. A working directory, a umask or a HOME that one of them leaves changed would
+mislead the next one, a signal handler take the answer to SIGTERM away. Random number generators are put back without a
 word: to draw from them is no fault, but what comes next must not depend on it.
 """
 
@@ -16,13 +16,16 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+from ftstudio.probe import PLACES
+
+MOST_NAMED = 3
+"""Signals or variables that a sentence names; one may have changed them all."""
 
 
 @contextlib.contextmanager
 def left_as_found(who: str, warn: Callable[[str], None] | None) -> Iterator[None]:
     """Put back what happens inside to this process, and warn of what `who` changed."""
-    undo = [_folder(), _streams(), _handlers()]
+    undo = [_folder(), _streams(), _timer(), _handlers(), _umask(), _places()]  # no alarm without its handler
     generators = _generators()
     try:
         yield
@@ -66,17 +69,79 @@ def _streams() -> Callable[[], str]:
 
 
 def _handlers() -> Callable[[], str]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    """Of all signals; what a library in C put there (None) can be neither seen nor put back."""
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
 
     def put_back() -> str:
-        changed = [number for number in SIGNALS if signal.getsignal(number) is not before[number]]
+        changed = [n for n, handler in before.items() if handler is not None and signal.getsignal(n) is not handler]
         if not changed or threading.current_thread() is not threading.main_thread():
             return ""
         for number in changed:
             signal.signal(number, before[number])
-        return f"the handler of {', '.join(number.name for number in changed)}"
+        return f"the handler of {_some([_signal_name(number) for number in changed])}"
 
     return put_back
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # most of the real-time ones have no name
+
+
+def _timer() -> Callable[[], str]:
+    """An alarm that outlives its handler would end the process."""
+    ran = signal.getitimer(signal.ITIMER_REAL)[0] > 0
+
+    def put_back() -> str:
+        if ran or not signal.getitimer(signal.ITIMER_REAL)[0]:
+            return ""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return "the timer of SIGALRM"
+
+    return put_back
+
+
+def _umask() -> Callable[[], str]:
+    before = _read_umask()
+
+    def put_back() -> str:
+        if _read_umask() == before:
+            return ""
+        os.umask(before)
+        return "the umask"
+
+    return put_back
+
+
+def _read_umask() -> int:
+    """It is read by being set; for that moment a file of another thread would be the owner's alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _places() -> Callable[[], str]:
+    """The environment variables that say where things lie; any other is a library's to set for itself."""
+    before = {name: os.environ.get(name) for name in PLACES}
+
+    def put_back() -> str:
+        changed = [name for name, value in before.items() if os.environ.get(name) != value]
+        for name in changed:
+            value = before[name]
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        return _some([f"${name}" for name in changed])
+
+    return put_back
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _generators() -> Callable[[], None]:

@@ -36,7 +36,7 @@ from ftstudio.runs.observers import STARTED, Cursor, ObserverFiles, frozen_obser
 from ftstudio.runs.record import read_record
 from ftstudio.runs.state import LIVE, host_name, read_state
 from ftstudio.settings import Settings, disabled_plugins, read_settings
-from ftstudio.text import safe_text
+from ftstudio.text import safe_text, words_of
 
 POLL_SECONDS = 0.25
 CURSOR_SECONDS = 1.0
@@ -55,6 +55,8 @@ class Job:
     from_start: bool = False
     plugin: tuple[str, str] | None = None
     """Name and distribution of the plugin that the run was made with, where that is known."""
+    options: str = ""
+    """Of an observer that the run was not made with, as `Cursor` has them."""
 
 
 class Stop:
@@ -113,8 +115,8 @@ class Delivery:
     def __init__(self, job: Job, stop: Stop, log: int) -> None:
         self.job, self.stop, self.files = job, stop, job.files
         self.run = job.files.run
-        before = None if job.from_start else self.files.read()
-        self.cursor = replace(before or Cursor(), state="running", reason="", attempt=job.attempt)
+        before = Cursor(options=job.options) if job.from_start else self.files.told(job.options)
+        self.cursor = replace(before, state="running", reason="", attempt=job.attempt)
         self.seconds = Settings.observer_seconds
         self.secrets: dict[str, str] = {}
         self.offer: Offer | None = None
@@ -221,7 +223,11 @@ class Delivery:
             said = str(error)
         else:
             who = self.offer.title if self.offer else f"observer {self.files.name}"
-            what = f"sys.exit({error.code})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+            what = (
+                f"sys.exit({error.code})"
+                if isinstance(error, SystemExit)
+                else f"{type(error).__name__}: {words_of(error)}"
+            )
             said = f"{who} ended itself with {what}."
         return safe_text(redact(self.secrets, said), one_line=True)[:1000]
 
@@ -272,7 +278,8 @@ def job_of(run: RunFolder, name: str, which: str, attempt: int, *, from_start: b
     """What the arguments name: an observer of run.toml, or one whose table comes through stdin. Raises InputError."""
     files = ObserverFiles(run, name)
     if which == ON_STDIN:
-        return Job(files=files, table=tomllib.load(sys.stdin.buffer), attempt=attempt, from_start=from_start)
+        text = sys.stdin.buffer.read().decode()
+        return Job(files=files, table=tomllib.loads(text), attempt=attempt, from_start=from_start, options=text)
     tables = list(frozen_observers(run).values())
     if int(which) >= len(tables):
         raise InputError(f"{run.title} has no observer {which}.")

@@ -5,9 +5,6 @@ Each stage calls one component and checks what came back (`borders`) before the 
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +13,11 @@ from typing import Any
 
 from ftstudio import plan
 from ftstudio.api import Checkpoint, Chunk, ComponentError, ModelRef, Prompt
-from ftstudio.errors import FtstudioError, InterruptedRunError, PluginError
-from ftstudio.explain import is_disk_full
+from ftstudio.errors import InterruptedRunError, PluginError
 from ftstudio.files import write_toml
 from ftstudio.plugins import Offer
 from ftstudio.process import borders
+from ftstudio.process.calling import blamed, built, call, method
 from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
@@ -34,32 +31,6 @@ from ftstudio.runs.checkpoints import sound
 
 MAX_SAMPLE_CHARACTERS = 20_000
 TOKENIZER_FILES = ("*token*", "chat_template*", "vocab*", "merges*")
-
-
-def call(offer: Offer, what: str, function: Any, *arguments: Any) -> Any:
-    """Call a component and leave this process as it was found. Raises what `blamed` does."""
-    warn = next((argument.warn for argument in arguments if isinstance(argument, WorkerRun)), None)
-    with blamed(offer, what), left_as_found(offer.title, warn), threads_of(offer.title):
-        return function(*arguments)
-
-
-@contextlib.contextmanager
-def blamed(offer: Offer, what: str) -> Iterator[None]:
-    """An error outside the tree is a bug of the component's plugin: the sentence names plugin and version.
-
-    Raises PluginError; OSError (ENOSPC) for a full disk, however a library wrapped it.
-    """
-    try:
-        yield
-    except (FtstudioError, OSError, MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if is_disk_full(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"what {offer.title} writes") from error
-        raise PluginError(
-            f"{offer.title} failed in {what}: {type(error).__name__}: {str(error)[:300]}",
-            f"This is a fault of {offer.record.title}; the traceback is in console.log.",
-        ) from error
 
 
 def run_all(project: Project, run: WorkerRun) -> Checkpoint:
@@ -91,8 +62,8 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
     model = base_model(project, run)
 
     run.phase("loading the data")
-    loader = project.build("dataset")
-    tables, shape = borders.check_tables(call(sources, "load()", loader.load, run), sources)
+    loader = built(project, "dataset")
+    tables, shape = borders.check_tables(call(sources, "load()", method(sources, loader, "load"), run), sources)
     fingerprint = call(sources, "fingerprint()", loader.fingerprint, run) if hasattr(loader, "fingerprint") else ""
     chosen = apply_selection(tables, project.selection, run)
     takes = tokenizers.component.takes
@@ -103,9 +74,9 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
         )
 
     run.phase("tokenising")
-    tokenizer = project.build("tokenizer")
+    tokenizer = built(project, "tokenizer")
     try:
-        encoded = call(tokenizers, "encode()", tokenizer.encode, chosen, model, run)
+        encoded = call(tokenizers, "encode()", method(tokenizers, tokenizer, "encode"), chosen, model, run)
     except PluginError:
         borders.check_rows(tables, shape, sources)  # it may have stumbled over a row that breaks the source's contract
         raise
@@ -123,8 +94,9 @@ def base_model(project: Project, run: WorkerRun) -> ModelRef:
     offer = project.offer("model")
     run.phase("fetching the model")
     if run.weights_from is None:
-        source = offer.build(pinned(run, project.parts["model"].options))
-        return borders.check_model(call(offer, "fetch()", source.fetch, run), offer)
+        with blamed(offer, "building it"):
+            source = offer.build(pinned(run, project.parts["model"].options))
+        return borders.check_model(call(offer, "fetch()", method(offer, source, "fetch"), run), offer)
     folder = run.weights_from.path
     if (folder / "adapter_config.json").is_file():
         folder = _merged(project, run, run.weights_from)
@@ -141,7 +113,7 @@ def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
         check_base(run, hashes(adapter.base.path))
     staged = staging.make(merged)
     try:
-        call(project.offer("trainer"), "export()", project.build("trainer").export, adapter, staged, run)
+        call(project.offer("trainer"), "export()", built(project, "trainer").export, adapter, staged, run)
         for file in (file for pattern in TOKENIZER_FILES for file in adapter.path.glob(pattern)):
             shutil.copyfile(file, staged / file.name)
         staging.sync(staged)
@@ -155,11 +127,11 @@ def _merged(project: Project, run: WorkerRun, adapter: Checkpoint) -> Path:
 def train(project: Project, prepared: Prepared, run: WorkerRun) -> Checkpoint:
     """Train, and check the checkpoint that it ended with."""
     offer = project.offer("trainer")
-    trainer = project.build("trainer")
+    trainer = built(project, "trainer")
     run.phase(STARTING)
     run.training = True
     try:
-        result = call(offer, "train()", trainer.train, prepared.encoded, prepared.model, run)
+        result = call(offer, "train()", method(offer, trainer, "train"), prepared.encoded, prepared.model, run)
     finally:
         run.training = False
     if isinstance(result, Checkpoint) and _is_ours(result.path, run):
@@ -212,13 +184,13 @@ class Texts:
 
 def generate(project: Project, checkpoint: Checkpoint, prompts: Sequence[Prompt], run: WorkerRun) -> list[str]:
     """The text that the generator gives for each prompt; several sequences of one prompt are joined by blank lines."""
-    generator = project.build("generator")
+    offer, generator = project.offer("generator"), built(project, "generator")
     texts = Texts(len(prompts), MAX_SAMPLE_CHARACTERS)
     try:
-        for chunk in chunks(project.offer("generator"), generator, checkpoint, prompts, run):
+        for chunk in chunks(offer, generator, checkpoint, prompts, run):
             texts.add(chunk)
     finally:
-        generator.close()
+        call(offer, "close()", method(offer, generator, "close"))
     return texts.joined()
 
 
@@ -232,7 +204,7 @@ def chunks(
     """
     with left_as_found(offer.title, run.warn), threads_of(offer.title):
         with blamed(offer, "generate()"):
-            pieces = iter(generator.generate(checkpoint, prompts, run))
+            pieces = iter(method(offer, generator, "generate")(checkpoint, prompts, run))
         while True:
             with blamed(offer, "generate()"):
                 chunk = next(pieces, None)

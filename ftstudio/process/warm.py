@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
+from ftstudio.process.calling import built, call
 from ftstudio.process.data import Prepared
 from ftstudio.process.listing import Listing
-from ftstudio.process.stages import base_model, call, tokenise
+from ftstudio.process.stages import base_model, tokenise
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import Project
 from ftstudio.runs import measured
@@ -72,7 +73,7 @@ class Warm:
         if kept is None:
             while len(self._generators) >= GENERATORS:
                 _close(self._generators.pop(next(iter(self._generators))))
-            kept = _Kept(project.build("generator"), options)
+            kept = _Kept(built(project, "generator"), options)
         self._generators[model] = kept
         return kept.generator
 

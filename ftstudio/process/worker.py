@@ -23,6 +23,7 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.explain import explain, is_disk_full
 from ftstudio.leaving import leave_after
 from ftstudio.locks import RecordLock
+from ftstudio.process.calling import on_int
 from ftstudio.process.devices import devices_of
 from ftstudio.process.left_running import left_running
 from ftstudio.process.orphan import start_guard
@@ -33,7 +34,7 @@ from ftstudio.runs.checkpoints import check_best, clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
-from ftstudio.text import safe_text
+from ftstudio.text import safe_text, words_of
 
 LAST_SECONDS = 5.0
 """For what a plugin left to be done at the exit: an upload, say."""
@@ -63,7 +64,12 @@ def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], 
         print(safe_text(error), file=sys.stderr)  # noqa: T201
         return error.exit_code
     run.requests.hung_up = hung_up or run.requests.hung_up
-    with contextlib.closing(run), _signals(run, hang_up_counts=hung_up is not None), explained_end(run) as code:
+    console = folder.console.name if folder.console.exists() else ""  # an inline run has a terminal instead
+    with (
+        contextlib.closing(run),
+        _signals(run, hang_up_counts=hung_up is not None),
+        explained_end(run, traceback_in=console) as code,
+    ):
         clean(folder.checkpoints)
         go_on(run, read_record(folder).lineage)
         result = run_all(project, run)
@@ -108,13 +114,16 @@ def _origin(run: WorkerRun) -> Checkpoint:
 @contextlib.contextmanager
 def _signals(run: WorkerRun, *, hang_up_counts: bool) -> Iterator[None]:
     """SIGTERM is a notice of preemption: finish the step, commit, leave. A hang-up of a terminal means nothing, unless
-    it counts: whoever started the worker then listens for it.
+    it counts: whoever started the worker then listens for it. Ctrl+C is told from what a component raises (`calling`).
     """
 
     def on_term(signum: int, frame: FrameType | None) -> None:
         run.requests.notice("preempted by SIGTERM")
 
     old = signal.signal(signal.SIGTERM, on_term)
+    has_keyboard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if has_keyboard:
+        signal.signal(signal.SIGINT, on_int)
     hup = signal.getsignal(signal.SIGHUP)
     if not hang_up_counts:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -122,21 +131,28 @@ def _signals(run: WorkerRun, *, hang_up_counts: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, old)
+        if has_keyboard:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, hup)
 
 
 @contextlib.contextmanager
-def explained_end(run: WorkerRun) -> Iterator[list[int]]:
-    """Turn the way the stages ended into the last state event; the list holds the exit code."""
+def explained_end(run: WorkerRun, *, traceback_in: str = "") -> Iterator[list[int]]:
+    """Turn the way the stages ended into the last state event; the list holds the exit code.
+
+    `traceback_in` is the file where the traceback of a bug is found; a file of the run, where nobody reads stderr.
+    """
     code = [0]
     try:
         yield code
     except BaseException as error:  # noqa: BLE001 - whatever ended the run is its last word
         state, reason, code[0] = ending(error, run.requests.reason)
-        with contextlib.suppress(OSError):
-            run.state(state, safe_text(reason), exit_code=code[0])
         explained = isinstance(error, FtstudioError) or state == "interrupted"
         bug = isinstance(error, PluginError) or not explained
+        if isinstance(error, PluginError) and error.__cause__ is not None and traceback_in:
+            reason = f"{reason} The traceback is in {traceback_in}."
+        with contextlib.suppress(OSError):
+            run.state(state, safe_text(reason), exit_code=code[0])
         if bug or os.environ.get("FTSTUDIO_DEBUG"):
             with contextlib.suppress(OSError):  # the disk that is full may hold console.log too
                 traceback.print_exception(error)
@@ -155,7 +171,7 @@ def ending(error: BaseException, asked: str) -> tuple[State, str, int]:
         return "interrupted", "Interrupted from the keyboard.", 3
     if isinstance(error, MemoryError):
         return "failed", "Out of memory: try a smaller per_device_train_batch_size or max_length.", 1
-    return "failed", f"{type(error).__name__}: {error}", 1
+    return "failed", f"{type(error).__name__}: {words_of(error)}", 1
 
 
 INPUT_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}

@@ -11,7 +11,7 @@ from pathlib import Path
 from ftstudio.errors import FtstudioError, UnknownNameError
 from ftstudio.finding import FILE, default_root, holds, list_projects, refuse_hidden
 from ftstudio.runs.folder import RunFolder
-from ftstudio.text import nearest, quote
+from ftstudio.text import expanded, nearest, quote
 
 NUMBER = re.compile(r"[0-9]{4,}\Z")
 """What run folders are called."""
@@ -42,7 +42,7 @@ def _has_any_file(folder: str) -> bool:
 
 def names_run(text: str) -> bool:
     """Whether a word names one run, PROJECT:0001 or a run folder's path, rather than a project."""
-    return is_run(Path(text).expanduser()) or (":" in text and not holds(Path(text).expanduser(), FILE))
+    return is_run(expanded(text)) or (":" in text and not holds(expanded(text), FILE))
 
 
 def find_run(text: str, root: Path) -> RunFolder:
@@ -51,7 +51,7 @@ def find_run(text: str, root: Path) -> RunFolder:
     An existing path wins over a name. Raises UnknownNameError with the nearest name, InputError for what may not be
     looked at.
     """
-    path = Path(text).expanduser()
+    path = expanded(text)
     if is_run(path):
         return RunFolder(path.resolve())
     if holds(path, FILE):
@@ -82,7 +82,7 @@ def address(run: RunFolder) -> str:
 
 def _project_named(name: str, root: Path) -> Path:
     folders = {p.name: p for p in (list_projects(root) if root.is_dir() else [])}
-    path = Path(name).expanduser()
+    path = expanded(name)
     if holds(path, FILE):
         return path.resolve()
     if name in folders:

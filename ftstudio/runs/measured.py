@@ -20,6 +20,7 @@ from ftstudio.api import Encoded, Facts
 from ftstudio.files import cache_dir, read_toml, write_toml
 from ftstudio.options import describe, to_table
 from ftstudio.project import Project
+from ftstudio.text import expanded
 
 _DATA = ("rows", "validation_rows", "examples", "tokens", "longest", "max_length")
 _SPEED = ("tokens_per_second", "peak_memory_bytes")
@@ -103,8 +104,8 @@ def _files(folder: Path, options: object) -> Iterator[tuple[str, int, int]]:
 
 
 def _matching(folder: Path, text: str, *, pattern: bool = True) -> Iterator[tuple[str, int, int]]:
-    with contextlib.suppress(OSError, ValueError, NotImplementedError, RuntimeError):  # RuntimeError: no such user
-        path = folder / Path(text).expanduser()
+    path = folder / expanded(text)
+    with contextlib.suppress(OSError, ValueError, NotImplementedError):
         found: Iterable[Path] = ()
         if path.is_dir():
             found = islice(_inside(path, folder / "runs"), MAX_FILES)

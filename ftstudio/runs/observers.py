@@ -38,7 +38,8 @@ class Cursor:
     """How far an observer is. `seq` and `t` are of the last event that was delivered.
 
     Reading goes on at byte `offset`, where `line` lines lie behind it. `state` is running, done (all of its attempt was
-    delivered), stopped (by a signal) or failed, for the `reason`.
+    delivered), stopped (by a signal) or failed, for the `reason`. `options` is the table (TOML) of an observer that the
+    run was not made with, which may be told with others the next time; "" for one of run.toml, which never changes.
     """
 
     state: str = "running"
@@ -48,6 +49,7 @@ class Cursor:
     t: float = 0.0
     offset: int = 0
     line: int = 0
+    options: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class ObserverFiles:
         known = {f.name: raw[f.name] for f in fields(Cursor) if type(raw.get(f.name)) is type(f.default)}
         cursor = Cursor(**known)
         return cursor if min(cursor.seq, cursor.offset, cursor.line) >= 0 else None
+
+    def told(self, options: str) -> Cursor:
+        """How far an observer with these options (see `Cursor`) is: at the beginning, when it was told with others."""
+        cursor = self.read()
+        return cursor if cursor is not None and cursor.options == options else Cursor(options=options)
 
     def write(self, cursor: Cursor) -> None:
         """Write the cursor. Raises OSError."""

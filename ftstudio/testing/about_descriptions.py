@@ -6,7 +6,9 @@ This module and its neighbours `about_*` hold nothing but checks; each registers
 from __future__ import annotations
 
 import sys
+import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from ftstudio.api import Facts, ProjectInfo
 from ftstudio.describing import run_probe
 from ftstudio.errors import PluginError
 from ftstudio.files import toml_text
+from ftstudio.hushed import hushed
 from ftstudio.options import Field, describe, parse, to_table
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, joined, named, place_of
 from ftstudio.text import quote
 
 PROBE_SECONDS = 30.0
+MOST_HEARD = 1000
 ODD_VALUES: tuple[Any, ...] = (
     "",
     " ",
@@ -141,7 +145,11 @@ def light_answers(subject: Subject, which: str) -> Any:
             "plan": (subject.options, some_facts(subject)),
             "check": (subject.options, project_info(subject, run.project), some_facts(subject)),
         }[which]
-    answer, heavy = call_apart(_light, subject.offer, which, arguments)
+    (answer, printed), heavy = call_apart(heard, subject.offer.light, which, *arguments)
+    if printed:
+        raise CheckFailed(
+            f"Its {which} function prints {quote(printed)}, which nobody sees. Leave it out, or say it in the run."
+        )
     if heavy:
         raise CheckFailed(
             f"Its {which} function imports {', '.join(heavy)}. It is called while a person types: read files yourself, "
@@ -150,8 +158,13 @@ def light_answers(subject: Subject, which: str) -> Any:
     return answer
 
 
-def _light(offer: Any, which: str, arguments: tuple[Any, ...]) -> Any:
-    return offer.light(which, *arguments)
+def heard(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What it answers, and what it printed meanwhile."""
+    with tempfile.TemporaryFile() as printed:
+        with hushed(printed.fileno()):
+            answer = function(*arguments)
+        printed.seek(0)
+        return answer, printed.read(MOST_HEARD).decode("utf-8", "replace")
 
 
 def project_info(subject: Subject, folder: Path) -> ProjectInfo:
@@ -163,6 +176,7 @@ def project_info(subject: Subject, folder: Path) -> ProjectInfo:
         uses={subject.kind: subject.component.name},
         options={subject.kind: subject.options},
         prompts=("The river",),
+        validation=subject.encoded().validation is not None,
     )
 
 

@@ -10,15 +10,24 @@ from functools import partial
 from pathlib import Path
 
 from ftstudio.api import Event
+from ftstudio.testing.fake_run import FakeRun
 from ftstudio.testing.hostile import HOSTILE
 from ftstudio.testing.subject import CheckFailed, Subject, check, named, place_of
 from ftstudio.testing.watch import quiet
 from ftstudio.text import quote
 
+KEPT = 0.75
+"""So much of a file must be there after two instances, of what one leaves: it may hold how often it was opened."""
 
-def observe(subject: Subject, what: str, events: Sequence[Event], after_seq: int = 0) -> Path:
-    """Open, deliver and close; the run's folder. Raises CheckFailed with `what` it was when it fails."""
-    observer, run = subject.built(), subject.new_run()
+
+def observe(
+    subject: Subject, what: str, events: Sequence[Event], after_seq: int = 0, run: FakeRun | None = None
+) -> Path:
+    """Open a new instance, deliver and close; the folder of the run, a new one or that of an earlier instance.
+
+    Raises CheckFailed with `what` it was when it fails.
+    """
+    observer, run = subject.built(), run or subject.new_run()
     calls: list[tuple[str, Callable[[], None]]] = [("open()", partial(observer.open, run.info, after_seq))]
     calls += [(f"on_event() of a {event.kind} event", partial(observer.on_event, event)) for event in events]
     calls += [("close()", observer.close)]
@@ -40,15 +49,21 @@ def repeats_are_taken(subject: Subject) -> None:
     events: Sequence[Event] = subject.arguments()[0]
     repeated = [*(event for event in events for _ in range(2)), *events[-3:]]
     twice = _sizes(observe(subject, "When events came twice,", repeated))
-    once, again = (_sizes(observe(subject, "Opened once more,", events)) for _ in range(2))
-    if once != again:
-        return  # its files are never the same size twice, so that more in them means nothing
+    once = _sizes_once(subject)
+    if once is None:
+        return
     for name, size in twice.items():
         if size != once.get(name, 0):
             raise CheckFailed(
                 f"Of events that came twice its file {quote(name)} has {size:,} bytes, and {once.get(name, 0):,} of "
                 "the same events once. event.seq tells a repeat: pass over what you had."
             )
+
+
+def _sizes_once(subject: Subject) -> dict[str, int] | None:
+    """The sizes of its files when each event came once; None when they never are the same twice, and mean nothing."""
+    once, again = (_sizes(observe(subject, "Opened once more,", subject.arguments()[0])) for _ in range(2))
+    return once if once == again else None
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -62,11 +77,46 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 @check("It may begin in the middle of a run", "observer")
 def begins_in_the_middle(subject: Subject) -> None:
-    """A new attempt opens it behind the last event that was delivered."""
+    """A new attempt opens it behind the last event that an earlier instance got, whose files lie there."""
     subject.result()
-    events = subject.arguments()[0]
-    middle = len(events) // 2
-    observe(subject, f"Opened after event {middle},", events[middle:], after_seq=middle)
+    events: Sequence[Event] = subject.arguments()[0]
+    middle, run = len(events) // 2, subject.new_run()
+    observe(subject, "When a run stopped in the middle,", events[:middle], run=run)
+    found = _sizes(observe(subject, f"Opened after event {middle},", events[middle:], events[middle - 1].seq, run))
+    once = _sizes_once(subject)
+    if once is None:
+        return
+    for name, size in once.items():
+        if found.get(name, 0) < KEPT * size:
+            raise CheckFailed(
+                f"Opened after event {middle} its file {quote(name)} ends with {found.get(name, 0):,} bytes, and with "
+                f"{size:,} when one instance got all: what the earlier one wrote is lost. Go on with what is there; "
+                "it is void only when after_seq is 0."
+            )
+
+
+@check("Told everything again, it begins anew", "observer")
+def begins_anew(subject: Subject) -> None:
+    """`replay --from-start`: a new instance in the same folder, with after_seq=0. What there is of the old is void.
+
+    A format that only grows may say so: what is wrong is a file that holds the same twice and no word between.
+    """
+    subject.result()
+    events: Sequence[Event] = subject.arguments()[0]
+    run = subject.new_run()
+    first, second = (_contents(observe(subject, "Told everything again,", events, run=run)) for _ in range(2))
+    for name, before in first.items():
+        after = second.get(name, b"")
+        more = after[len(before) :]
+        if before and more and after.startswith(before) and before.endswith(more):
+            raise CheckFailed(
+                f"Told everything again its file {quote(name)} holds the same twice: {len(before):,} bytes, and then "
+                f"{len(more):,} of them again. open() with after_seq=0 voids what an earlier instance wrote."
+            )
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @check("It may be closed before any event came", "observer")

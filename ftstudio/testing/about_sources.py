@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ftstudio.api import Facts, ModelRef, shape_of
-from ftstudio.options import parse
-from ftstudio.testing.about_descriptions import light_answers
+from ftstudio.options import describe, parse
+from ftstudio.testing.about_descriptions import heard, light_answers
 from ftstudio.testing.apart import call_apart
 from ftstudio.testing.hostile import HOSTILE
 from ftstudio.testing.subject import CheckFailed, CheckSkipped, Subject, check, expected, named, place_of
-from ftstudio.testing.working import Loaded, first_rows
+from ftstudio.testing.working import WORKING, Loaded, first_rows
 from ftstudio.text import quote
 
 PREVIEWED = 3
+PLAIN = ("The river bends.", "Once it was straight.", "Nobody remembers.")
+ALTERED: tuple[Callable[[bytes], bytes], ...] = (
+    lambda content: b"".join(content.splitlines(keepends=True)[:-1]),
+    lambda content: content + content,
+)
+"""Ways to make other data of a file."""
 
 # ------------------------------------------------------------------------------------------------- models
 
@@ -168,6 +174,32 @@ def fingerprint_is_steady(subject: Subject) -> None:
         raise CheckFailed("fingerprint() is another one for the same data: leave out times and places.")
 
 
+@check("Other rows have another fingerprint()", "dataset", required=False)
+def fingerprint_follows_the_data(subject: Subject) -> None:
+    """The files of the project are altered; where other rows come of that, a resume must see it."""
+    if not hasattr(subject.built(), "fingerprint"):
+        raise CheckSkipped("It has no fingerprint(): a resume cannot tell whether the data changed.")
+    rows, before = _rows(subject.result()), subject.built().fingerprint(subject.new_run())
+    for alter in ALTERED:
+        run = subject.new_run()
+        for path in run.held:
+            path.write_bytes(alter(path.read_bytes()))
+        outcome = subject.work(run)
+        if outcome.error is not None or _rows(outcome.result) == rows:
+            continue  # nothing that it reads, or nothing that can be read so
+        if subject.built().fingerprint(run) == before:
+            raise CheckFailed(
+                "fingerprint() is the same for a file that gives other rows: a resume would go on with other data, and "
+                "not say it. Make it of the file's size and time, or of its content."
+            )
+        return
+    raise CheckSkipped("No way was found to alter what it reads: it is no file of the project here.")
+
+
+def _rows(loaded: Loaded) -> Any:
+    return WORKING["dataset"].identity(loaded), {name: len(table) for name, table in loaded.tables.items()}
+
+
 @check("sniff() says of a file whether it is its kind, and is light", "dataset", required=False)
 def sniff_answers(subject: Subject) -> None:
     """For `new --data FILE`: None, or {"use", "options", "says"} whose options the component accepts."""
@@ -176,15 +208,19 @@ def sniff_answers(subject: Subject) -> None:
     run = subject.new_run()
     stranger = run.project / "of-another-kind.bin"
     stranger.write_bytes(bytes(range(256)) * 8)
-    files = [*(p for p in sorted(run.project.rglob("*")) if p.is_file()), stranger]
-    for path in files:
-        answer, heavy = call_apart(_sniff, subject.component.sniff, path)
+    for path in (*(p for p in sorted(run.project.rglob("*")) if p.is_file() and p != stranger), stranger):
+        (answer, printed), heavy = call_apart(heard, _sniff, subject.component.sniff, path)
         if heavy:
             raise CheckFailed(f"Its sniff function imports {', '.join(heavy)}; it is asked of every file.")
-        if answer is not None and not (isinstance(answer, Mapping) and isinstance(answer.get("options", {}), Mapping)):
-            raise CheckFailed(
-                f"sniff({quote(path.name)}) gave {quote(repr(answer))}; expected None, or use and options."
-            )
+        if printed:
+            raise CheckFailed(f"Its sniff function prints {quote(printed)}, which nobody sees.")
+        if answer is not None:
+            _check_sniffed(subject, f"sniff({quote(path.name)}) gave {quote(repr(answer), 200)}", answer)
+            if path == stranger:
+                raise CheckFailed(
+                    "Its sniff function says yes to a file of all 256 bytes in turn. It is asked of every file, and "
+                    "the first source that says yes reads it: look for what tells yours, or return None."
+                )
 
 
 def _sniff(target: str, path: Path) -> Any:
@@ -194,6 +230,23 @@ def _sniff(target: str, path: Path) -> Any:
     return getattr(importlib.import_module(module), name)(path)
 
 
+def _check_sniffed(subject: Subject, what: str, answer: Any) -> None:
+    """What `new --data` would write into [dataset] must be this component, with options that it takes."""
+    if not (isinstance(answer, Mapping) and isinstance(answer.get("options", {}), Mapping)):
+        raise CheckFailed(f"{what}; expected None, or use and options.")
+    name, given = subject.component.name, dict(answer.get("options", {}))
+    names = {name, f"{subject.offer.record.distribution}/{name}"}
+    if answer.get("use", name) not in names:
+        raise CheckFailed(f"{what}: expected use = {quote(name)}.")
+    if not isinstance(answer.get("says", ""), str):
+        raise CheckFailed(f"{what}: expected a text in says.")
+    required = {f.name for f in describe(subject.component.options) if f.required}
+    example = {key: value for key, value in subject.table.items() if key in required}
+    _, problems = parse(subject.component.options, {**example, **given})
+    if problems:
+        raise CheckFailed(f"{what}, whose options are refused: {problems[0].message}")
+
+
 @check("Hostile texts come through, or are refused in a sentence", "dataset", required=False)
 def hostile_texts_survive_loading(subject: Subject) -> None:
     """Escapes, bidi marks, lone surrogates, markup, NUL, a line of a megabyte, nothing at all."""
@@ -201,12 +254,30 @@ def hostile_texts_survive_loading(subject: Subject) -> None:
     table = subject.supplies.write_texts(HOSTILE, run.project)
     if table is None:
         raise CheckSkipped("Only its author can say how texts are written: override write_texts() in the test class.")
+    known = {f.name for f in describe(subject.component.options)}
+    for name in table.keys() - known:
+        raise CheckFailed(f"write_texts() of the test class returned {quote(name)}, which is no option of it.")
     hostile = subject.with_options(**table)
     if parse(subject.component.options, hostile.table)[0] is None:
+        _plain_texts_are_read(subject)
         return  # refused in a sentence, before anything was read
     outcome = hostile.work(run)
-    if outcome.error is not None:
-        if expected(outcome.error):
-            return
+    if outcome.error is None:
+        _check_rows(outcome.result)
+    elif expected(outcome.error):
+        _plain_texts_are_read(subject)
+    else:
         raise CheckFailed(f"Hostile texts broke it: {named(outcome.error)}{place_of(outcome.error)}")
-    _check_rows(outcome.result)
+
+
+def _plain_texts_are_read(subject: Subject) -> None:
+    """A refusal says something only where texts that nobody could object to are taken."""
+    run = subject.new_run()
+    plain = subject.with_options(**subject.supplies.write_texts(PLAIN, run.project) or {})
+    _, problems = parse(subject.component.options, plain.table)
+    error = None if problems else plain.work(run).error
+    if problems or error is not None:
+        said = problems[0].message if error is None else named(error)
+        raise CheckFailed(
+            f"It refuses plain texts as well: {said} Mend write_texts() of the test class, or what refuses them."
+        )

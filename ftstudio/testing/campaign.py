@@ -33,7 +33,7 @@ from ftstudio.source import read_source
 from ftstudio.testing import CHECKS
 from ftstudio.testing.examples import FILE, Examples, read_examples
 from ftstudio.testing.subject import Result
-from ftstudio.text import nearest, quote
+from ftstudio.text import expanded, nearest, quote
 
 SECONDS = 120.0
 POLL_SECONDS = 0.05
@@ -67,7 +67,7 @@ def find_plugins(named: str) -> list[Tested]:
 
     Raises InputError for a folder without one or without an entry point, UnknownNameError for a name that nobody has.
     """
-    folder = Path(named).expanduser()
+    folder = expanded(named)
     with contextlib.suppress(OSError, ValueError):  # a name that no file system takes
         if folder.exists():
             return from_folder(folder)

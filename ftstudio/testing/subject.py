@@ -33,7 +33,7 @@ from ftstudio.testing.fakes import fake_encoded
 from ftstudio.testing.supplies import Supplies
 from ftstudio.testing.watch import Watched, watched
 from ftstudio.testing.working import WORKING
-from ftstudio.text import quote
+from ftstudio.text import quote, words_of
 
 ALL = tuple(KINDS)
 Result = Literal["passed", "failed", "skipped"]
@@ -271,7 +271,7 @@ class Subject:
 
 def named(error: BaseException) -> str:
     """An error of a component in a sentence: an expected one by its words, another by its type too."""
-    words = " ".join(str(error).split())
+    words = " ".join(words_of(error).split())
     if isinstance(error, FtstudioError):
         return words
     return f"{type(error).__name__}: {words[:300] or 'without words'}"

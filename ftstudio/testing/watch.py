@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftstudio.hushed import hushed
 from ftstudio.process.manners import left_as_found
+from ftstudio.text import expanded
 
 MOST_PRINTED = 4 << 20
 """Bytes of what is printed that are looked at."""
@@ -77,7 +79,7 @@ def hub_caches() -> list[Path]:
     """Where the libraries of the Hub keep what they downloaded."""
     home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     named = [os.environ.get(name) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE")]
-    return [path.expanduser().absolute() for path in (home, *(Path(name) for name in named if name))]
+    return [expanded(path).absolute() for path in (home, *(Path(name) for name in named if name))]
 
 
 def strays(paths: set[str], allowed: list[Path]) -> list[str]:
@@ -106,7 +108,7 @@ def watched(who: str) -> Iterator[Watched]:
     seen = Watched()
     with tempfile.TemporaryFile() as printed:
         try:
-            with _to_file(printed.fileno()), left_as_found(who, seen.changed.append), paths_written() as seen.written:
+            with hushed(printed.fileno()), left_as_found(who, seen.changed.append), paths_written() as seen.written:
                 yield seen
         finally:
             printed.seek(0)
@@ -116,25 +118,5 @@ def watched(who: str) -> Iterator[Watched]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Nothing that is printed inside is seen."""
-    with tempfile.TemporaryFile() as printed, _to_file(printed.fileno()):
+    with tempfile.TemporaryFile() as printed, hushed(printed.fileno()):
         yield
-
-
-@contextlib.contextmanager
-def _to_file(descriptor: int) -> Iterator[None]:
-    """What is printed goes into a file, as a worker's goes into console.log: Python's streams, and those of C."""
-    streams, kept = (sys.stdout, sys.stderr), (os.dup(1), os.dup(2))
-    for stream in streams:
-        stream.flush()
-    mine = os.fdopen(os.dup(descriptor), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    try:
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        sys.stdout = sys.stderr = mine
-        yield
-    finally:
-        sys.stdout, sys.stderr = streams
-        for target, old in enumerate(kept, start=1):
-            os.dup2(old, target)
-            os.close(old)
-        mine.close()

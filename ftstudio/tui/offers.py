@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.options import Field
-from ftstudio.text import plural, quote, size_text
+from ftstudio.text import expanded, plural, quote, size_text
 from ftstudio.tui.typed import text_of
 
 MOST = 200
@@ -33,7 +33,7 @@ def offers(
 
 def cached_models() -> list[str]:
     """The models that lie in the Hub's cache, by the names of its folders."""
-    home = Path(os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
+    home = Path(os.environ.get("HF_HOME") or expanded("~/.cache/huggingface"))
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     try:
         names = [entry.name for entry in islice(os.scandir(hub), 10 * MOST)]
@@ -45,7 +45,7 @@ def cached_models() -> list[str]:
 def _entries(text: str, folder: Path) -> list[str]:
     """The entries of a folder whose names begin as the text does."""
     head, slash, start = text.rpartition("/")
-    place = folder / Path(f"{head}{slash}" or ".").expanduser()
+    place = folder / expanded(f"{head}{slash}" or ".")
     try:
         entries = sorted(islice(os.scandir(place), 10 * MOST), key=lambda e: e.name)
     except (OSError, ValueError):
@@ -63,7 +63,7 @@ def path_words(field: Field, value: Any, folder: Path) -> str:
     count = size = 0
     for text in filter(None, map(str, texts)):
         try:
-            found = _matching(folder / Path(text).expanduser(), pattern=field.kind == "glob")
+            found = _matching(folder / expanded(text), pattern=field.kind == "glob")
         except (OSError, ValueError):
             found = []
         if not found:

@@ -31,5 +31,6 @@ def ftstudio_observers() -> Iterator[Component]:
         summary="a POST of JSON when a run finishes or fails; never data or samples",
         target="ftstudio_observers.webhook:Webhook",
         options=WebhookOptions,
+        check="ftstudio_observers.light:check_webhook",
         secrets=(WEBHOOK_URL,),
     )

@@ -8,6 +8,8 @@ from ftstudio.api import OptionError, option
 
 WEBHOOK_URL = "FTSTUDIO_WEBHOOK_URL"
 """The environment variable with the address: who knows it may post there, so it is a secret."""
+FIRST_WAIT = 1.0
+"""Seconds before the second try; each further wait is twice as long."""
 ENDINGS = ("finished", "failed", "stopped", "interrupted")
 
 

@@ -20,10 +20,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ftstudio.api import ComponentError, Event, RunInfo
-from ftstudio_observers.options import WEBHOOK_URL, WebhookOptions
+from ftstudio_observers.options import FIRST_WAIT, WEBHOOK_URL, WebhookOptions
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
-FIRST_WAIT = 1.0
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -83,13 +84,18 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
     else:
         yield from _brought(project, facts)
     template = options.chat_template
-    if template is not None and "{" not in template and not (project.folder / Path(template).expanduser()).is_file():
+    if template is not None and "{" not in template and not template_file(template, project.folder).is_file():
         yield Problem(
             level="error",
             option="chat_template",
             message=f"'{template[:60]}' is neither a Jinja template nor a file.",
             fix="Write the template itself, or the path of a file that holds it.",
         )
+
+
+def template_file(given: str, folder: Path) -> Path:
+    """Where a chat template lies that is given as a path."""
+    return folder / os.path.expanduser(given)  # noqa: PTH111 - Path.expanduser raises for a user that is not there
 
 
 def _brought(project: ProjectInfo, facts: Facts) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from ftstudio_kit.hub_cache import has_tokenizer, local_folder
 from ftstudio_kit.loading import quiet
 from ftstudio_kit.safe import check_tokenizer_folder
 from ftstudio_tokenizers.encode import encode
+from ftstudio_tokenizers.light import template_file
 from ftstudio_tokenizers.options import PretrainedOptions
 
 
@@ -48,7 +49,7 @@ class Pretrained:
     def _set_template(self, tokenizer: Any, given: str, run: Run) -> None:
         """A template holds braces; what holds none is a path."""
         if "{" not in given:
-            path = run.project / Path(given).expanduser()
+            path = template_file(given, run.project)
             try:
                 given = path.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:

@@ -287,6 +287,48 @@ def odd_sniff(path):
     return [path]
 
 
+def every_sniff(path):
+    return {"use": "bad", "options": {}}
+
+
+def other_sniff(path):
+    return {"use": "nobody", "options": {}}
+
+
+def refused_sniff(path):
+    return {"options": {"no_such_option": 1}}
+
+
+def telling_sniff(path):
+    sys.stdout.write("looking at it")
+
+
+def telling_facts(options, folder):
+    os.write(1, b"\x1b[31mlooking")
+    return Facts(rows=4)
+
+
+class Lines(FakeSource):
+    """Reads a file of the project, and knows it by its content."""
+
+    def _texts(self, run):
+        return (run.project / "lines.txt").read_text().split("\n")
+
+    def load(self, run):
+        return {"train": FakeTable(["text"], [{"text": text} for text in self._texts(run) if text])}
+
+    def preview(self, run, rows):
+        return self.load(run)["train"].rows[:rows]
+
+    def fingerprint(self, run):
+        return "\n".join(self._texts(run))
+
+
+class SamePrint(Lines):
+    def fingerprint(self, run):
+        return "always the same"
+
+
 # --------------------------------------------------------------------------------------------------- models
 
 
@@ -584,6 +626,49 @@ class Doubling(FakeObserver):
     def on_event(self, event):
         with self.path.open("a") as file:
             file.write(f"{event.seq} {event.kind}\n")
+
+
+class Logging(FakeObserver):
+    """It goes on with the file of an earlier instance, and needs it."""
+
+    def open(self, run, after_seq):
+        self.path, self.last = run.dir / "log.txt", after_seq
+        if after_seq == 0:
+            self.path.write_text("begin\n")
+        elif not self.path.read_text().startswith("begin"):
+            raise ValueError("its file is not there")
+
+    def on_event(self, event):
+        if event.seq > self.last:
+            self.last = event.seq
+            with self.path.open("a") as file:
+                file.write(f"{event.seq} {event.kind}\n")
+
+
+class Summing(Logging):
+    """One line of how it stands, written anew each time, which counts what this instance heard."""
+
+    def open(self, run, after_seq):
+        self.path, self.heard = run.dir / "now.txt", 0
+        self.path.write_text("")
+
+    def on_event(self, event):
+        self.heard += 1
+        self.path.write_text(f"event {event.seq} is a {event.kind}")
+
+    def close(self):
+        self.path.write_text(f"heard {self.heard}")
+
+
+class Emptying(Logging):
+    def open(self, run, after_seq):
+        super().open(run, 0)
+        self.last = after_seq
+
+
+class Appending(Logging):
+    def open(self, run, after_seq):
+        self.path, self.last = run.dir / "log.txt", after_seq
 
 
 class FromOne(FakeObserver):

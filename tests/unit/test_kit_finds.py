@@ -1,6 +1,7 @@
 """What the conformance kit finds: each of these components does one thing wrong, and one check says so."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 from bad_components import (
@@ -13,6 +14,7 @@ from bad_components import (
 
 from ftstudio.plugins import Offer, Record
 from ftstudio.testing import CHECKS, CheckFailed, CheckSkipped, Subject, Supplies, checks_of
+from ftstudio.testing.about_descriptions import project_info
 from ftstudio.testing.about_work import forms_of
 from ftstudio.testing.subject import place_of
 
@@ -33,6 +35,11 @@ WRONG = [
     ("dataset", {"check": "bad_components:stray_problems"}, "Its checks are light", "option 'nothing', which is none of its own"),
     ("dataset", {"check": "bad_components:refusing"}, "Its checks are light", "refuses the example options: Never good enough."),
     ("dataset", {"sniff": "bad_components:odd_sniff"}, "sniff()", "expected None, or use and options"),
+    ("dataset", {"sniff": "bad_components:every_sniff"}, "sniff()", "says yes to a file of all 256 bytes in turn"),
+    ("dataset", {"sniff": "bad_components:other_sniff"}, "sniff()", "expected use = 'bad'"),
+    ("dataset", {"sniff": "bad_components:refused_sniff"}, "sniff()", "whose options are refused: 'no_such_option' is not an option"),
+    ("dataset", {"sniff": "bad_components:telling_sniff"}, "sniff()", "prints 'looking at it', which nobody sees"),
+    ("dataset", {"facts": "bad_components:telling_facts"}, "Its facts are light", "prints '\\x1b[31mlooking', which nobody sees"),
     ("model", {"facts": "bad_components:other_context"}, "Its facts agree with the config", "context = 1, its config 64"),
     ("trainer", {"plan": "bad_components:five_steps"}, "Its plan", "says 5 steps, but it ended at step 10"),
     ("trainer", {"plan": "bad_components:odd_checkpoints"}, "Its plan", "a checkpoint at step 3, and none was committed"),
@@ -109,6 +116,8 @@ WRONG = [
     ("observer", "RaisingObserver", "It does its work", "ZeroDivisionError: a bug"),
     ("observer", "NoRepeats", "An event may come twice", "ValueError: seen before"),
     ("observer", "Doubling", "An event may come twice", "its file 'heard.txt' has 305 bytes, and 138 of the same events once"),
+    ("observer", "Emptying", "It may begin in the middle", "its file 'log.txt' ends with"),
+    ("observer", "Appending", "Told everything again", "after_seq=0 voids what an earlier instance wrote"),
     ("observer", "FromOne", "It may begin in the middle", "KeyError: 1"),
     ("observer", "NeedsEvents", "It may be closed", "ValueError"),
     ("observer", "OnlyFinished", "A run that failed", "When the run failed, its on_event() of a state event failed"),
@@ -143,6 +152,7 @@ def test_every_check_has_a_component_that_it_finds_fault_with():
     elsewhere = [
         "Describing it imports nothing heavy",  # tests of the command line: it needs an installed plugin
         "Its options survive the way into TOML and back",  # below: it needs an example
+        "Other rows have another fingerprint()",  # below: it needs a file
         "Hostile texts come through, or are refused in a sentence",  # below: it needs a way to write texts
     ]
     assert never == elsewhere
@@ -164,6 +174,55 @@ def test_hostile_texts_that_break_a_source_are_found(tmp_path):
     result, sentence = one.tried(subject("dataset", "EncodingSource", tmp_path / "b", supplies=WriteTexts()))
     assert result == "failed"
     assert "Hostile texts broke it: UnicodeEncodeError" in sentence
+
+
+def test_a_way_to_write_texts_that_is_itself_wrong_is_found(tmp_path):
+    class Mistyped(Supplies):
+        def write_texts(self, texts, project):
+            return {"txts": list(texts)}
+
+    class Refused(Supplies):
+        def write_texts(self, texts, project):
+            return {"texts": 3}
+
+    (one,) = [c for c in checks_of("dataset") if c.name.startswith("Hostile texts")]
+    mistyped = one.tried(subject("dataset", "FakeSource", tmp_path / "a", supplies=Mistyped()))
+    assert mistyped == ("failed", "write_texts() of the test class returned 'txts', which is no option of it.")
+    result, sentence = one.tried(subject("dataset", "FakeSource", tmp_path / "b", supplies=Refused()))
+    assert result == "failed"
+    assert sentence.startswith("It refuses plain texts as well: texts[0] must be a text")
+
+
+def test_a_fingerprint_that_does_not_follow_the_data_is_found_and_one_that_does_is_not(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "lines.txt").write_text("one\ntwo\nthree\n")
+    (one,) = [c for c in checks_of("dataset") if c.name.startswith("Other rows")]
+
+    def tried(how):
+        return one.tried(subject("dataset", how, tmp_path / how, files=tmp_path / "files"))
+
+    assert tried("Lines") == ("passed", "")
+    result, sentence = tried("SamePrint")
+    assert result == "failed"
+    assert "fingerprint() is the same for a file that gives other rows" in sentence
+    assert tried("FakeSource")[0] == "skipped"
+
+
+@pytest.mark.parametrize("honest", ["Logging", "Summing"])
+def test_an_observer_that_goes_on_or_begins_anew_as_it_should_passes(honest, tmp_path):
+    results = {c.name: c.tried(subject("observer", honest, tmp_path)) for c in checks_of("observer")}
+    assert {name: says for name, (result, says) in results.items() if result == "failed"} == {}
+
+
+def test_a_check_function_hears_of_the_validation_rows_that_its_trainer_gets(tmp_path):
+    class Without(Supplies):
+        def encoded(self, run, shape):
+            return replace(super().encoded(run, shape), validation=None)
+
+    with_rows = subject("trainer", "FakeTrainer", tmp_path / "a")
+    assert with_rows.encoded().validation is not None
+    assert project_info(with_rows, tmp_path).validation
+    assert not project_info(subject("trainer", "FakeTrainer", tmp_path / "b", supplies=Without()), tmp_path).validation
 
 
 def test_options_that_lack_a_value_are_named_with_the_place_to_give_it(tmp_path):

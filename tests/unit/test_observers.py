@@ -125,6 +125,26 @@ def test_tensorboard_that_is_not_installed_is_an_error_before_the_start(make_pro
     assert problem.table == "observers[0]"
 
 
+@pytest.mark.parametrize(
+    ("options", "seconds", "message"),
+    [
+        ({}, 30.0, ""),
+        ({"timeout_seconds": 60.0, "retries": 6}, 30.0, "may take 483 s, and an observer is cut off after 30 s."),
+        ({"timeout_seconds": 60.0, "retries": 6}, 500.0, ""),
+        ({}, 10.0, "may take 18 s, and an observer is cut off after 10 s."),
+    ],
+)
+def test_a_webhook_that_would_be_cut_off_while_it_tries_is_a_warning(
+    make_project, settings_file, monkeypatch, options, seconds, message
+):
+    monkeypatch.setenv("FTSTUDIO_WEBHOOK_URL", "https://example.org")
+    settings_file(f"observer_seconds = {seconds}")
+    found = look_ahead(load(make_project(observers=[{"use": "webhook", **options}]))).problems
+    said = [p for p in found if p.option == "timeout_seconds"]
+    assert [p.level for p in said] == (["warning"] if message else [])
+    assert message in "".join(p.message for p in said)
+
+
 @pytest.mark.parametrize("before", ["probe_seconds = 3.0\n\n# mine\n", "# mine\n", "", "[slots]\ncpu = 2\n"])
 def test_editing_a_setting_keeps_the_observers(make_project, settings_file, own_folders, before):
     settings_file(f'{before}[[observers]]\nuse = "csv"')
@@ -253,8 +273,31 @@ def test_a_replay_of_an_observer_that_the_run_has_not_takes_options(run, ftstudi
     assert (run.path / "metrics.csv").read_text() == "step\n"
     assert ObserverFiles(run, "csv").read().state == "done"
     assert "✓ csv has all 2 events." in done.err
-    assert "from event 3 to the end" in ftstudio("replay", run.path, "--to", "csv").err
-    assert "from event 1 to the end" in ftstudio("replay", run.path, "--to", "csv", "--from-start").err
+    again = ["replay", run.path, "--to", "csv", "--set", "metrics = ['loss']"]
+    assert "from event 3 to the end" in ftstudio(*again).err
+    assert "from event 1 to the end" in ftstudio(*again, "--from-start").err
+
+
+def test_with_other_options_a_replay_begins_anew_and_says_so(run, ftstudio):
+    writer = EventWriter(run.events, 1)
+    writer.write("state", state="running")
+    writer.write("metrics", 1, metrics={"loss": 2.0, "speed": 7.0})
+    writer.write("state", state="finished")
+    writer.close()
+    ftstudio("replay", run.path, "--to", "csv", "--set", 'metrics=["loss"]')
+    assert (run.path / "metrics.csv").read_text() == "step,loss\n1,2.0\n"
+    done = ftstudio("replay", run.path, "--to", "csv")
+    assert "csv had other options before. With these it begins anew." in done.err
+    assert "from event 1 to the end" in done.err
+    assert "✓ csv has all 3 events." in done.err
+    assert (run.path / "metrics.csv").read_text() == "step,loss,speed\n1,2.0,7.0\n"
+
+
+def test_how_far_an_observer_is_counts_for_the_options_that_it_was_told_with(files):
+    assert files.told('use = "csv"') == Cursor(options='use = "csv"')
+    files.write(Cursor(seq=4, offset=90, line=3, options='use = "csv"'))
+    assert files.told('use = "csv"').seq == 4
+    assert files.told('use = "csv"\nmetrics = ["loss"]') == Cursor(options='use = "csv"\nmetrics = ["loss"]')
 
 
 @pytest.mark.parametrize(

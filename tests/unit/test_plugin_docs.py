@@ -246,6 +246,90 @@ def test_links_lead_somewhere():
                 assert (page.parent / target).resolve().exists(), f"{page.name}: {target}"
 
 
+# ------------------------------------------------------------------------------------------ debugging
+
+LOUD = """
+from dataclasses import dataclass
+
+from ftstudio.api import Component, Facts, hookimpl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    pass
+
+
+@hookimpl
+def ftstudio_dataset_sources():
+    yield Component(
+        name="loud", summary="rows", target="loud_work:Loud", options=Options, gives=("text",), facts="loud:facts"
+    )
+
+
+def facts(options, folder):
+    print("said by facts")
+    return Facts(shape="text")
+"""
+LOUD_WORK = """
+from ftstudio.testing import FakeTable
+
+print("said at import")
+
+
+class Loud:
+    def __init__(self, options):
+        pass
+
+    def load(self, run):
+        print("said by load")
+        return {"train": FakeTable(["text"], [{"text": "The river bends."}] * 20)}
+"""
+
+
+@pytest.fixture
+def loud(tmp_path, monkeypatch, fakes, make_project):
+    """A project whose dataset source prints, and whose plugin is installed."""
+    site = tmp_path / "site"
+    (site / "loud-1.0.dist-info").mkdir(parents=True)
+    (site / "loud-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (site / "loud-1.0.dist-info" / "entry_points.txt").write_text("[ftstudio]\nloud = loud\n")
+    (site / "loud.py").write_text(LOUD)
+    (site / "loud_work.py").write_text(LOUD_WORK)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ["PYTHONPATH"]]))
+    return make_project(dataset={"use": "loud"}, trainer={"max_steps": 3})
+
+
+def test_the_commands_for_debugging_do_what_their_page_says(loud, ftstudio):
+    lines = [line.partition("#")[0].split() for block in blocks("debugging.md", "sh") for line in block.splitlines()]
+    lines += [text.split() for text in re.findall(r"`(ftstudio logs [^`]+)`", (PAGES / "debugging.md").read_text())]
+    told = {"NAME": "loud", "PROJECT": str(loud), "RUN": str(loud / "runs" / "0001")}
+    checks = [words for words in lines if words[1:3] == ["plugins", "check"]]
+    assert checks == [
+        ["ftstudio", "plugins", "check", "."],
+        ["ftstudio", "plugins", "check", "NAME", "--kind", "trainer"],
+    ]  # they have tests of their own
+    done = {}
+    for words in (words for words in lines if words not in checks):
+        assert words[0] == "ftstudio"
+        done[" ".join(words)] = one = ftstudio(*(told.get(word, word) for word in words[1:]))
+        assert one.code == 0, (words, one.err)
+    assert "loud" in done["ftstudio plugins list"].out
+    assert "dataset loud" in done["ftstudio plugins show NAME"].out
+    inline, debug = done["ftstudio run PROJECT --inline"], done["ftstudio --debug check PROJECT"]
+    assert ("said at import" in inline.out, "said by load" in inline.out) == (True, True)
+    assert ("said by facts" in debug.out, "said by facts" in debug.err) == (False, True)
+    assert all("said by facts" not in one.out + one.err for name, one in done.items() if "--debug" not in name)
+
+
+def test_the_files_that_the_page_on_debugging_names_are_there(fakes, make_project, ftstudio):
+    project = make_project(trainer={"max_steps": 3})
+    assert ftstudio("run", project).code == 0
+    named = re.findall(r"`(runs/0001/[a-z.]+)`", (PAGES / "debugging.md").read_text())
+    assert len(named) == 5
+    for name in named:
+        assert (project / name).is_file(), name
+
+
 # ------------------------------------------------------------------------------------------ the tutorial
 
 

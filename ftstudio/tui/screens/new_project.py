@@ -19,7 +19,7 @@ from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.options import Field
-from ftstudio.text import check_name, is_safe_name, quote
+from ftstudio.text import check_name, expanded, is_safe_name, quote
 from ftstudio.tui.offers import cached_models, offers
 from ftstudio.tui.widgets.form_lines import FieldInput
 
@@ -142,7 +142,7 @@ class NewProject(ModalScreen[Path | None]):
             "starter": "a small English GPT-2 that comes with ftstudio: no download",
             "scratch": "a GPT-2 of any size with random weights, and a tokenizer of the project's own",
         }
-        folder = Path(model).expanduser()
+        folder = expanded(model)
         if data in self._examples:
             self._say("model", "the example names its own")
         elif model in known:
@@ -160,7 +160,7 @@ class NewProject(ModalScreen[Path | None]):
         worker, said, wrong = get_current_worker(), "", ""
         try:
             self._examples = [path.name for path in list_projects(examples())]
-            path = Path(text).expanduser()
+            path = expanded(text)
             if text in self._examples and not path.exists():
                 said = f"the example {text}, copied"
             elif text and not path.is_dir():
@@ -210,9 +210,9 @@ class NewProject(ModalScreen[Path | None]):
         if not name:
             raise InputError("It needs a name.", "It becomes the name of its folder.")
         _free_name(self.root, name)
-        if data in self._examples and not Path(data).expanduser().exists():
+        if data in self._examples and not expanded(data).exists():
             return Wish(name, example=data)
-        return Wish(name, data=Path(data).expanduser() if data else None, model=model)
+        return Wish(name, data=expanded(data) if data else None, model=model)
 
     @work(thread=True, exclusive=True, group="make")
     def make(self, wish: Wish) -> None:
