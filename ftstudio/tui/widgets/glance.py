@@ -28,6 +28,11 @@ LAST_WORDS = 6
 CHANGED_WIDTH = 42
 
 
+Known = tuple[Path, tuple[int, int]]
+"""A run's folder, and when it was made: another run may get the number of a deleted one."""
+Pair = tuple[Known, Known]
+
+
 class Glance(Still, Asks):
     """Reads the end of one run's events, only when that run changed."""
 
@@ -38,9 +43,9 @@ class Glance(Still, Asks):
     def __init__(self) -> None:
         super().__init__("", markup=False)
         self._shown: tuple[Status | None, bool, str, str] = (None, False, "", "")
-        self._changed: dict[tuple[Path, Path] | None, str] = {}
+        self._changed: dict[Pair | None, str] = {}
         """What was set otherwise for a run than for the one before it: both are frozen, so it is read once."""
-        self._asked: tuple[Path, Path] | None = None
+        self._asked: Pair | None = None
         self._read: tuple[Status | None, list[float], list[tuple[float, str]]] = (None, [], [])
 
     def show(self, status: Status | None, *, pinned: bool = False, before: Path | None = None) -> None:
@@ -48,7 +53,7 @@ class Glance(Still, Asks):
 
         `before` is the run that it is set beside; what changed since then is read in a thread.
         """
-        pair = None if status is None or before is None else (before, status.path)
+        pair = None if status is None or before is None else (_known(before), _known(status.path))
         changed = self._changed.get(pair, "")
         if pair is not None and pair not in self._changed:
             self._read_changes(pair)
@@ -58,7 +63,7 @@ class Glance(Still, Asks):
         self._shown = shown
         self.update("" if status is None else self._text(status, changed, pinned=pinned))
 
-    def _read_changes(self, pair: tuple[Path, Path]) -> None:
+    def _read_changes(self, pair: Pair) -> None:
         """Ask in a thread, once; where another run was asked for meanwhile, again."""
         if pair == self._asked:
             return
@@ -67,13 +72,13 @@ class Glance(Still, Asks):
         def question() -> str:
             from ftstudio.tui.since import since_before  # noqa: PLC0415 - loads the plugins
 
-            return since_before(*map(RunFolder, pair))
+            return since_before(*(RunFolder(path) for path, _ in pair))
 
         def taken(changed: str) -> None:
             self._changed[pair] = changed
             status, pinned, _, _ = self._shown
-            if status is not None and status.path == pair[1]:
-                self.show(status, pinned=pinned, before=pair[0])
+            if status is not None and status.path == pair[1][0]:
+                self.show(status, pinned=pinned, before=pair[0][0])
 
         self.ask(question, taken)
 
@@ -102,6 +107,10 @@ class Glance(Still, Asks):
         for at, said in words:
             text.append(f"{short(at)} ", "dim").append_text(look.plain(said)).append("\n")
         return text
+
+
+def _known(path: Path) -> Known:
+    return path, RunFolder(path).made
 
 
 def _tail(run: RunFolder) -> tuple[list[float], list[tuple[float, str]]]:
