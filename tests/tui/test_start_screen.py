@@ -139,3 +139,26 @@ def test_a_dialog_that_is_left_while_it_starts_a_run_says_so_and_what_became_of_
         await driver.until("lab:0001 was started." if error is None else "The device is on fire.")
 
     session(tmp_path, script, size=(120, 36))
+
+
+@pytest.mark.parametrize("key", ["S", "F"])
+def test_in_a_small_terminal_title_and_keys_stay_in_sight_and_the_rest_scrolls(tmp_path, make_project, key):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[4])
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0001")
+        await driver.press(key)
+        await driver.until("enter start, tab next field")
+        await driver.until("Start a run of lab" if key == "S" else "Fork lab:0001")
+        await driver.until(lambda: "in all" in str(driver.app.screen.query_one("#outlook").render()))
+        assert "in all" not in driver.text
+        await driver.press("pagedown", "pagedown")
+        await driver.until("in all")
+        await driver.until("disk")
+        assert "enter start, tab next field" in driver.text
+        await driver.press("tab", "tab")
+        await driver.until(lambda: "auto" in driver.text)  # the field with the focus is in sight
+
+    session(tmp_path, script, size=(60, 16))

@@ -14,7 +14,7 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -37,13 +37,16 @@ FIELDS = (
     ("device", "device", "auto, cpu, cuda:0 ..."),
 )
 
+DIALOG_SHARE, BESIDE_ROWS = 0.92, 5
+"""How much of the terminal's height a dialog has; of its rows those of border, title, and keys on two lines."""
+
 
 class Start(ModalScreen[Path | None], Asks):
     """Gives the folder of the first run that was started, or None."""
 
     DEFAULT_CSS = """
     Start Input { margin-bottom: 1; }
-    Start #outlook { height: auto; max-height: 12; }
+    Start #outlook { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
@@ -70,12 +73,13 @@ class Start(ModalScreen[Path | None], Asks):
         title = f"Fork {self.origin.title}" if self.origin else f"Start a run of {self.project.name}"
         with Vertical(classes="dialog"):
             yield Static(look.plain(title, "bold"))
-            for name, label, example in FIELDS:
-                if name != "step" or self.origin is not None:
-                    yield Static(label, classes="label", markup=False)
-                    value = {"device": "auto", "step": "last"}.get(name, "")
-                    yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
-            yield Static("", id="outlook", markup=False)
+            with VerticalScroll(can_focus=False):  # arrows and pages reach it from each field
+                for name, label, example in FIELDS:
+                    if name != "step" or self.origin is not None:
+                        yield Static(label, classes="label", markup=False)
+                        value = {"device": "auto", "step": "last"}.get(name, "")
+                        yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
+                yield Static("", id="outlook", markup=False)
             yield Static("", id="keys", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -83,6 +87,10 @@ class Start(ModalScreen[Path | None], Asks):
         self._draw_keys()
         self.query_one("#set", Input).focus()
         self.look_ahead()
+
+    def on_resize(self) -> None:
+        """The title and the keys stay in sight; what lies between scrolls."""
+        self.query_one(VerticalScroll).styles.max_height = max(3, int(DIALOG_SHARE * self.size.height) - BESIDE_ROWS)
 
     def _draw_keys(self) -> None:
         keys = self.query_one("#keys", Static)
