@@ -554,11 +554,11 @@ def logged(run, *losses, attempt=1, resumed=None):
 def test_the_loss_beside_the_list_is_what_no_resume_hid(tmp_path, make_project):
     run = made(make_project(), "finished")
     logged(run, (8, 2.25), (9, 99.0), (10, 88.0))
-    logged(run, (9, 2.0), attempt=2, resumed=8)
+    logged(run, attempt=2, resumed=8)
 
     async def script(driver):
-        await driver.until("loss 2.5 to 2")
-        assert "loss 2.5 to 2, steps" not in driver.text
+        await driver.until("loss 2.5 to 2.25")
+        assert ", steps" not in driver.text  # all of it was read
 
     session(tmp_path, script, size=(120, 36))
 
