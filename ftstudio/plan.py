@@ -18,6 +18,7 @@ from typing import Any
 
 from ftstudio.api import Facts, Plan, Problem
 from ftstudio.errors import FtstudioError, OptionError
+from ftstudio.explain import explained
 from ftstudio.project import Part, Project
 from ftstudio.text import plural, size_text
 
@@ -245,7 +246,8 @@ def _secrets(project: Project) -> Iterator[Problem]:
 def _space(project: Project, plan: Plan | None) -> Iterator[Problem]:
     if plan is None or plan.peak_bytes is None:
         return
-    free = shutil.disk_usage(project.folder).free
+    with explained(project.folder):
+        free = shutil.disk_usage(project.folder).free
     if plan.peak_bytes > free:
         yield Problem(
             level="error", table="trainer", option="save_total_limit",

@@ -39,6 +39,18 @@ class RunFolder:
         return hashlib.sha256(str(self.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     @property
+    def made(self) -> tuple[int, int]:
+        """Tells a run from another one that had its number before: time in ns and inode of the record, which is frozen.
+
+        Unlike the folder's inode alone, which the next folder may get. (0, 0) without a record.
+        """
+        try:
+            info = self.record.stat()
+        except OSError:
+            return (0, 0)
+        return (info.st_mtime_ns, info.st_ino)
+
+    @property
     def record(self) -> Path:
         """What was frozen when the run was made."""
         return self.path / "run.toml"

@@ -7,9 +7,12 @@ seconds count while the run runs, so that a night between two attempts is no gap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from ftstudio.api import Event
 from ftstudio.runs.events import number
+from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.history import History
 from ftstudio.tui.series import Series, Timeline
 
 TOKENS = "tokens"
@@ -76,3 +79,32 @@ class Feed:
             if name not in self.series:
                 self.series[name] = Series(name, self.timeline.run_label, self.timeline)
             self.series[name].extend(steps, values)
+
+
+class Feeds:
+    """What was read of the runs that a project's charts show, for as long as each is the same run."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self._kept: dict[Path, tuple[tuple[int, int], History[Feed]]] = {}
+
+    def history(self, path: Path) -> History[Feed]:
+        """The reader of one run, begun with a sketch."""
+        if path not in self._kept:
+            run = RunFolder(path)
+            label = run.name if run.project == self.project else run.title
+            history = History(run.events, lambda: Feed(label))
+            self._kept[path] = (run.made, history)
+            history.sketch()
+        return self._kept[path][1]
+
+    def best(self, paths: Iterable[Path]) -> list[Feed]:
+        """The series of those runs of which anything was read."""
+        return [self._kept[path][1].best for path in paths if path in self._kept]
+
+    def forget_others(self) -> set[Path]:
+        """Forget, and return, runs that are gone, also where another one has their number by now."""
+        others = {path for path, (made, _) in self._kept.items() if RunFolder(path).made != made}
+        for path in others:
+            del self._kept[path]
+        return others

@@ -89,7 +89,11 @@ def _run_line(status: Status, look: Look, name_width: int, *, marked: bool, pinn
     text.append(status.state, colour)
     note = status.note if status.state in LIVE else ""
     if status.state == "finished" or (status.state in LIVE and status.state != "queued"):
-        text.append(f"{progress(status):>{22 - len(status.state)}}  {loss(status):<11} {when(status):>11}")
+        room, far = 22 - len(status.state), progress(status)
+        figures = f"{far:>{room}}  {loss(status):<11}"
+        if len(far) > room - 2:  # words of a phase, millions of steps: they take of the loss's place
+            figures = f"  {far}  {loss(status)}".ljust(room + 13)
+        text.append(f"{figures} {when(status):>11}")
     else:
         text.append(" " * (12 - len(status.state))).append_text(look.plain(status.reason.removesuffix(".")))
     text.append("  pinned" if pinned else "", "bold")

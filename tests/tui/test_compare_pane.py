@@ -1,5 +1,7 @@
 """Compare: runs beside each other, with a word where their losses are no measure."""
 
+import shutil
+
 import pytest
 from hand_made import made
 from studio import session
@@ -7,6 +9,7 @@ from studio import session
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.notes import write_note
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.panes.compare import _read
 from ftstudio.tui.widgets.chart import ChartView
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -246,3 +249,15 @@ def test_in_ascii_nothing_else_is_shown(two, size):
     text = in_compare(two, read, size=size, ascii=True)
     assert text.isascii()
     assert "lab:0003" in text
+
+
+def test_the_curve_of_a_run_that_got_the_number_of_a_deleted_one_is_its_own(make_project):
+    folder = make_project()
+    run = made(folder, losses=(9.0, 8.0))
+    known = _read([run.path], {}).curves
+    assert list(known[run.path].feed.series["loss"].raw.values) == [9.0, 8.0]
+    assert _read([run.path], known).curves[run.path] is known[run.path]
+    shutil.rmtree(run.path)
+    assert made(folder, losses=(3.0, 2.0, 1.0)).path == run.path
+    again = _read([run.path], known).curves
+    assert list(again[run.path].feed.series["loss"].raw.values) == [3.0, 2.0, 1.0]

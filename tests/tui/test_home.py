@@ -1,6 +1,8 @@
 """Home shows what the files say, in place, and leaves on q."""
 
+import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import Status
 from ftstudio.tui import run_help, words
+from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.since import since_before
 from ftstudio.tui.watch import Found
@@ -536,3 +539,68 @@ def test_the_projects_lose_the_focus_with_their_place(tmp_path, make_project):
         await driver.until(lambda: driver.app.screen.focused is driver.app.screen.runs)
 
     session(tmp_path, script, size=(200, 60))
+
+
+def logged(run, *losses, attempt=1, resumed=None):
+    """Append (step, loss) of an attempt to a run's events."""
+    lines = [{"t": 3.0, "attempt": attempt, "kind": "metrics", "step": s, "metrics": {"loss": v}} for s, v in losses]
+    if resumed is not None:
+        state = {"t": 3.0, "attempt": attempt, "kind": "state", "step": None, "state": "running"}
+        lines.insert(0, {**state, "resumed_from": resumed})
+    with run.events.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+def test_the_loss_beside_the_list_is_what_no_resume_hid(tmp_path, make_project):
+    run = made(make_project(), "finished")
+    logged(run, (8, 2.25), (9, 99.0), (10, 88.0))
+    logged(run, attempt=2, resumed=8)
+
+    async def script(driver):
+        await driver.until("loss 2.5 to 2.25")
+        assert ", steps" not in driver.text  # all of it was read
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_of_a_long_run_it_says_of_which_steps_the_loss_is(tmp_path, make_project):
+    run = made(make_project(), "finished")
+    logged(run, *((step, 9.0 - step / 1000) for step in range(8, 4001)))
+
+    async def script(driver):
+        await driver.until(lambda: re.search(r"loss \S+ to 5, steps \S+ to 4,000", driver.text))
+        low, first = re.search(r"loss (\S+) to 5, steps (\S+) to 4,000", driver.text).groups()
+        assert float(low) == pytest.approx(9.0 - int(first.replace(",", "")) / 1000, abs=1e-3)
+
+    session(tmp_path, script, size=(120, 36))
+
+
+def test_what_changed_is_told_of_the_run_that_is_there_not_of_a_deleted_one_by_its_number(tmp_path, make_project):
+    folder = make_project()
+    run = two_runs(folder)
+
+    async def script(driver):
+        driver.app.screen.query_one("#runs").put_cursor(run.path)
+        await driver.until("10 → 25.")
+        shutil.rmtree(run.path)
+        again = create_run(load(folder, ["trainer.max_steps=77"]), ["test"])
+        write_toml(again.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+        assert again.path == run.path
+        driver.app.screen.query_one("#runs").put_cursor(run.path)
+        await driver.until("10 → 77.")
+        assert "10 → 25." not in driver.text
+
+    session(tmp_path, script, size=(120, 36))
+
+
+@pytest.mark.parametrize(
+    ("step", "phase", "words_"),
+    [(None, "loading the data", "loading the data"), (1_240_000, "", "1,240,000/5,000,000")],
+)
+def test_state_and_progress_never_run_together(step, phase, words_):
+    status = Status(
+        project="lab", run="0001", path=Path("lab/runs/0001"), state="running", reason="", attempt=1, host="here",
+        device="cpu", step=step, total_steps=5_000_000, metrics={}, eta_s=None, last_event_t=None, phase=phase,
+    )  # fmt: skip
+    (row,) = words.run_rows([status], Found(), Look())
+    assert f"running  {words_}  " in row.text.plain

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import shutil
 
 import pytest
 from studio import opened, session
@@ -702,3 +704,24 @@ def test_a_learning_rate_that_is_no_round_number_keeps_what_it_means_on_its_line
     lines = aside_text(outlook, Since(), Look()).plain.splitlines()
     assert "up to 1.67e-7" in next(line for line in lines if "learning rate" in line)
     assert max(map(len, lines)) <= 50
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_disk_that_cannot_be_looked_at_is_said_where_the_form_was_and_a_folder_that_is_gone_is_no_project(
+    project, monkeypatch, there
+):
+    async def script(driver):
+        if there:  # the file can be read, its disk cannot
+
+            def no_disk(path):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+            monkeypatch.setattr(shutil, "disk_usage", no_disk)
+        else:
+            project.rename(project.with_name("elsewhere"))
+        driver.pane.look_ahead(driver.pane.turn, driver.pane.file.current)
+        why = "No permission for" if there else "is no project"
+        await driver.until(lambda: why in str(driver.pane.error))
+        await driver.until(lambda: "mode or owner" in driver.text if there else "ftstudio new" in driver.text)
+
+    at(project, script)

@@ -6,6 +6,7 @@ import pytest
 from hand_made import made
 from studio import session
 
+from ftstudio.errors import InputError
 from ftstudio.process.wanted import Wanted
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -81,3 +82,83 @@ def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_sta
         assert "Did you mean max_steps?" in driver.text
 
     session(tmp_path, script, size=(120, 36))
+
+
+def held_back(monkeypatch, error=None):
+    """Starting waits for the event that is returned beside what was started."""
+    begun, released = [], threading.Event()
+
+    def start(wanted, run):
+        begun.append(run.path.name)
+        assert released.wait(60)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(Wanted, "start", start)
+    return begun, released
+
+
+def test_enter_again_while_a_run_is_being_started_starts_no_other(tmp_path, make_project, monkeypatch):
+    folder = make_project()
+    begun, released = held_back(monkeypatch)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.press("S")
+        await driver.until("10 steps")
+        await driver.press("enter")
+        await driver.until("starting ...")
+        await driver.until(lambda: begun)
+        await driver.press("enter", "enter", "enter")
+        await driver.pilot.pause(0.3)
+        released.set()
+        await driver.until("run 0001")
+
+    session(tmp_path, script, size=(120, 36))
+    assert begun == ["0001"]
+
+
+@pytest.mark.parametrize("error", [None, InputError("The device is on fire.", "Put it out.")])
+def test_a_dialog_that_is_left_while_it_starts_a_run_says_so_and_what_became_of_it(
+    tmp_path, make_project, monkeypatch, error
+):
+    folder = make_project()
+    begun, released = held_back(monkeypatch, error)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.press("S")
+        await driver.until("10 steps")
+        await driver.press("enter")
+        await driver.until(lambda: begun)
+        await driver.press("escape")
+        await driver.until("What was being started starts all the same.")
+        released.set()
+        await driver.until("lab:0001 was started." if error is None else "The device is on fire.")
+
+    session(tmp_path, script, size=(120, 36))
+
+
+@pytest.mark.parametrize("key", ["S", "F"])
+def test_in_a_small_terminal_title_and_keys_stay_in_sight_and_the_rest_scrolls(tmp_path, make_project, key):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[4])
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0001")
+        await driver.press(key)
+        await driver.until("enter start, tab next field")
+        await driver.until("Start a run of lab" if key == "S" else "Fork lab:0001")
+        await driver.until(lambda: "in all" in str(driver.app.screen.query_one("#outlook").render()))
+        assert "in all" not in driver.text
+        await driver.press("pagedown", "pagedown")
+        await driver.until("in all")
+        await driver.until("disk")
+        assert "enter start, tab next field" in driver.text
+        await driver.press("tab", "tab")
+        await driver.until(lambda: "auto" in driver.text)  # the field with the focus is in sight
+
+    session(tmp_path, script, size=(60, 16))

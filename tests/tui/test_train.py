@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -448,5 +449,46 @@ def test_without_a_sample_it_says_what_makes_some(tmp_path, make_project):
         await driver.until("sample_steps")
         await driver.press("p")
         await driver.until("There is only one prompt.")
+
+    session(tmp_path, script)
+
+
+def test_a_run_that_got_the_number_of_a_deleted_one_shows_nothing_of_that(tmp_path, make_project):
+    folder = make_project()
+    gone = made(folder, steps=30, loss=lambda step: 9.0)
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("a word")
+        pane = driver.app.screen.pane
+        shutil.rmtree(gone.path)
+        again = create_run(load(folder), ["test"])
+        assert again.path == gone.path
+        write_toml(again.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+        lines = [
+            {"t": 100.0 + step, "attempt": 1, "kind": "metrics", "step": step, "metrics": {"loss": 1.0}}
+            for step in range(1, 4000)  # longer than the deleted one's
+        ]
+        again.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        await driver.until(lambda: "loss" in pane._charts and len(pane._feeds.best([again.path])) == 1)
+        await driver.until(lambda: "a word" not in driver.text)
+        await driver.until(lambda: len(pane._feeds.best([again.path])[0].series["loss"].steps) == 3999)
+        (feed,) = pane._feeds.best([again.path])
+        assert set(feed.series["loss"].raw.values) == {1.0}
+        assert "The river" not in driver.text
+
+    session(tmp_path, script)
+
+
+def test_when_the_only_run_is_deleted_there_is_none(tmp_path, make_project):
+    run = made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("a word")
+        shutil.rmtree(run.path)
+        await driver.until("No run yet.")
+        assert "a word" not in driver.text
+        assert not [chart for chart in driver.app.screen.pane._charts.values() if chart.display]
 
     session(tmp_path, script)

@@ -47,8 +47,9 @@ NARROWEST = 12
 
 @dataclass
 class Curve:
-    """The curves of one run: where reading stands, and what was read."""
+    """The curves of one run: when that was made, where reading stands, and what was read."""
 
+    made: tuple[int, int]
     reader: EventReader
     feed: Feed
     new: list[Event] = field(default_factory=list)
@@ -269,8 +270,11 @@ def _read(paths: Sequence[Path], known: dict[Path, Curve]) -> Read:
     begun, curves = time.monotonic(), {}
     for path in paths:
         run = RunFolder(path)
-        fresh = path not in known
-        curve = curves[path] = known.get(path) or Curve(EventReader(run.events), Feed(run.title))
+        curve = known.get(path)
+        fresh = curve is None or curve.made != run.made  # another run may have the number of a deleted one
+        if curve is None or fresh:
+            curve = Curve(run.made, EventReader(run.events), Feed(run.title))
+        curves[path] = curve
         while events := curve.reader.read():
             curve.feed.add(events) if fresh else curve.new.extend(events)
     comparison, why = None, "Mark another run with space: comparing takes two."

@@ -24,6 +24,7 @@ from textual.worker import get_current_worker
 
 from ftstudio.api import Problem
 from ftstudio.errors import FileChangedError, FtstudioError, InputError, OptionError
+from ftstudio.explain import explain
 from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.form import Entry, Form, Section, one_more, sections, switching, with_problems
@@ -163,14 +164,31 @@ class FormPane(Pane):
 
     @work(thread=True, exclusive=True, group="setup-look")
     def look_ahead(self, turn: int, project: Project, entry: Entry | None = None, text: str = "") -> None:
-        """What the file means, or what it would with the text that is being typed for an entry."""
+        """What the file means, or what it would with the text that is being typed for an entry; or why none can say."""
+        try:
+            looked = self._look(turn, project, entry, text)
+        except FtstudioError as error:
+            self._lost(turn, error)
+        except OSError as error:
+            self._lost(turn, explain(error))
+        else:
+            if not get_current_worker().is_cancelled:
+                self.post_message(looked)
+
+    def _lost(self, turn: int, error: FtstudioError) -> None:
+        """Out of the thread: the project's folder is not what it was; the next look at its file may say more."""
+        if not get_current_worker().is_cancelled:
+            self.post_message(self.Read(turn, None, error, asked=False))
+
+    def _look(self, turn: int, project: Project, entry: Entry | None, text: str) -> Looked:
+        """In the thread. Raises FtstudioError, OSError."""
         from ftstudio import plan  # noqa: PLC0415 - loads the plugins
         from ftstudio.process.devices import choose_device  # noqa: PLC0415
         from ftstudio.project import with_changes  # noqa: PLC0415
         from ftstudio.runs import measured  # noqa: PLC0415
         from ftstudio.tui.offers import offers, path_words  # noqa: PLC0415
 
-        worker, said, offered, key = get_current_worker(), "", [], ""
+        said, offered, key = "", [], ""
         if entry is not None:
             key, value = entry.key, value_of(entry.field, text)
             project = with_changes(project, {key: value})
@@ -181,8 +199,7 @@ class FormPane(Pane):
             columns = outlook.facts.columns or ()
             offered = offers(entry.field, text, self.project, columns, ascii_only=self.studio.look.ascii)
         since = since_run(self.run, project)
-        if not worker.is_cancelled:
-            self.post_message(self.Looked(turn, key, outlook, since, said, offered))
+        return self.Looked(turn, key, outlook, since, said, offered)
 
     def on_form_pane_looked(self, message: Looked) -> None:
         """Show it, if it is still asked for."""

@@ -26,7 +26,6 @@ from ftstudio.errors import InputError
 from ftstudio.explain import explained
 from ftstudio.files import state_dir, write_atomic
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.history import History
 from ftstudio.runs.status import Status
 from ftstudio.text import quote, safe_text
 from ftstudio.tui import metric_help
@@ -34,7 +33,7 @@ from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
 from ftstudio.tui.copying import copy
-from ftstudio.tui.feed import Feed
+from ftstudio.tui.feed import Feeds
 from ftstudio.tui.last_words import LastWords
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.scene import View
@@ -76,7 +75,7 @@ class TrainPane(Pane, Asks):
         self.overlaid: list[Path] = []
         self.filter = ""
         self.alone = ""
-        self._histories: dict[Path, History[Feed]] = {}
+        self._feeds = Feeds(project)
         self._words: LastWords | None = None
         self._own: tuple[Metric, ...] | None = None
         """What the trainer wants among the tiles; None until its plugin has said."""
@@ -117,22 +116,31 @@ class TrainPane(Pane, Asks):
             (chart or self).focus()
 
     def show_run(self, run: RunFolder | None) -> None:
-        """Another run, or the same one again."""
-        if run is not None and (self.run is None or run.path != self.run.path):
-            self.run = run
-            self._words = LastWords(run.events)
-            self._view = replace(self._view, cursor=None)
-            self.overlaid = [path for path in self.overlaid if path != run.path]
-            self._own = None
-            self.ask(lambda: metric_help.tiles_of(run), self._take_own, group="own")
-            if not self._read():
-                self._come_back()
+        """Another run, the same one again, or none."""
+        self._take_run(run)
+        if not self._read():
+            self._come_back()
         self.query_one(Unwell).look(self.run, "")
         self.draw()
+
+    def _take_run(self, run: RunFolder | None) -> None:
+        """Begin anew with another run, also with one that got the number of a deleted one."""
+        others = self._feeds.forget_others()
+        self.overlaid = [path for path in self.overlaid if path not in others]
+        if run == self.run and (run is None or run.path not in others):
+            return
+        self.run = run
+        self._words = LastWords(run.events) if run is not None else None
+        self._view = replace(self._view, cursor=None)
+        self._own = None
+        if run is not None:
+            self.overlaid = [path for path in self.overlaid if path != run.path]
+            self.ask(lambda: metric_help.tiles_of(run), self._take_own, group="own")
 
     def seen(self, seen: Seen) -> None:
         """Files changed: read what came, and draw it and the tiles as one picture."""
         self.query_one(DeviceCells).look_again()
+        self._take_run(self.project_screen.run)
         if not self._read():
             self._come_back()
         self.query_one(Unwell).look(self.run, self._waits())
@@ -143,17 +151,9 @@ class TrainPane(Pane, Asks):
     def _shown_runs(self) -> list[Path]:
         return [] if self.run is None else [self.run.path, *self.overlaid]
 
-    def _history(self, path: Path) -> History[Feed]:
-        if path not in self._histories:
-            run = RunFolder(path)
-            label = run.name if path.parent.parent == self.project else run.title
-            self._histories[path] = History(run.events, lambda: Feed(label))
-            self._histories[path].sketch()
-        return self._histories[path]
-
     def _read(self) -> bool:
         """Read one slice of each run; whether all are read to their end."""
-        whole = [self._history(path).advance(SLICE_SECONDS) for path in self._shown_runs()]
+        whole = [self._feeds.history(path).advance(SLICE_SECONDS) for path in self._shown_runs()]
         if self._words is not None:
             self._words.read()
         return all(whole)
@@ -217,13 +217,13 @@ class TrainPane(Pane, Asks):
     def _tiles(self, status: Status | None, width: int) -> Text:
         if status is None:
             return Text("")
-        history = self._histories.get(status.path)
-        times = history.best.timeline.time.values if history else ()
+        feeds = self._feeds.best([status.path])
+        times = feeds[0].timeline.time.values if feeds else ()
         return tiles(status, self.studio.look, self.filter, times[-1] if times else 0.0, width, self._own or ())
 
     def _names(self) -> set[str]:
         """The metrics that the shown runs have logged."""
-        return {n for path in self._shown_runs() if path in self._histories for n in self._histories[path].best.series}
+        return {name for feed in self._feeds.best(self._shown_runs()) for name in feed.series}
 
     def _metrics(self) -> list[str]:
         """The names to draw, those people look at first before the others."""
@@ -261,7 +261,7 @@ class TrainPane(Pane, Asks):
             if name not in self._charts:
                 self._mount_chart(grid, name)
         grid.styles.grid_size_columns = columns
-        feeds = [self._histories[path].best for path in self._shown_runs() if path in self._histories]
+        feeds = self._feeds.best(self._shown_runs())
         for name, chart in self._charts.items():
             chart.display = name in shown
             if chart.display:
@@ -281,8 +281,7 @@ class TrainPane(Pane, Asks):
     def _draw_words(self) -> None:
         words, rows = self.query_one("#words", Still), 3 if self.app.size.height < 32 else 6
         words.styles.height = rows
-        if self._words is not None:
-            words.update(self._words.text(self.studio.look, rows))
+        words.update(self._words.text(self.studio.look, rows) if self._words is not None else "")
 
     def on_resize(self) -> None:
         """Another size holds other tiles and other charts."""

@@ -14,12 +14,13 @@ from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.explain import explain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.background import Asks
 from ftstudio.tui.widgets.line_input import LineInput
@@ -36,16 +37,19 @@ FIELDS = (
     ("device", "device", "auto, cpu, cuda:0 ..."),
 )
 
+DIALOG_SHARE, BESIDE_ROWS = 0.92, 5
+"""How much of the terminal's height a dialog has; of its rows those of border, title, and keys on two lines."""
+
 
 class Start(ModalScreen[Path | None], Asks):
     """Gives the folder of the first run that was started, or None."""
 
     DEFAULT_CSS = """
     Start Input { margin-bottom: 1; }
-    Start #outlook { height: auto; max-height: 12; }
+    Start #outlook { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(None)", show=False),
+        Binding("escape", "leave", show=False),
         Binding("ctrl+w", "weights", show=False, priority=True),  # a field would take it to delete a word
     ]
 
@@ -60,19 +64,22 @@ class Start(ModalScreen[Path | None], Asks):
         super().__init__()
         self.project, self.origin = project, parent
         self.weights_only = False
+        self.starting = False
 
     def compose(self) -> ComposeResult:
         """The fields, and what they imply."""
-        look = cast("Studio", self.app).look
+        self.studio = cast("Studio", self.app)  # kept: a thread may end when this is no longer part of it
+        look = self.studio.look
         title = f"Fork {self.origin.title}" if self.origin else f"Start a run of {self.project.name}"
         with Vertical(classes="dialog"):
             yield Static(look.plain(title, "bold"))
-            for name, label, example in FIELDS:
-                if name != "step" or self.origin is not None:
-                    yield Static(label, classes="label", markup=False)
-                    value = {"device": "auto", "step": "last"}.get(name, "")
-                    yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
-            yield Static("", id="outlook", markup=False)
+            with VerticalScroll(can_focus=False):  # arrows and pages reach it from each field
+                for name, label, example in FIELDS:
+                    if name != "step" or self.origin is not None:
+                        yield Static(label, classes="label", markup=False)
+                        value = {"device": "auto", "step": "last"}.get(name, "")
+                        yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
+                yield Static("", id="outlook", markup=False)
             yield Static("", id="keys", classes="hint", markup=False)
 
     def on_mount(self) -> None:
@@ -81,11 +88,19 @@ class Start(ModalScreen[Path | None], Asks):
         self.query_one("#set", Input).focus()
         self.look_ahead()
 
+    def on_resize(self) -> None:
+        """The title and the keys stay in sight; what lies between scrolls."""
+        self.query_one(VerticalScroll).styles.max_height = max(3, int(DIALOG_SHARE * self.size.height) - BESIDE_ROWS)
+
     def _draw_keys(self) -> None:
+        keys = self.query_one("#keys", Static)
+        if self.starting:
+            keys.update("starting ...")
+            return
         weights = ""
         if self.origin is not None:
             weights = f", ctrl+w takes {'all of the checkpoint' if self.weights_only else 'the weights alone'}"
-        self.query_one("#keys", Static).update(f"enter start, tab next field, esc leave it{weights}")
+        keys.update(f"enter start, tab next field, esc leave it{weights}")
 
     def action_weights(self) -> None:
         """Take the weights alone, or all of the checkpoint."""
@@ -137,7 +152,7 @@ class Start(ModalScreen[Path | None], Asks):
             outlooks = [wish.outlook() for wish in wishes]
         except FtstudioError as error:
             return self._why_not(error)
-        text = _outlook_text(outlooks[0], cast("Studio", self.app).look.words)
+        text = _outlook_text(outlooks[0], self.studio.look.words)
         if len(wishes) > 1:
             return Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
         return text
@@ -147,12 +162,20 @@ class Start(ModalScreen[Path | None], Asks):
         said: object = error
         if isinstance(error, ProblemsError):
             said = "\n".join(f"{p.message} {p.fix}".strip() for p in error.problems if p.level == "error")
-        return cast("Studio", self.app).look.lines(said, "red")
+        return self.studio.look.lines(said, "red")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Start."""
-        self.query_one("#keys", Static).update("starting ...")
-        self.start_them(self._values())
+        """Start, once: while that is being done another Enter does nothing."""
+        if not self.starting:
+            self.starting = True
+            self._draw_keys()
+            self.start_them(self._values())
+
+    def action_leave(self) -> None:
+        """Start nothing; what is being started goes on, which is said."""
+        self.dismiss(None)
+        if self.starting:
+            self.studio.call_later(self.studio.say, "What was being started starts all the same.")
 
     @work(thread=True, exclusive=True, group="start")
     def start_them(self, value: Mapping[str, str]) -> None:
@@ -166,17 +189,36 @@ class Start(ModalScreen[Path | None], Asks):
                 wish.start(run)
                 runs.append(run)
         except FtstudioError as error:
-            self.post_message(self.Started(None, error))
+            self._tell(self.Started(None, error))
+        except OSError as error:
+            self._tell(self.Started(None, explain(error)))
         else:
-            self.post_message(self.Started(runs[0].path, None))
+            self._tell(self.Started(runs[0].path, None))
+
+    def _tell(self, started: Started) -> None:
+        """Out of the thread: here, or where this was left for."""
+        if not self.post_message(started):
+            self.studio.call_from_thread(_say, self.studio, started)
 
     def on_start_started(self, message: Started) -> None:
         """Done, or the reason why not."""
+        if not self.is_current:  # left, with this on its way
+            _say(self.studio, message)
+            return
         if message.error is None:
             self.dismiss(message.run)
             return
+        self.starting = False
         self._draw_keys()
         self.query_one("#outlook", Static).update(self._why_not(message.error))
+
+
+def _say(studio: Studio, started: Start.Started) -> None:
+    """Say on the screen that is open by now what became of it."""
+    if started.error is not None:
+        studio.say_error(started.error)
+    elif started.run is not None:
+        studio.say(f"{RunFolder(started.run).title} was started.")
 
 
 def _outlook_text(outlook: Outlook, words: object) -> Text:
