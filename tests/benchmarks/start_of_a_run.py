@@ -1,4 +1,9 @@
-"""From the command to the first finished step of GPT-2 (124M), beside importing torch and the model's class alone."""
+"""From the command to the first finished step of GPT-2 (124M), beside importing torch and the model's class alone.
+
+Of what comes on top of the imports: 0.6 s until the worker starts (command, supervisor), 0.5 s datasets and tokenizers, 1.1 s
+the model, read into memory of its own and probed for the fast way, 1.3 s and more the first step, most of it for 1.5 GB of
+gradients and moments that are touched for the first time: a virtual machine takes a second a gigabyte for that.
+"""
 
 import json
 import time
