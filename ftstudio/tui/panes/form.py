@@ -261,7 +261,10 @@ class FormPane(Pane):
 
         f, look = entry.field, self.studio.look
         if entry.fixed:
-            raise InputError(f"{entry.key} is shown as it stands.", "d takes it out, e opens the file.")
+            raise InputError(
+                f"{entry.key} is shown as it stands.",
+                f"{self.studio.key('setup.reset')} takes it out, {self.studio.key('setup.editor')} opens the file.",
+            )
         if f.base == "bool" and not f.nullable:
             self.write({entry.key: not entry.in_force})
         elif f.base == "bool" or f.choices:
@@ -283,7 +286,8 @@ class FormPane(Pane):
             self.studio.say_error(error)
             return
         gone = [key.removeprefix(f"{section.table}.") for key, value in changes.items() if value is None]
-        self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. u brings it back." if gone else "")
+        back = f"{self.studio.key('setup.undo')} brings it back."
+        self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. {back}" if gone else "")
 
     def on_form_lines_typed(self, message: FormLines.Typed) -> None:
         """A keystroke in the field."""

@@ -212,7 +212,7 @@ class GeneratePane(Pane):
         if not prompt.strip():
             raise InputError("There is no prompt yet.", "Write one, and press Enter.")
         if not self.sources:
-            mend = self.waits or "Mend the project, or start a run with S."
+            mend = self.waits or f"Mend the project, or start a run with {self.studio.key('run.start')}."
             raise InputError("There is no model to sample yet.", mend)
         self._keep_turn()
         self.asked, self.busy, self.time = prompt, True, self.time + 1

@@ -87,7 +87,7 @@ class LogsPane(Pane):
     def _draw_where(self) -> None:
         look = self.studio.look
         if self.run is None:
-            self.query_one("#where", Still).update(" No run yet. S starts one.")
+            self.query_one("#where", Still).update(f" No run yet. {self.studio.key('run.start')} starts one.")
             return
         view = self.view
         path = self.run.console if self.raw else self.run.events
@@ -169,7 +169,7 @@ class LogsPane(Pane):
 
     def _search(self, *, forward: bool) -> None:
         if self._pattern is None:
-            raise InputError("Nothing was searched for yet.", "/ searches.")
+            raise InputError("Nothing was searched for yet.", f"{self.studio.key('logs.search')} searches.")
         words = self._sought
         self.project_screen.say(f"looking for {words} ...")
 

@@ -351,7 +351,7 @@ class Home(ActingScreen):
         if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
             return "There is no run yet."
         if id in {"home.open", "home.projects", "run.start"} and not self.studio.found.projects:
-            return "There is no project here yet: n makes one."
+            return f"There is no project here yet: {self.studio.key('home.new')} makes one."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
         if id == "home.compare" and few:
             return "Mark two runs or more with space first."
