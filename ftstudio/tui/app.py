@@ -178,7 +178,7 @@ class Studio(TypeAhead):
         for sentence in problems:
             self.say_error(InputError(sentence, "It is in settings.toml."))
 
-    def set_keymap(self, keymap: dict[str, str]) -> None:
+    def set_keymap(self, keymap: Mapping[str, str]) -> None:
         """Bind actions to other keys, and say so wherever keys are named."""
         self.keymap = keymap
         super().set_keymap(keymap)

@@ -301,8 +301,8 @@ class TrainPane(Pane, Asks):
     def on_chart_view_cursor_moved(self, event: ChartView.CursorMoved) -> None:
         """One cursor over all charts."""
         self._view = replace(self._view, cursor=event.x)
-        if event.axis == "step":
-            self.project_screen.step_at_cursor = None if event.x is None else round(event.x)
+        at = event.x if event.axis == "step" else None
+        self.project_screen.step_at_cursor = None if at is None else round(at)
         for chart in self._charts.values():
             if chart is not event.chart:
                 chart.show_cursor(event.x, event.axis)
