@@ -267,7 +267,7 @@ class FormPane(Pane):
             )
         if f.base == "bool" and not f.nullable:
             self.write({entry.key: not entry.in_force})
-        elif f.base == "bool" or f.choices:
+        elif f.base == "bool" or (f.choices and f.base != "tuple"):
             ask_value(self.app, look, entry, self.write)
         elif on_lines(entry):
             ask_lines(self.app, look, entry, self.write)

@@ -301,10 +301,11 @@ class GeneratePane(Pane):
         return [str(p) for p in self.studio.memory.get("prompts", list, [])]
 
     def _remember(self, prompt: str) -> None:
-        kept = [p for p in self._history() if p != prompt]
-        kept = [*kept, prompt[:PROMPT_CHARACTERS]][-HISTORY:]
-        self.studio.memory.put(prompts=kept)
-        self.query_one(PromptLine).remember(kept)
+        kept = prompt[:PROMPT_CHARACTERS]
+        self.studio.memory.change(
+            lambda: {"prompts": [*(p for p in self._history() if p not in {prompt, kept}), kept][-HISTORY:]}
+        )
+        self.query_one(PromptLine).remember(self._history())
 
     # --------------------------------------------------------------------------------------- actions
 

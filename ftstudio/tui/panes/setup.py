@@ -47,7 +47,12 @@ class SetupPane(FormPane, Asks):
         """The run whose settings stand in the form's place, and the project as it was then."""
 
     def explain(self) -> str:
-        """The option under the cursor."""
+        """What it means where only that is shown, else the option under the cursor."""
+        if self._only_aside:
+            return (
+                "What the settings mean: how much work the run is, what it needs, and what changed since the last run."
+                f" {self.studio.key('setup.view')} turns back to the form."
+            )
         said = self._explained()
         return (
             said if self.frozen is None else f"{said}\n\nSo run {self.frozen[0].name} was made, which stays as it is."
@@ -175,8 +180,11 @@ class SetupPane(FormPane, Asks):
     def do_setup_view(self) -> None:
         """Turn between the form and what it means, where both have no room."""
         self.toggle_class("aside")
-        only_aside = self.has_class("aside") and not self.screen.has_class("wide")
-        (self.query_one(Aside) if only_aside else self.lines.lines).focus()
+        (self.query_one(Aside) if self._only_aside else self.lines.lines).focus()
+
+    @property
+    def _only_aside(self) -> bool:
+        return self.has_class("aside") and not self.screen.has_class("wide")
 
     def do_setup_editor(self) -> None:
         """Open project.toml in the person's editor, and read it again."""
@@ -209,15 +217,19 @@ class SetupPane(FormPane, Asks):
 
     def _read_frozen(self) -> None:
         """In a thread: it asks the plugins."""
-        from ftstudio.runs.record import frozen_project  # noqa: PLC0415 - loads the plugins
-
         run = self.run
         if run is not None:
-            self.ask(lambda: (run, frozen_project(run)), self._take_frozen, group="frozen")
+            self.ask(lambda: (run, _as_made(run)), self._take_frozen, group="frozen")
 
-    def _take_frozen(self, frozen: tuple[RunFolder, Project]) -> None:
-        if frozen[0] == self.run and self.display:  # else somebody went on meanwhile
-            self._show_frozen(frozen)
+    def _take_frozen(self, made: tuple[RunFolder, Project | FtstudioError]) -> None:
+        run, project = made
+        if run != self.run or not self.display:  # somebody went on meanwhile
+            return
+        if isinstance(project, FtstudioError):
+            self._show_frozen(None)  # another run's settings would stand below this one's name
+            self.studio.say_error(project)
+        else:
+            self._show_frozen((run, project))
 
     def _show_frozen(self, frozen: tuple[RunFolder, Project] | None) -> None:
         self.frozen = frozen
@@ -259,3 +271,13 @@ class SetupPane(FormPane, Asks):
         )
         self.lines.set_rows([Row(None, title), *rows_of(self.form, look, self.form_width, more=self.more)])
         self.query_one(Aside).show(run_text(self.since, look))
+
+
+def _as_made(run: RunFolder) -> Project | FtstudioError:
+    """The project as it was when the run was made, or why that cannot be said."""
+    from ftstudio.runs.record import frozen_project  # noqa: PLC0415 - loads the plugins
+
+    try:
+        return frozen_project(run)
+    except FtstudioError as error:
+        return error
