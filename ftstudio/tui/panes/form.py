@@ -206,7 +206,8 @@ class FormPane(Pane):
         if current is None:
             self.form = Form()
             waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
-            rows = error_rows(self.error, look, width) if self.error is not None else waits
+            key = self.studio.key("setup.editor")
+            rows = error_rows(self.error, look, width, key) if self.error is not None else waits
             self.lines.set_rows(rows)
             self.query_one(Aside).show(Text(""))
             return
