@@ -343,10 +343,16 @@ ACTIONS: tuple[Action, ...] = (
 
 
 def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Action]:
-    """The actions of these places, with rebound keys; an action whose key is empty is only in the palette."""
+    """The actions of these places, with rebound keys; an action without a key is only in the palette."""
     rebound = keymap or {}
     found = [a for a in ACTIONS if a.place in places]
-    return [replace(a, keys=rebound[a.id]) if a.id in rebound else a for a in found]
+    return [replace(a, keys=rebound.get(a.id) or a.keys) for a in found]
+
+
+def key_of(id: str, keymap: Mapping[str, str]) -> str:
+    """The key that takes an action now, as people write it; where it has none, what the palette calls it."""
+    action = next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
+    return action.key if action.keys else f"ctrl+p {action.words}"
 
 
 def bindings(*places: str) -> list[Binding]:

@@ -10,7 +10,7 @@ import gc
 import os
 import shlex
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,7 +27,7 @@ from textual.worker import get_current_worker
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.state import LIVE
-from ftstudio.tui.actions import Action, clashes
+from ftstudio.tui.actions import Action, clashes, key_of
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
@@ -111,6 +111,8 @@ class Studio(TypeAhead):
         self.memory = memory or Memory()
         self.watcher = Watcher(root)
         self.found = Found()
+        self.keymap: Mapping[str, str] = {}
+        """Which keys a person bound to which actions, as settings.toml has them."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were marked on Home, until Compare takes them."""
         self.away_since = self.memory.seen_until(root) if root.is_dir() else 0.0
@@ -175,6 +177,18 @@ class Studio(TypeAhead):
             self.set_keymap(keymap)
         for sentence in problems:
             self.say_error(InputError(sentence, "It is in settings.toml."))
+
+    def set_keymap(self, keymap: Mapping[str, str]) -> None:
+        """Bind actions to other keys, and say so wherever keys are named."""
+        self.keymap = keymap
+        super().set_keymap(keymap)
+        for screen in self.screen_stack:
+            if isinstance(screen, StudioScreen) and screen.is_whole:
+                screen.rebound()
+
+    def key(self, id: str) -> str:
+        """The key that takes an action, for a sentence that names it."""
+        return key_of(id, self.keymap)
 
     @work(thread=True, exclusive=True, group="watch")
     def watch_files(self) -> None:

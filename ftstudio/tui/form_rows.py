@@ -120,15 +120,18 @@ def _problem_rows(problem: Problem, look: Look, width: int) -> Iterator[Row]:
 # ------------------------------------------------------------------------------------ what cannot be read
 
 
-def error_rows(error: FtstudioError, look: Look, width: int) -> list[Row]:
-    """What is said in place of the form when project.toml cannot be read: file, line, column and the sentence."""
+def error_rows(error: FtstudioError, look: Look, width: int, key: str) -> list[Row]:
+    """What is said in place of the form when project.toml cannot be read: file, line, column and the sentence.
+
+    `key` opens the editor.
+    """
     lines: list[tuple[str, str]] = []
     if isinstance(error, ProblemsError):
         for problem in error.problems:
             lines += [(_place(problem), "bold"), (f"{problem.message} {problem.fix}".strip(), "red")]
     else:
         lines += [(error.message, "red"), (error.hint, "")]
-    lines += [("", ""), ("e opens it in your editor; it is read again when it was written.", "dim")]
+    lines += [("", ""), (f"{key} opens it in your editor; it is read again when it was written.", "dim")]
     return [Row(None, look.plain(f" {part}", style)) for text, style in lines for part in _wrapped(text, width - 2)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +75,12 @@ class LogFile:
         """Where the last `count` lines start."""
         return self.back(self.size, count)
 
-    def search(self, pattern: re.Pattern[bytes], start: int, *, forward: bool) -> Iterator[int | None]:
-        """Look for a line that matches, from `start` on (forward) or before it; yields None a piece, then the line's
-        start, and ends without one when there is none.
+    def search(
+        self, pattern: re.Pattern[bytes], start: int, *, forward: bool, holds: Callable[[Line], bool] = bool
+    ) -> Iterator[int | None]:
+        """Look for a line that matches and of which `holds` is true, from `start` on (forward) or before it.
+
+        Yields None a piece, then the line's start; ends without one when there is none.
         """
         with _opened(self.path) as file:
             if file < 0:
@@ -91,9 +94,10 @@ class LogFile:
                 if forward and high < size and b"\n" in data:
                     data = data[: data.rfind(b"\n") + 1]
                 found = _matching(data, low, pattern)
-                if found:
-                    yield found[0] if forward else found[-1]
-                    return
+                for place in found if forward else reversed(found):
+                    if holds(_line_at(file, place, size)):
+                        yield place
+                        return
                 yield None
                 at = low + len(data) if forward else low
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.runs.status import GLYPHS, State
 from ftstudio.text import safe_text
 
@@ -59,6 +60,13 @@ class Look:
         if style:
             text.stylize(style)  # as a style of the whole, a widget would take "green" for another green
         return text
+
+    def error(self, error: FtstudioError, style: str) -> Text:
+        """What went wrong, and below it what to do; of a project's problems each with its fix."""
+        if isinstance(error, ProblemsError):
+            return Text("\n").join(self.lines(f"{p.message} {p.fix}".rstrip()) for p in error.problems)
+        said = self.lines(error.message, style)
+        return said.append("\n").append_text(self.lines(error.hint)) if error.hint else said
 
     def spark(self, values: list[float], width: int) -> str:
         """A line of at most `width` characters that shows how values went; empty without two finite ones."""

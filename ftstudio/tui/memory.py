@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ftstudio.files import read_toml, state_dir, write_toml
+from ftstudio.locks import exclusive
 
 
 class Memory:
@@ -21,6 +22,9 @@ class Memory:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or state_dir() / "ui.toml"
         self._values: dict[str, Any] = {}
+        self._read()
+
+    def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._values = read_toml(self.path)
 
@@ -30,13 +34,28 @@ class Memory:
         return value if isinstance(value, kind) else default
 
     def put(self, **values: Any) -> None:
-        """Change values and write them. A disk that is full or read-only keeps nobody from working."""
-        if all(self._values.get(key) == value for key, value in values.items()):
-            return
-        self._values |= values
-        with contextlib.suppress(OSError):
+        """Change values and write them."""
+        self.change(lambda: values)
+
+    def change(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the values that `make` makes of those that hold: what another studio wrote meanwhile is read first.
+
+        A disk that is full or read-only keeps nobody from working.
+        """
+        try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_toml(self.path, self._values)
+            with exclusive(self.path.parent):
+                self._read()
+                if self._take(make()):
+                    write_toml(self.path, self._values)
+        except OSError:
+            self._take(make())
+
+    def _take(self, values: Mapping[str, Any]) -> bool:
+        """Hold these values; whether any is another than before."""
+        before = self._values
+        self._values = {**before, **values}
+        return self._values != before
 
     # ------------------------------------------------------------------------------ what the screens ask for
 
@@ -56,14 +75,19 @@ class Memory:
 
     def looked(self, root: Path) -> None:
         """Somebody was told now what had ended in this folder."""
-        here, known = root.resolve(), self.get("watched", Mapping, {})
-        watched = {run: t for run, t in known.items() if here not in Path(run).parents}
-        self.put(seen={**self.get("seen", Mapping, {}), str(here): time.time()}, watched=watched)
+        here, now = root.resolve(), time.time()
+
+        def looked() -> dict[str, Any]:
+            known = self.get("watched", Mapping, {})
+            watched = {run: t for run, t in known.items() if here not in Path(run).parents}
+            return {"seen": {**self.get("seen", Mapping, {}), str(here): now}, "watched": watched}
+
+        self.change(looked)
 
     def watched(self, runs: Iterable[Path]) -> None:
         """These runs ended while the studio was open: nobody was away."""
-        now = time.time()
-        self.put(watched={**self.get("watched", Mapping, {}), **{str(run): now for run in runs}})
+        ended = dict.fromkeys(map(str, runs), time.time())
+        self.change(lambda: {"watched": {**self.get("watched", Mapping, {}), **ended}})
 
     def watched_until(self, run: Path) -> float:
         """When a run was last seen to end here, in Unix seconds; 0 for never."""
@@ -76,10 +100,9 @@ class Memory:
 
     def showed(self, project: Path | None, pane: str = "") -> None:
         """Remember which project, and which pane of it, is shown; None is Home."""
-        panes = dict(self.get("panes", Mapping, {}))
-        if project is not None and pane:
-            panes[str(project)] = pane
-        self.put(project="" if project is None else str(project), panes=panes)
+        text = "" if project is None else str(project)
+        shown = {text: pane} if text and pane else {}
+        self.change(lambda: {"project": text, "panes": {**self.get("panes", Mapping, {}), **shown}})
 
     def shown_project(self) -> Path | None:
         """The project that was shown last, None for Home."""

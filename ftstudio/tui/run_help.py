@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, State, Status, age_text, ago
+from ftstudio.tui.actions import key_of
 from ftstudio.tui.since import since_before
 from ftstudio.tui.words import loss
 
 NEXT: Mapping[State, str] = {
-    "queued": "It starts by itself when its turn comes, with no studio open too; Q shows the queue, X takes it out.",
-    "starting": "It goes on with no studio open; enter shows how far it is, X stops it.",
-    "running": "It goes on with no studio open; enter shows its curves, C commits a checkpoint, X stops it with one.",
-    "stopping": "It finishes its step and commits a checkpoint, from which R goes on whenever you like.",
-    "finished": "Its model lies in final/ of its folder; enter shows its curves, and there 5 samples it, 7 has files.",
-    "stopped": "R goes on from its last checkpoint, and F starts another run from one.",
-    "failed": "Enter shows how far it came, and there 4 its log; once it is mended, R goes on from a checkpoint.",
-    "interrupted": "What was committed is whole: R goes on from its last checkpoint, and enter shows how far it came.",
+    "queued": "It starts by itself when its turn comes, with no studio open too; {queue.open} shows the queue, "
+    "{run.stop} takes it out.",
+    "starting": "It goes on with no studio open; {home.open} shows how far it is, {run.stop} stops it.",
+    "running": "It goes on with no studio open; {home.open} shows its curves, {run.checkpoint} commits a "
+    "checkpoint, {run.stop} stops it with one.",
+    "stopping": "It finishes its step and commits a checkpoint, from which {run.resume} goes on whenever you like.",
+    "finished": "Its model lies in final/ of its folder; {home.open} shows its curves, and there {pane.generate} "
+    "samples it, {pane.files} has files.",
+    "stopped": "{run.resume} goes on from its last checkpoint, and {run.fork} starts another run from one.",
+    "failed": "Once it is mended, {run.resume} goes on from a checkpoint; {home.open} shows how far it came, and "
+    "there {pane.logs} its log.",
+    "interrupted": "What was committed is whole: {run.resume} goes on from its last checkpoint, and {home.open} shows "
+    "how far it came.",
 }
-"""What can be done about a run in each state."""
+"""What can be done about a run in each state; in braces the actions whose keys are named."""
+ACTION = re.compile(r"{([a-z.]+)}")
 
 
-def explained(status: Status, before: Path | None) -> str:
+def explained(status: Status, before: Path | None, keymap: Mapping[str, str]) -> str:
     """How a run stands, what can be done about it, and what was set otherwise for it than for the run before it."""
+    todo = ACTION.sub(lambda action: key_of(action[1], keymap), NEXT[status.state])
     changed = since_before(RunFolder(before), RunFolder(status.path)) if before is not None else ""
-    return "\n\n".join(filter(None, (f"{_how_it_stands(status)} {NEXT[status.state]}", changed)))
+    return "\n\n".join(filter(None, (f"{_how_it_stands(status)} {todo}", changed)))
 
 
 def _how_it_stands(status: Status) -> str:

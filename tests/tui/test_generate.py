@@ -336,3 +336,18 @@ def test_within_a_conversation_the_key_line_is_the_prompts(open_generate, traine
         assert "enter generate   esc leave" in driver.text.splitlines()[-1]
 
     open_generate(script, trained(8, shape="messages"))
+
+
+def test_what_is_wrong_with_the_project_is_said_in_the_column_with_its_fix(open_generate, trained):
+    folder = trained(8)
+    file = folder / "project.toml"
+    text = file.read_text()
+
+    async def script(driver):
+        await driver.until("before")
+        file.write_text(text.replace('use = "fake-walk"', 'use = "fake-wolk"'))
+        await driver.press("g")
+        await driver.until("fake-wolk")
+        assert "Did you mean" in driver.text
+
+    open_generate(script, folder)

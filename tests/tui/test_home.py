@@ -422,7 +422,7 @@ def test_help_on_a_run_says_how_it_stands_what_to_do_and_what_changed(tmp_path, 
         for run, expected in (
             (
                 3,
-                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. Enter shows how far it came",
+                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. Once it is mended, R goes on",
             ),
             (3, "Changed since 0002: seed 7 → 42, max_steps 25 → 10."),
             (2, "lab:0002 finished. Its model lies in final/ of its folder"),
@@ -455,7 +455,9 @@ def test_the_run_before_is_the_next_older_one_that_is_there(tmp_path):
 def test_every_state_is_two_sentences(state):
     status = Status(project="lab", run="0001", path=Path("lab/runs/0001"), state=state, reason="", attempt=1,
                     host="here", device="cpu", step=3, total_steps=9, metrics={"loss": 2.0})  # fmt: skip
-    said = run_help.explained(status, None)
+    said = run_help.explained(status, None, {})
+    assert "{" not in said
+    assert ("f5" in run_help.explained(status, None, {"run.resume": "f5"})) == ("R goes on" in said)
     assert said.startswith("lab:0001 ")
     assert said.count(". ") == 1
     assert said.endswith(".")

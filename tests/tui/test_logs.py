@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from studio import session
 from test_train import made
 
+from ftstudio.files import write_toml
 from ftstudio.tui import log_filter
 from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import LogFile
@@ -108,7 +109,7 @@ def test_a_step_is_gone_to_and_search_walks_both_ways(tmp_path, make_project):
         await driver.until("found step 77")
         first = view.mark
         await driver.press("slash")
-        await driver.type("metrics")
+        await driver.type("loss")
         await driver.press("enter")
         await driver.until(lambda: view.mark != first)
         second = view.mark
@@ -201,3 +202,99 @@ def test_a_filter_begins_at_the_end_and_finds_what_a_plain_look_would(tmp_path, 
         file.write(b"one more needle\n")
     assert few.advance(1.0) == (-1, False)
     assert few.found == [*found.found[-99:], path.stat().st_size - len(b"one more needle\n")]
+
+
+def test_search_looks_through_what_is_shown(tmp_path, make_project):
+    made(make_project(), steps=500)
+
+    async def seek(driver, text):
+        await driver.press("slash", "home", "ctrl+k")
+        await driver.type(text)
+        await driver.press("enter")
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 500")
+        await seek(driver, "step 7 ")
+        await driver.until("found step 7")
+        await driver.until("step 7  ")
+        view = driver.app.screen.pane.view
+        (line,) = view.marked
+        assert b'"step":7,' in line.data
+        view.mark = None
+        view.action_follow()
+        for hidden in ("progress", "attempt"):
+            await seek(driver, hidden)
+            await driver.until(f"no earlier {hidden}")
+        await driver.press("e")  # only the warning is left
+        await driver.until("errors only")
+        await seek(driver, "step 7 ")
+        await driver.until("no earlier step 7")
+        assert view.mark is None
+
+    session(tmp_path, script)
+
+
+def test_a_step_is_found_wherever_one_is_and_is_forgotten_with_the_cursor(tmp_path, make_project):
+    made(make_project(), steps=500)
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 500")
+        screen = driver.app.screen
+        screen.step_at_cursor = 77
+        await driver.press("at")
+        await driver.until("found step 77")
+        screen.step_at_cursor = 405
+        await driver.press("at")
+        await driver.until("found step 405")
+        screen.step_at_cursor = 1405
+        await driver.press("at")
+        await driver.until("no step 1405")
+        await driver.press("3")
+        await driver.until(lambda: "loss" in screen.pane._charts)
+        screen.pane._charts["loss"].focus()
+        await driver.press("left")
+        await driver.until(lambda: screen.step_at_cursor == 500)
+        await driver.press("0")
+        await driver.until(lambda: screen.step_at_cursor is None)
+
+    session(tmp_path, script)
+
+
+def test_where_no_line_is_shown_it_says_why_and_what_comes_next(tmp_path, make_project):
+    folder = make_project()
+    run = made(folder)
+    run.events.write_text('{"t":1.0,"attempt":1,"kind":"message","step":null,"text":"all is well"}\n')
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("all is well")
+        await driver.press("e")
+        await driver.until("No line is an error. e shows all lines.")
+        await driver.press("e", "t")
+        await driver.until("The run printed nothing. t turns to the other file.")
+
+    session(tmp_path, script)
+    run.events.write_text("")
+    write_toml(run.state, {"state": "queued", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+
+    async def queued(driver):
+        driver.app.open_project(folder.resolve(), "logs")
+        await driver.until("Nothing yet: the run is queued. What it reports comes here.")
+
+    session(tmp_path, queued)
+
+
+def test_help_says_what_the_lines_are(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 30 ")
+        await driver.press("question_mark")
+        await driver.until("events.jsonl is what the run reported")
+        await driver.press("escape", "t", "question_mark")
+        await driver.until("console.log is what the run printed")
+
+    session(tmp_path, script)

@@ -93,3 +93,26 @@ def test_a_studio_that_writes_nothing_says_so_before_a_key_is_refused(make_proje
         assert "run 0001" in driver.text.splitlines()[0]
 
     session(folder.parent, script, readonly=True)
+
+
+def test_a_rebound_key_is_the_one_that_is_named_everywhere(make_project, settings_file):
+    folder = make_project()
+    settings_file('[keymap]\n"run.start" = "f5"\n"pane.data" = "f2"\n"help" = "f1"')
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "logs")
+        await driver.until("No run yet. f5 starts one.")
+        header, line = driver.text.splitlines()[0], driver.text.splitlines()[-1]
+        assert "f2 Data" in header
+        assert "1 Setup" in header
+        assert "f5 start" in line
+        assert "f1 help" in line
+        await driver.press("f1")
+        await driver.until("Start a run")
+        assert next(one for one in driver.text.splitlines() if "Start a run" in one).split()[1] == "f5"
+        await driver.press("escape")
+        driver.app.set_keymap({"run.start": "f6"})
+        await driver.until("f6 start")
+        assert "2 Data" in driver.text.splitlines()[0]
+
+    session(folder.parent, script, size=(120, 36))

@@ -509,6 +509,52 @@ def test_help_explains_the_field_under_the_cursor(project):
     at(project, script)
 
 
+def test_a_list_of_choices_is_given_more_than_one(project):
+    (project / "project.toml").write_text(f'{TEXT}\n[[observers]]\nuse = "webhook"\n')
+
+    async def script(driver):
+        go(driver, "observers[0].endings")
+        await driver.press("enter")
+        await driver.until("each of them")
+        assert driver.app.screen.query_one("SafeArea").text == "finished\nfailed"
+        await driver.press("enter")
+        await driver.type("stopped")
+        await driver.press("ctrl+s")
+        await driver.until(lambda: "stopped" in (project / "project.toml").read_text())
+        assert load(project).observers[0].options.endings == ("finished", "failed", "stopped")
+
+    at(project, script)
+
+
+def test_a_runs_form_does_not_stay_below_the_name_of_one_that_cannot_be_read(project):
+    create_run(load(project), ["test"]).record.write_text("no TOML")
+    create_run(load(project), ["test"])
+
+    async def script(driver):
+        runs = [status.path.name for status in driver.app.found.of(project.resolve())]
+        await driver.until("run 0002")
+        await driver.press("s")
+        await driver.until("Run 0002, as it was made")
+        await driver.press("less_than_sign" if runs.index("0001") else "greater_than_sign")
+        await driver.until("esc dismiss")
+        assert "run 0001" in driver.text
+        assert "as it was made" not in driver.text
+
+    at(project, script)
+
+
+def test_help_on_what_it_means_explains_no_option_of_the_hidden_form(project):
+    async def script(driver):
+        go(driver, "trainer.save_steps")
+        await driver.press("v")
+        await driver.until("What this means")
+        await driver.press("question_mark")
+        await driver.until("What the settings mean")
+        assert "trainer.save_steps" not in driver.text
+
+    at(project, script, size=(80, 24))
+
+
 def test_a_path_is_checked_and_completed_while_it_is_typed(project):
     (project / "pid.txt").write_text("12")
 

@@ -174,7 +174,7 @@ class ComparePane(Pane, Asks):
         shown = [*others, *found.of(self.project)]
         rows = run_rows(shown, found, self.studio.look, self.chosen)
         lines = self.query_one("#marks", Lines)
-        lines.set_rows(rows or [Row(None, Text(" There is no run yet. S starts one."))])
+        lines.set_rows(rows or [Row(None, Text(f" There is no run yet. {self.studio.key('run.start')} starts one."))])
         lines.styles.height = min(LIST_LINES, max(1, len(rows)))
 
     def _draw_table(self) -> None:

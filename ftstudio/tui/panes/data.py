@@ -305,7 +305,7 @@ class DataPane(Pane):
         self.query_one("#about", Static).update(of)
         said = figures(self.summary, self.size.width, look) if self.summary is not None else Text("")
         if self.changed:
-            said = Text(" The data changed on disk: u loads it again.", "yellow")
+            said = Text(f" The data changed on disk: {self.studio.key('data.again')} loads it again.", "yellow")
         figured = self.query_one("#figures", Static)
         figured.update(said)
         figured.display = bool(said.plain)
@@ -388,7 +388,7 @@ class DataPane(Pane):
         """Stop what is being loaded; else one layer up."""
         if self.words:
             self.workers.cancel_group(self, "data load")
-            self.studio.say("Loading was stopped. u loads the data again.")
+            self.studio.say(f"Loading was stopped. {self.studio.key('data.again')} loads the data again.")
         else:
             self.project_screen.do_back()
 

@@ -115,7 +115,7 @@ class FilesPane(Pane, Asks):
     def _run_rows(self) -> Iterator[Row]:
         look, use = self.studio.look, self.contents.use
         if use is None:
-            yield Row(None, Text(" There is no run yet. S starts one."))
+            yield Row(None, Text(f" There is no run yet. {self.studio.key('run.start')} starts one."))
             return
         title = Text.assemble(" ", look.plain(use.run.title, "bold"), f"  {size_text(use.bytes)}", end="", no_wrap=True)
         title.append("  pinned", "bold") if self.contents.note.pinned else None
@@ -339,7 +339,10 @@ class FilesPane(Pane, Asks):
                 self.ask(lambda: trash.remove(run), self._removed, group="trash")
 
         size = size_text(use.bytes) if use else ""
-        text = Text(f"{size} move into .trash; B brings them back, and nothing is freed before E empties it.")
+        text = Text(
+            f"{size} move into .trash; {self.studio.key('files.restore')} brings them back, "
+            f"and nothing is freed before {self.studio.key('files.empty')} empties it."
+        )
         self.app.push_screen(Confirming(f"Remove {run.title}?", text), answered)
 
     def _removed(self, removed: trash.Removed) -> None:

@@ -223,7 +223,8 @@ class FormPane(Pane):
         if current is None:
             self.form = Form()
             waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
-            rows = error_rows(self.error, look, width) if self.error is not None else waits
+            key = self.studio.key("setup.editor")
+            rows = error_rows(self.error, look, width, key) if self.error is not None else waits
             self.lines.set_rows(rows)
             self.query_one(Aside).show(Text(""))
             return
@@ -278,10 +279,13 @@ class FormPane(Pane):
 
         f, look = entry.field, self.studio.look
         if entry.fixed:
-            raise InputError(f"{entry.key} is shown as it stands.", "d takes it out, e opens the file.")
+            raise InputError(
+                f"{entry.key} is shown as it stands.",
+                f"{self.studio.key('setup.reset')} takes it out, {self.studio.key('setup.editor')} opens the file.",
+            )
         if f.base == "bool" and not f.nullable:
             self.write({entry.key: not entry.in_force})
-        elif f.base == "bool" or f.choices:
+        elif f.base == "bool" or (f.choices and f.base != "tuple"):
             ask_value(self.app, look, entry, self.write)
         elif on_lines(entry):
             ask_lines(self.app, look, entry, self.write)
@@ -300,7 +304,8 @@ class FormPane(Pane):
             self.studio.say_error(error)
             return
         gone = [key.removeprefix(f"{section.table}.") for key, value in changes.items() if value is None]
-        self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. u brings it back." if gone else "")
+        back = f"{self.studio.key('setup.undo')} brings it back."
+        self.write(changes, said=f"{name} has no {', '.join(gone)}: taken out. {back}" if gone else "")
 
     def on_form_lines_typed(self, message: FormLines.Typed) -> None:
         """A keystroke in the field."""

@@ -212,7 +212,7 @@ class GeneratePane(Pane):
         if not prompt.strip():
             raise InputError("There is no prompt yet.", "Write one, and press Enter.")
         if not self.sources:
-            mend = self.waits or "Mend the project, or start a run with S."
+            mend = self.waits or f"Mend the project, or start a run with {self.studio.key('run.start')}."
             raise InputError("There is no model to sample yet.", mend)
         self._keep_turn()
         self.asked, self.busy, self.time = prompt, True, self.time + 1
@@ -301,10 +301,11 @@ class GeneratePane(Pane):
         return [str(p) for p in self.studio.memory.get("prompts", list, [])]
 
     def _remember(self, prompt: str) -> None:
-        kept = [p for p in self._history() if p != prompt]
-        kept = [*kept, prompt[:PROMPT_CHARACTERS]][-HISTORY:]
-        self.studio.memory.put(prompts=kept)
-        self.query_one(PromptLine).remember(kept)
+        kept = prompt[:PROMPT_CHARACTERS]
+        self.studio.memory.change(
+            lambda: {"prompts": [*(p for p in self._history() if p not in {prompt, kept}), kept][-HISTORY:]}
+        )
+        self.query_one(PromptLine).remember(self._history())
 
     # --------------------------------------------------------------------------------------- actions
 

@@ -14,6 +14,7 @@ from textual.widgets import Input
 from ftstudio.errors import InputError
 from ftstudio.runs.events import parse_event
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.state import LIVE
 from ftstudio.text import size_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
@@ -43,14 +44,15 @@ class LogsPane(Pane):
         super().__init__(project)
         self.run: RunFolder | None = None
         self.raw = self.errors = False
-        self._pattern: re.Pattern[bytes] | None = None
-        self._sought = ""
-        """What the pattern looks for, in words."""
+        self._sought: re.Pattern[str] | None = None
+        """What is looked for in the text of the lines, as it is shown."""
+        self._step: int | None = None
+        """The step whose metrics are looked for instead."""
 
     def compose(self) -> ComposeResult:
         """Where one is, and the lines."""
         yield Still("", id="where", markup=False)
-        yield LogView(self._styled)
+        yield LogView(self._styled, self._why_empty)
         yield LineInput(placeholder="find a line (regex)", id="search")
 
     @property
@@ -87,7 +89,7 @@ class LogsPane(Pane):
     def _draw_where(self) -> None:
         look = self.studio.look
         if self.run is None:
-            self.query_one("#where", Still).update(" No run yet. S starts one.")
+            self.query_one("#where", Still).update(f" No run yet. {self.studio.key('run.start')} starts one.")
             return
         view = self.view
         path = self.run.console if self.raw else self.run.events
@@ -96,7 +98,36 @@ class LogsPane(Pane):
         words += [view.note] if view.note else []
         self.query_one("#where", Still).update(look.words(" " + " · ".join(words)))
 
+    def explain(self) -> str:
+        """The file that is shown, for help."""
+        key = self.studio.key
+        if self.raw:
+            about = "console.log is what the run printed, as it came, and what the libraries that it uses printed."
+        else:
+            about = (
+                "events.jsonl is what the run reported, a line an event, here in words: phases, metrics, samples, "
+                "checkpoints, warnings and how it ended. Progress is left out, which Train shows."
+            )
+        return f"{about} {key('logs.raw')} turns to the other file, {key('logs.errors')} leaves only errors."
+
     # --------------------------------------------------------------------------------------- lines
+
+    def _why_empty(self) -> Text:
+        """What stands where no line does: that there is none, and what comes next."""
+        return self.studio.look.plain(f" {self._no_lines()}", "dim")
+
+    def _no_lines(self) -> str:
+        view, verb = self.view, "print" if self.raw else "report"
+        if view.looking:
+            return "looking for lines ..."
+        if view.file is not None and view.file.size:
+            if self.errors:
+                return f"No line is an error. {self.studio.key('logs.errors')} shows all lines."
+            return "Nothing but progress was reported yet; Train shows it."
+        status = self.studio.found.statuses.get(self.run.path) if self.run else None
+        if status is not None and status.state in LIVE:
+            return f"Nothing yet: the run is {status.state}. What it {verb}s comes here."
+        return f"The run {verb}ed nothing. {self.studio.key('logs.raw')} turns to the other file."
 
     def _styled(self, line: Line) -> Text:
         return self._raw_line(line) if self.raw else self._event_line(line)
@@ -151,33 +182,45 @@ class LogsPane(Pane):
         return there
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Look for it, from the newest line backwards."""
+        """Look for it, backwards from where one is."""
         event.input.display = False
         self.view.focus()
         if not event.value:
-            self._pattern, self.view.mark = None, None
+            self._sought = self._step = self.view.mark = None
             self.view.refresh()
             return
         try:
-            self._pattern = re.compile(event.value.encode(), re.IGNORECASE)
+            self._sought, self._step = _expression(event.value), None
         except re.error as error:
             wrong = InputError(f"That is no expression: {error}.", "Mend it, or write \\ before signs.")
             self.project_screen.say_error(wrong)
             return
-        self._sought = event.value
         self._search(forward=False)
 
-    def _search(self, *, forward: bool) -> None:
-        if self._pattern is None:
-            raise InputError("Nothing was searched for yet.", "/ searches.")
-        words = self._sought
+    def _search(self, *, forward: bool, from_end: bool = False) -> None:
+        if self._sought is None and self._step is None:
+            raise InputError("Nothing was searched for yet.", f"{self.studio.key('logs.search')} searches.")
+        words = self._sought.pattern if self._sought is not None else f"step {self._step}"
+        none = f"no {words}" if from_end else f"no {'later' if forward else 'earlier'} {words}"
         self.project_screen.say(f"looking for {words} ...")
 
         def done(found: bool) -> None:
-            self.project_screen.say(f"found {words}" if found else f"no {'later' if forward else 'earlier'} {words}")
+            self.project_screen.say(f"found {words}" if found else none)
             self._draw_where()
 
-        self.view.search(self._pattern, forward=forward, done=done)
+        self.view.search(self._sieve(), self._holds, forward=forward, done=done, from_end=from_end)
+
+    def _sieve(self) -> re.Pattern[bytes]:
+        """What only lines that may hold it match, by which a large file is gone through quickly."""
+        if self._sought is None:
+            return re.compile(rb'"kind": ?"metrics", ?"step": ?%d,' % (self._step or 0))
+        if self.raw:
+            return re.compile(self._sought.pattern.encode(), re.IGNORECASE | re.MULTILINE)
+        return EVENT_ERRORS if self.errors else PROGRESS
+
+    def _holds(self, line: Line) -> bool:
+        """Whether it stands in the line as a person sees it."""
+        return self._sought is None or self._sought.search(self._styled(line).plain) is not None
 
     def do_logs_next(self) -> None:
         """The next line that matches."""
@@ -217,7 +260,11 @@ class LogsPane(Pane):
         if self.raw or self.errors:
             self.raw = self.errors = False
             self._open()
-        self._pattern = re.compile(rb'"kind": ?"metrics", ?"step": ?%d,' % step)
-        self._sought = f"step {step}"
-        self.view.mark = None
-        self._search(forward=False)
+        self._sought, self._step = None, step
+        self._search(forward=False, from_end=True)
+
+
+def _expression(text: str) -> re.Pattern[str]:
+    """An expression that can be looked for in text, and in bytes too. Raises re.error."""
+    re.compile(text.encode())
+    return re.compile(text, re.IGNORECASE)

@@ -47,7 +47,12 @@ class SetupPane(FormPane, Asks):
         """The run whose settings stand in the form's place, and the project as it was then."""
 
     def explain(self) -> str:
-        """The option under the cursor."""
+        """What it means where only that is shown, else the option under the cursor."""
+        if self._only_aside:
+            return (
+                "What the settings mean: how much work the run is, what it needs, and what changed since the last run."
+                f" {self.studio.key('setup.view')} turns back to the form."
+            )
         said = self._explained()
         return (
             said if self.frozen is None else f"{said}\n\nSo run {self.frozen[0].name} was made, which stays as it is."
@@ -65,17 +70,24 @@ class SetupPane(FormPane, Asks):
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
         if self.frozen is not None and id in CHANGES:
-            return f"Run {self.frozen[0].name} stays as it was made: U uses its settings, s goes back."
+            return (
+                f"Run {self.frozen[0].name} stays as it was made: "
+                f"{self.studio.key('setup.copy')} uses its settings, {self.studio.key('setup.settings')} goes back."
+            )
         if id == "setup.editor":
             return ""
         if id == "setup.edit" and self.studio.manners.readonly:
             return "The studio was opened with --readonly."
         if id.startswith("setup.") and id != "setup.settings" and self.file.current is None:
-            return f"{FILE} cannot be read: e opens it." if self.error else f"{FILE} is being read."
+            return (
+                f"{FILE} cannot be read: {self.studio.key('setup.editor')} opens it."
+                if self.error
+                else f"{FILE} is being read."
+            )
         if id == "setup.undo" and not self.file.can_undo:
             return "Nothing was written here that can be undone."
         if id in {"setup.settings", "setup.copy"} and self.run is None:
-            return "There is no run yet. S starts one."
+            return f"There is no run yet. {self.studio.key('run.start')} starts one."
         if id == "setup.copy" and not self.since.changes:
             return self.since.problem or f"The project has the settings of run {self.since.run}."
         if id == "setup.deep" and self.outlook is not None and self.outlook.errors:
@@ -101,11 +113,14 @@ class SetupPane(FormPane, Asks):
         """Take the option under the cursor out of the file: its default holds again; or a whole observer."""
         entry, section = self.form.entry(self.lines.key), self.form.section(self.lines.key)
         if section is not None and section.kind == "observer" and section.use:
-            self.write({section.table: None}, said=f"Observer {section.use} is out of the file. u brings it back.")
+            self.write(
+                {section.table: None},
+                said=f"Observer {section.use} is out of the file. {self.studio.key('setup.undo')} brings it back.",
+            )
         elif entry is None or entry.value is None:
             self.studio.say("Nothing is set here.")
         elif entry.table.startswith("settings.") or "." in entry.field.name:
-            self.studio.say("That is edited in the file: e opens it.")
+            self.studio.say(f"That is edited in the file: {self.studio.key('setup.editor')} opens it.")
         elif entry.field.required:
             self.studio.say(f"{entry.key} must be given.")
         else:
@@ -122,7 +137,7 @@ class SetupPane(FormPane, Asks):
         keys = [k for k in self.form.all_keys() if any(p.edit for p in self.form.problems_of(k))]
         if keys:
             self.lines.lines.put_cursor(keys[0])
-            self.studio.say("This one has a fix: f takes it.")
+            self.studio.say(f"This one has a fix: {self.studio.key('setup.fix')} takes it.")
         else:
             self.studio.say("No problem here has a fix that can be taken.")
 
@@ -138,7 +153,9 @@ class SetupPane(FormPane, Asks):
         def answered(yes: bool | None) -> None:
             if yes:
                 self._show_frozen(None)
-                self.write(changes, said=f"{FILE} has the settings of run {since.run}. u undoes.")
+                self.write(
+                    changes, said=f"{FILE} has the settings of run {since.run}. {self.studio.key('setup.undo')} undoes."
+                )
 
         text = changes_text(shown, self.studio.look)
         self.app.push_screen(Confirming(f"Take the settings of run {since.run}?", text), answered)
@@ -163,8 +180,11 @@ class SetupPane(FormPane, Asks):
     def do_setup_view(self) -> None:
         """Turn between the form and what it means, where both have no room."""
         self.toggle_class("aside")
-        only_aside = self.has_class("aside") and not self.screen.has_class("wide")
-        (self.query_one(Aside) if only_aside else self.lines.lines).focus()
+        (self.query_one(Aside) if self._only_aside else self.lines.lines).focus()
+
+    @property
+    def _only_aside(self) -> bool:
+        return self.has_class("aside") and not self.screen.has_class("wide")
 
     def do_setup_editor(self) -> None:
         """Open project.toml in the person's editor, and read it again."""
@@ -197,15 +217,19 @@ class SetupPane(FormPane, Asks):
 
     def _read_frozen(self) -> None:
         """In a thread: it asks the plugins."""
-        from ftstudio.runs.record import frozen_project  # noqa: PLC0415 - loads the plugins
-
         run = self.run
         if run is not None:
-            self.ask(lambda: (run, frozen_project(run)), self._take_frozen, group="frozen")
+            self.ask(lambda: (run, _as_made(run)), self._take_frozen, group="frozen")
 
-    def _take_frozen(self, frozen: tuple[RunFolder, Project]) -> None:
-        if frozen[0] == self.run and self.display:  # else somebody went on meanwhile
-            self._show_frozen(frozen)
+    def _take_frozen(self, made: tuple[RunFolder, Project | FtstudioError]) -> None:
+        run, project = made
+        if run != self.run or not self.display:  # somebody went on meanwhile
+            return
+        if isinstance(project, FtstudioError):
+            self._show_frozen(None)  # another run's settings would stand below this one's name
+            self.studio.say_error(project)
+        else:
+            self._show_frozen((run, project))
 
     def _show_frozen(self, frozen: tuple[RunFolder, Project] | None) -> None:
         self.frozen = frozen
@@ -240,6 +264,20 @@ class SetupPane(FormPane, Asks):
             return
         look, (run, project) = self.studio.look, self.frozen
         self.form = as_frozen(sections(project, ()))
-        title = look.plain(f" Run {run.name}, as it was made: U uses these settings, s goes back", "bold reverse")
+        title = look.plain(
+            f" Run {run.name}, as it was made: "
+            f"{self.studio.key('setup.copy')} uses these settings, {self.studio.key('setup.settings')} goes back",
+            "bold reverse",
+        )
         self.lines.set_rows([Row(None, title), *rows_of(self.form, look, self.form_width, more=self.more)])
         self.query_one(Aside).show(run_text(self.since, look))
+
+
+def _as_made(run: RunFolder) -> Project | FtstudioError:
+    """The project as it was when the run was made, or why that cannot be said."""
+    from ftstudio.runs.record import frozen_project  # noqa: PLC0415 - loads the plugins
+
+    try:
+        return frozen_project(run)
+    except FtstudioError as error:
+        return error

@@ -239,13 +239,14 @@ class TrainPane(Pane, Asks):
 
     def _why_none_is_found(self) -> str:
         """Why the filter leaves no chart, with what to do."""
+        key = self.studio.key("train.filter")
         try:
             re.compile(self.filter)
         except re.error as error:
-            return f"{quote(self.filter)} is no expression: {error}.\n\n/ changes it; write \\ before signs."
+            return f"{quote(self.filter)} is no expression: {error}.\n\n{key} changes it; write \\ before signs."
         if not self.filter:
-            return f"Logged so far: {', '.join(sorted(self._names()))}.\n\n/ and one of these names shows it."
-        return f"No metric's name holds {quote(self.filter)}.\n\n/ changes it; an empty one shows all."
+            return f"Logged so far: {', '.join(sorted(self._names()))}.\n\n{key} and one of these names shows it."
+        return f"No metric's name holds {quote(self.filter)}.\n\n{key} changes it; an empty one shows all."
 
     def _draw_charts(self) -> None:
         if not self.is_attached:
@@ -299,8 +300,8 @@ class TrainPane(Pane, Asks):
     def on_chart_view_cursor_moved(self, event: ChartView.CursorMoved) -> None:
         """One cursor over all charts."""
         self._view = replace(self._view, cursor=event.x)
-        if event.axis == "step":
-            self.project_screen.step_at_cursor = None if event.x is None else round(event.x)
+        at = event.x if event.axis == "step" else None
+        self.project_screen.step_at_cursor = None if at is None else round(at)
         for chart in self._charts.values():
             if chart is not event.chart:
                 chart.show_cursor(event.x, event.axis)
@@ -378,7 +379,7 @@ class TrainPane(Pane, Asks):
         from ftstudio.tui.screens.samples import SamplesScreen  # noqa: PLC0415 - made when it is asked for
 
         if self.run is None:
-            raise InputError("There is no run yet.", "S starts one.")
+            raise InputError("There is no run yet.", f"{self.studio.key('run.start')} starts one.")
         self.app.push_screen(SamplesScreen(self.run))
 
     def do_train_overlay(self) -> None:
@@ -388,7 +389,7 @@ class TrainPane(Pane, Asks):
         found = self.studio.found
         others = [s for s in found.of(self.project) if self.run is None or s.path != self.run.path]
         if not others:
-            raise InputError("There is no other run of this project.", "S starts one.")
+            raise InputError("There is no other run of this project.", f"{self.studio.key('run.start')} starts one.")
         rows = run_rows(others, found, self.studio.look, self.overlaid)
         self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
 
@@ -411,7 +412,7 @@ class TrainPane(Pane, Asks):
         """The run's last values; of the chart with the focus also all values, by the path of their CSV file."""
         status, chart = self.status, self.focused_chart
         if self.run is None or status is None:
-            raise InputError("There is no run to copy from.", "S starts one.")
+            raise InputError("There is no run to copy from.", f"{self.studio.key('run.start')} starts one.")
         lines = [f"{self.run.title}  {' '.join(self._tiles(status, 1000).plain.split())}"]
         lines += [f"{safe_text(name)} {number:g}" for name, number in sorted(status.metrics.items())]
         if chart is not None:

@@ -77,7 +77,7 @@ class StudioScreen(Screen[None]):
 
     def offered(self) -> list[Action]:
         """The actions that somebody here can do."""
-        found = in_place(*self.places())
+        found = in_place(*self.places(), keymap=self.studio.keymap)
         return [a for a in found if any(hasattr(doer, a.method) for doer in self.doers())]
 
     def why_off(self, action: Action) -> str:
@@ -121,6 +121,10 @@ class StudioScreen(Screen[None]):
     def refresh_keys(self) -> None:
         """Other actions hold now."""
         self.query_one(KeyLine).refresh_keys()
+
+    def rebound(self) -> None:
+        """Other keys take the actions: what names them is drawn again."""
+        self.refresh_keys()
 
     def say_error(self, error: FtstudioError) -> None:
         """An error, with its next step."""

@@ -68,6 +68,8 @@ def ask_lines(app: App[Any], look: Look, entry: Entry, write: Write) -> None:
     f = entry.field
     value = lines_of(f, entry.in_force, ascii_only=look.ascii)
     hint = {"tuple": "one item a line", "dict": "key = value, one a line"}.get(f.base, "a text")
+    if f.choices:
+        hint += f", each of them {', '.join(text_of(choice, ascii_only=look.ascii) for choice in f.choices)}"
 
     def check(text: str) -> object:
         return value_of_lines(f, text)

@@ -211,7 +211,9 @@ class Home(ActingScreen):
         from ftstudio.tui import run_help  # noqa: PLC0415 - loads the plugins
 
         status = self.status
-        return run_help.explained(status, self.studio.found.before(status.path)) if status is not None else ""
+        if status is None:
+            return ""
+        return run_help.explained(status, self.studio.found.before(status.path), self.studio.keymap)
 
     def current(self) -> Path | None:
         """The run under the cursor is the one that is acted on."""
@@ -351,7 +353,7 @@ class Home(ActingScreen):
         if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
             return "There is no run yet."
         if id in {"home.open", "home.projects", "run.start"} and not self.studio.found.projects:
-            return "There is no project here yet: n makes one."
+            return f"There is no project here yet: {self.studio.key('project.new')} makes one."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
         if id == "home.compare" and few:
             return "Mark two runs or more with space first."

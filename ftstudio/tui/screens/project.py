@@ -173,16 +173,21 @@ class ProjectScreen(ActingScreen):
         look, status, text = self.studio.look, self.status, Text(end="")
         if status is not None:
             glyph, colour = look.state(status.state)
+            previous, following, listed = map(self.studio.key, ("run.previous", "run.next", "run.list"))
             text = Text.assemble(f"run {status.run} ", (glyph, colour), f" {progress(status) or status.state} ", end="")
-            text.append(look.words("< > step, r list ") if hint else "", "dim")
+            text.append(look.words(f"{previous} {following} step, {listed} list ") if hint else "", "dim")
         if self.studio.manners.readonly:
             text.append("read-only ", "bold")
         return text
 
     def _numbered(self) -> list[tuple[str, str]]:
-        """Number and name of each pane, as the registry has them."""
-        keys = {action.id: action.keys for action in in_place("project")}
+        """Key and name of each pane, as the registry and the person's keymap have them."""
+        keys = {action.id: action.key for action in in_place("project", keymap=self.studio.keymap)}
         return [(keys[f"pane.{name}"], name) for name in PANES]
+
+    def rebound(self) -> None:
+        """The header names keys too."""
+        self.draw()
 
     def on_resize(self) -> None:
         """Another width has other words."""

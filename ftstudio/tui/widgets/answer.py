@@ -96,9 +96,7 @@ class Answer(Vertical):
             text.append_text(look.lines(shown, style))
         text.append_text(look.lines(self.answer))
         if self.error is not None:
-            text.append_text(look.lines(f"\n{self.error.message}", "red")).append_text(
-                look.lines(f"\n{self.error.hint}")
-            )
+            text.append("\n").append_text(look.error(self.error, "red"))
         scroll = self.query_one(Scroll)
         at_end = scroll.scroll_offset.y >= scroll.max_scroll_y - 1
         self.query_one(".text", Static).update(text)

@@ -310,8 +310,11 @@ class ChartView(Widget, can_focus=True):
 
     def _choose(self, view: View) -> None:
         if view != self._view:
+            hidden = self._view.cursor is not None and view.cursor is None
             self.view = view
             self.post_message(self.ViewChanged(self, view))
+            if hidden:
+                self.post_message(self.CursorMoved(self, None, view.axis))
 
     def _zoom(self, factor: float) -> None:
         """Half or twice the width."""

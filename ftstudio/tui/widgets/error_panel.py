@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from rich.text import Text
 from textual.widgets import Static
 
-from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.errors import FtstudioError
 
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
@@ -27,17 +26,7 @@ class ErrorPanel(Static):
     def show(self, error: FtstudioError) -> None:
         """Say an error until it is dismissed."""
         look = cast("Studio", self.app).look
-        lines = Text()
-        if isinstance(error, ProblemsError):
-            for problem in error.problems:
-                lines.append_text(look.lines(f"{problem.message} {problem.fix}".rstrip() + "\n"))
-        else:
-            lines.append_text(look.lines(error.message, "bold"))
-            if error.hint:
-                lines.append_text(look.lines(f"\n{error.hint}"))
-            lines.append("\n")
-        lines.append("esc dismiss", "dim")
-        self.update(lines)
+        self.update(look.error(error, "bold").append("\nesc dismiss", "dim"))
         self.display = True
 
     def dismiss_error(self) -> None:

@@ -24,7 +24,10 @@ SLICE_SECONDS = 0.01
 
 
 class LogView(Widget, can_focus=True):
-    """Shows lines from `top` on. `styled` makes text of a line's bytes; everything it returns is already escaped."""
+    """Shows lines from `top` on. `styled` makes text of a line's bytes; everything it returns is already escaped.
+
+    `why_empty` says what stands there when no line does.
+    """
 
     DEFAULT_CSS = "LogView { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -38,9 +41,9 @@ class LogView(Widget, can_focus=True):
         Binding("right", "sideways(20)", show=False),
     ]
 
-    def __init__(self, styled: Callable[[Line], Text]) -> None:
+    def __init__(self, styled: Callable[[Line], Text], why_empty: Callable[[], Text]) -> None:
         super().__init__()
-        self.styled = styled
+        self.styled, self.why_empty = styled, why_empty
         self.file: LogFile | None = None
         self.top, self.left, self.following = 0, 0, True
         self.mark: int | None = None  # the line that a search found
@@ -117,12 +120,12 @@ class LogView(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the page."""
         width, base = self.size.width, self.rich_style
-        if y >= len(self._lines):
+        line = self._lines[y] if y < len(self._lines) else None
+        if line is None and (y > 0 or self.file is None):
             return Strip.blank(width, base)
-        line = self._lines[y]
-        text = self.styled(line)
-        strip = Strip(list(text.render(self.app.console))).crop(self.left, self.left + width).apply_style(base)
-        if line.start == self.mark:
+        text, left = (self.why_empty(), 0) if line is None else (self.styled(line), self.left)
+        strip = Strip(list(text.render(self.app.console))).crop(left, left + width).apply_style(base)
+        if line is not None and line.start == self.mark:
             strip = Strip([Segment(s.text, (s.style or Style()) + Style(reverse=True)) for s in strip])
         return strip.extend_cell_length(width, base)
 
@@ -182,17 +185,41 @@ class LogView(Widget, can_focus=True):
 
     # ------------------------------------------------------------------------------------ searching
 
-    def search(self, pattern: re.Pattern[bytes], *, forward: bool, done: Callable[[bool], None]) -> None:
-        """Look for a matching line from the marked one on, else from the page's end; a slice at a time."""
+    @property
+    def looking(self) -> bool:
+        """Whether the filter has not been through the whole file yet."""
+        return self._filtering
+
+    def search(
+        self,
+        pattern: re.Pattern[bytes],
+        holds: Callable[[Line], bool],
+        *,
+        forward: bool,
+        done: Callable[[bool], None],
+        from_end: bool = False,
+    ) -> None:
+        """Look for a line that is shown, matches, and of which `holds` is true; a slice at a time.
+
+        From the marked line on, else from the page's end; `from_end`: from the end of the file, wherever one is.
+        """
         if self.file is None:
             return
+        shown = self.pattern
         self._searching += 1
         number = self._searching
         start = 0 if not self._lines else self._lines[0].start if forward else self._lines[-1].end
         if self.mark is not None and self._lines:
             marked = self.file.page(self.mark, 1)
             start = (marked[0].end if marked else self.mark) if forward else self.mark
-        pieces = self.file.search(pattern, start, forward=forward)
+        if from_end:
+            start = self.file.size
+        pieces = self.file.search(
+            pattern,
+            start,
+            forward=forward,
+            holds=lambda line: (shown is None or shown.search(line.data) is not None) and holds(line),
+        )
 
         def go_on() -> None:
             until = monotonic() + SLICE_SECONDS
