@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ def leave_after(work: Callable[[], int], seconds: float = 0.0) -> NoReturn:
 
     `seconds`: so long threads are waited for and functions of atexit called, as Python does; else not at all.
     """
+    end = _End(seconds) if seconds else None
     try:
         code = work()
     except SystemExit as wish:
@@ -33,12 +35,31 @@ def leave_after(work: Callable[[], int], seconds: float = 0.0) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody reads it, it is closed, there is none
             stream.flush()
-    if seconds:
-        end = threading.Timer(seconds, os._exit, (code,))
-        end.daemon = True
-        end.start()
+    if end is not None:
+        end.come(code)
         sys.exit(code)
     os._exit(code)
+
+
+class _End:
+    """Leaves some seconds after `come`. Its thread is there from the start: where memory ran out, none can be made, and
+    Python waits for ever for one that could not begin.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._code = seconds, 1
+        self._coming = threading.Event()
+        threading.Thread(target=self._leave, name="end", daemon=True).start()
+
+    def come(self, code: int) -> None:
+        """Leave with this code, at the latest."""
+        self._code = code
+        self._coming.set()
+
+    def _leave(self) -> None:
+        self._coming.wait()
+        time.sleep(self._seconds)
+        os._exit(self._code)
 
 
 def _code_of(wish: SystemExit) -> int:

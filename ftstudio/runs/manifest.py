@@ -17,7 +17,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -146,10 +145,9 @@ def _hash_and_sync(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _hash_and_sync_file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file, ThreadPoolExecutor(1) as beside:  # the disk writes while the processor hashes
-        digest = beside.submit(_sha256, file)
+    with path.open("rb") as file:
         settle_file(file.fileno(), path.parent)
-        return {"size": os.fstat(file.fileno()).st_size, "sha256": digest.result()}
+        return {"size": os.fstat(file.fileno()).st_size, "sha256": _sha256(file)}
 
 
 class _Told:

@@ -108,7 +108,7 @@ GARBAGE = """
 import os, sys
 from dataclasses import dataclass
 from ftstudio.api import Component, hookimpl, option
-from ftstudio_fakes import TrainerOptions, trainer_check, trainer_plan
+from ftstudio_fakes import FakeTrainer, TrainerOptions, trainer_check, trainer_plan
 
 if "ftstudio.probe" in sys.modules["__main__"].__spec__.name:  # what it writes to 1 and 2 while described is refused
     try:
@@ -124,9 +124,14 @@ def plan(options, facts):
     os.write(2, b"\\x1b[5;5HGARBAGE")
     return trainer_plan(options, facts)
 
+class Loud(FakeTrainer):
+    def train(self, *arguments):
+        os.write(1, b"\\x1b]0;title\\x07\\x1b[2J\\x1b[5;5HGARBAGE\\r\\n" * 1000)
+        return super().train(*arguments)
+
 @hookimpl
 def ftstudio_trainers():
-    yield Component(name="loud-walk", summary="a loud one", target="ftstudio_fakes:FakeTrainer", options=TrainerOptions,
+    yield Component(name="loud-walk", summary="a loud one", target="ftstudio_rude:Loud", options=TrainerOptions,
                     takes=("text",), plan="ftstudio_rude:plan", check="ftstudio_fakes:trainer_check")
 """
 
