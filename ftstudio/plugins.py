@@ -324,9 +324,9 @@ def registry() -> Registry:
 
 def look_again() -> Registry:
     """What is installed; plugins that failed are tried anew, and are as they were for all others until that is done."""
-    discover(announced(), disabled_plugins(), anew=True)
+    found = discover(announced(), disabled_plugins(), anew=True)
     registry.cache_clear()
-    return registry()
+    return found
 
 
 def discover(entries: Iterable[Announced], disabled: frozenset[str], *, anew: bool = False) -> Registry:
