@@ -114,6 +114,7 @@ def shape_of(column_names: Iterable[str]) -> str | None:
 
 
 FORM_KINDS = ("path", "glob", "text", "column", "model")
+"""What `kind` of an option may be: how a form asks for its text."""
 
 
 def option(
@@ -251,9 +252,8 @@ class ProjectInfo:
     options: Mapping[str, object]  # kind -> that component's options
     prompts: tuple[Prompt, ...] = ()
     validation: bool = False  # there will be a validation split
-    core: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # validation_fraction, limit, ... of [dataset]; observer_seconds of the settings
+    core: Mapping[str, Any] = field(default_factory=dict)
+    """validation_fraction, limit, ... of [dataset]; observer_seconds of the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,8 +69,7 @@ class Joined:
     def refresh(self) -> None:
         """Copy the adapter."""
         self.first.copy_(self.down)
-        torch.mul(self.up.t(), self.scaling, out=(second := torch.empty_like(self.up.t())))
-        self.matrix[self.width : self.width + self.rank].copy_(second)
+        self.matrix[self.width : self.width + self.rank].copy_(self.up.t() * self.scaling)
 
 
 def _forward(layer: Any, joined: Joined, x: Tensor, *arguments: Any, **named: Any) -> Tensor:

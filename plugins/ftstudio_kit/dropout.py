@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from itertools import repeat
 from math import prod
 from typing import Any
@@ -42,13 +42,8 @@ def _drawn(seed: int, words: int) -> npt.NDArray[np.uint64]:
     sizes = [min(_PART, words - begin) for begin in range(0, words, _PART)]
     if len(sizes) == 1:
         return _part(seed, 0, words)
-    return np.concatenate(list(_threads().map(_part, repeat(seed), range(len(sizes)), sizes)))
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Made once, as they stay: numpy lets go of the interpreter while it draws."""
-    return ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="dropout")
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # numpy lets go of the interpreter while it draws
+        return np.concatenate(list(threads.map(_part, repeat(seed), range(len(sizes)), sizes)))
 
 
 def _part(seed: int, number: int, words: int) -> npt.NDArray[np.uint64]:

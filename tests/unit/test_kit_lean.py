@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -280,6 +281,19 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
     assert (kept == 0).float().mean().item() == pytest.approx(0.1, abs=1e-3)
     assert kept.mean().item() == pytest.approx(1.0, abs=1e-3)
     assert kept.unique().tolist() == pytest.approx([0, 1 / 0.9], rel=1e-4)
+
+
+def test_a_large_mask_follows_the_seed_whatever_the_threads_and_leaves_none_running() -> None:
+    before, found = threading.active_count(), []
+    threads = torch.get_num_threads()
+    for number in (1, 2):
+        torch.set_num_threads(number)
+        torch.manual_seed(5)
+        found.append(dropout.keep((3, 1 << 20), 0.5, torch.zeros(())))
+    torch.set_num_threads(threads)
+    assert torch.equal(*found)
+    assert len({row.sum().item() for row in found[0]}) == 3, "each part has numbers of its own"
+    assert threading.active_count() == before
 
 
 def test_dropout_follows_torchs_seed() -> None:
