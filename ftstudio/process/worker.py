@@ -23,9 +23,11 @@ from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, Plug
 from ftstudio.explain import explain, is_disk_full
 from ftstudio.leaving import leave_after
 from ftstudio.locks import RecordLock
+from ftstudio.plan import checkpoint_bytes
 from ftstudio.process.calling import on_int
 from ftstudio.process.devices import devices_of
 from ftstudio.process.left_running import left_running
+from ftstudio.process.memory_ahead import BESIDES, touch_ahead
 from ftstudio.process.orphan import start_guard
 from ftstudio.process.secrecy import secrets_of
 from ftstudio.process.stages import run_all
@@ -70,6 +72,8 @@ def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], 
         _signals(run, hang_up_counts=hung_up is not None),
         explained_end(run, traceback_in=console) as code,
     ):
+        if run.devices == ("cpu",):
+            touch_ahead(int(BESIDES * checkpoint_bytes(project)))
         clean(folder.checkpoints)
         go_on(run, read_record(folder).lineage)
         result = run_all(project, run)

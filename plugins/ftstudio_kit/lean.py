@@ -98,8 +98,10 @@ class Lean:
 
     flat = True
 
-    def __init__(self, model: PreTrainedModel, *, bf16: bool) -> None:
-        """Raises AttributeError or NotImplementedError when the head is not one matrix on a base of its own."""
+    def __init__(self, model: PreTrainedModel, *, bf16: bool, join: bool = True) -> None:
+        """Without `join`, layers with adapters stay peft's. Raises AttributeError or NotImplementedError when the head
+        is not one matrix on a base of its own.
+        """
         self.whole: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # beneath peft's
         self.base, self.bf16 = self.whole.base_model, bf16
         head: Any = self.whole.get_output_embeddings()
@@ -109,7 +111,7 @@ class Lean:
         self.gradients = Gradients()
         dtype = torch.bfloat16 if bf16 else torch.float32
         adapted = [layer for layer in model.modules() if adapters.fits(layer)]
-        self.joined = [adapters.Joined(layer, dtype, self.gradients) for layer in adapted]
+        self.joined = [adapters.Joined(layer, dtype, self.gradients) for layer in adapted if join]
         self.matrices = Matrices(model, dtype, self.gradients, {part for layer in adapted for part in layer.modules()})
         dropout.cheapen(model)
         gelu.hasten(model)
@@ -148,6 +150,10 @@ class Lean:
         self.matrices.drop_frozen(but=self.head)
         for joined in self.joined:
             joined.drop_own()
+        if self.bf16:  # one weight that is still a page of the file would keep all of the file's pages in memory
+            for parameter in self.whole.parameters():
+                if parameter.dtype == torch.float32:
+                    parameter.data = parameter.data.clone()
 
     def clear(self, parameters: Iterable[nn.Parameter]) -> None:
         """See `Way`."""
@@ -206,7 +212,9 @@ def way_through(model: PreTrainedModel, device: str, *, bf16: bool, compiled: bo
     try:
         probe, powers = _probe(model), _powers(model)
         own = [_answers(model, probe, power) for power in powers]
-        lean = Lean(model, bf16=False)
+        lean = Lean(
+            model, bf16=False, join=False
+        )  # an adapter adds nothing yet, and joining copies all that it is over
         with attention.heard() as windows:
             answers = [_scaled(lean.head, power, partial(lean.logits, probe)) for power in powers]
         if windows != _windows(lean.whole) * len(powers) or not all(map(_alike, answers, own)):
@@ -281,8 +289,8 @@ def _windows(model: Any) -> list[int | None]:
 
 def _powers(model: Any) -> tuple[int, int]:
     """Powers of two to multiply the head by: as it is, and so that logits are large, where a cap on them shows."""
-    head = model.get_output_embeddings().weight
-    return 0, 8 - round(math.log2(max(1e-9, float(head.detach().abs().max()))))
+    least, most = torch.aminmax(model.get_output_embeddings().weight.detach())
+    return 0, 8 - round(math.log2(max(1e-9, -float(least), float(most))))
 
 
 def _scaled(weight: Tensor, power: int, ask: Callable[[], Tensor]) -> Tensor:
