@@ -25,13 +25,13 @@ from typing import Any, Literal
 
 from ftstudio import __version__
 from ftstudio.errors import FtstudioError
-from ftstudio.files import cache_dir, config_dir, state_dir
+from ftstudio.files import cache_dir, config_dir, hub_home, state_dir
 from ftstudio.plugins import registry
 from ftstudio.process.devices import candidates, gauges, tenants
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.runs.queue import holders
 from ftstudio.settings import read_settings, settings_path
-from ftstudio.text import expanded, quote, size_text
+from ftstudio.text import quote, size_text
 
 Level = Literal["ok", "warn", "error"]
 
@@ -151,13 +151,12 @@ def _devices() -> Iterator[Finding]:
 
 
 def _places(root: Path) -> dict[str, Path]:
-    hub = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     return {
         "projects": root,
         "settings folder": config_dir(),
         "state folder": state_dir(),
         "cache folder": cache_dir(),
-        "Hub's cache": expanded(hub),
+        "Hub's cache": hub_home(),
     }
 
 
@@ -171,7 +170,10 @@ def _folders(root: Path) -> Iterator[Finding]:
         there = _existing(path)
         mode = stat.S_IMODE(there.stat().st_mode)
         says = f"{path}, mode {mode:04o}" if there == path.absolute() else f"{path}, not made yet"
-        if not os.access(there, os.W_OK | os.X_OK):
+        if str(path).startswith("~"):
+            mend = f"Write the whole path of a folder{' into HF_HOME' if path == hub_home() else ''}."
+            yield Finding(level="error", subject=name, says=f"{path}: there is no such home", mend=mend)
+        elif not os.access(there, os.W_OK | os.X_OK):
             yield Finding(
                 level="error",
                 subject=name,
@@ -240,9 +242,8 @@ def _login() -> Iterator[Finding]:
 
 
 def _hub() -> Iterator[Finding]:
-    home = _places(Path())["Hub's cache"]
     names = [name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(name)]
-    file = Path(os.environ.get("HF_TOKEN_PATH") or home / "token")
+    file = Path(os.environ.get("HF_TOKEN_PATH") or hub_home() / "token")
     kept = False
     with contextlib.suppress(OSError):
         kept = file.stat().st_size > 0

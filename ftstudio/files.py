@@ -20,7 +20,7 @@ from platformdirs.unix import Unix
 
 from ftstudio.errors import InputError
 from ftstudio.explain import NO_PLAIN_FILE, explain, explained, named
-from ftstudio.text import quote
+from ftstudio.text import expanded, quote
 
 # ------------------------------------------------------------------------------------------------ places
 
@@ -38,6 +38,15 @@ def state_dir() -> Path:
 def cache_dir() -> Path:
     """What can be made again: $XDG_CACHE_HOME/ftstudio."""
     return Unix("ftstudio").user_cache_path
+
+
+def hub_home() -> Path:
+    """Where the Hub's libraries keep what they fetched: $HF_HOME, $XDG_CACHE_HOME/huggingface.
+
+    In the home of a user who is not there it stays "~name/...".
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return expanded(os.environ.get("HF_HOME") or Path(cache, "huggingface"))
 
 
 # ------------------------------------------------------------------------------------------------ writing

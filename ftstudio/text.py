@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ftstudio.errors import InputError
@@ -69,6 +69,16 @@ def safe_text(text: object, *, one_line: bool = False) -> str:
     if one_line:
         shown = shown.replace("\n", "\\n").replace("\t", "\\t")
     return shown
+
+
+def prompt_text(prompt: object) -> str:
+    """A prompt for showing: a text as it is, of a conversation what was said last; "" for what is neither.
+
+    It may come from a file, so nothing is taken for granted, and it is not escaped yet.
+    """
+    if isinstance(prompt, (list, tuple)) and prompt and isinstance(prompt[-1], Mapping):
+        return str(prompt[-1].get("content", ""))
+    return prompt if isinstance(prompt, str) else ""
 
 
 def quote(text: object, limit: int = 60) -> str:

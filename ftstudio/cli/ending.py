@@ -14,6 +14,7 @@ from ftstudio.runs.find import address
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import EXIT_CODES, GLYPHS, StateFile
 from ftstudio.runs.summary import few_rows_sentence, outcome
+from ftstudio.text import prompt_text
 
 LEFT_RUNNING = 130
 
@@ -67,9 +68,8 @@ def _summary(folder: RunFolder, project: Project | None) -> None:
     columns = output.width()
     for sample in (s for s in came.samples if s["model"] == "final"):
         base = next((s for s in came.samples if s["model"] == "base" and s["prompt"] == sample["prompt"]), None)
-        prompt = sample["prompt"] if isinstance(sample["prompt"], str) else sample["prompt"][-1]["content"]
         output.data()
-        output.data(f"prompt: {prompt}")
+        output.data(f"prompt: {prompt_text(sample['prompt'])}")
         if base is None:
             for line in output.wrap(sample["text"], columns, "  "):
                 output.data(line)

@@ -18,7 +18,7 @@ from ftstudio.runs.find import find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.models import model_of, models_of, shape_of_run
 from ftstudio.runs.record import frozen_project
-from ftstudio.text import quote
+from ftstudio.text import prompt_text, quote
 
 
 @click.command()
@@ -116,8 +116,7 @@ class _Stream:
         sys.stdout.flush()
 
     def _begin(self, at: tuple[int, int]) -> None:
-        prompt = self.prompts[at[0]]
         if self.begun is not None:
             output.data()
-        sys.stdout.write(output.printable(prompt if isinstance(prompt, str) else prompt[-1]["content"]))
+        sys.stdout.write(output.printable(prompt_text(self.prompts[at[0]])))
         self.begun = at

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ftstudio.files import hub_home
 from ftstudio.hushed import hushed
 from ftstudio.process.manners import left_as_found
 from ftstudio.text import expanded
@@ -77,9 +78,8 @@ def paths_written() -> Iterator[set[str]]:
 
 def hub_caches() -> list[Path]:
     """Where the libraries of the Hub keep what they downloaded."""
-    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     named = [os.environ.get(name) for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE")]
-    return [expanded(path).absolute() for path in (home, *(Path(name) for name in named if name))]
+    return [expanded(path).absolute() for path in (hub_home(), *(Path(name) for name in named if name))]
 
 
 def strays(paths: set[str], allowed: list[Path]) -> list[str]:

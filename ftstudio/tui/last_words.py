@@ -9,8 +9,9 @@ from rich.text import Text
 
 from ftstudio.api import Event
 from ftstudio.runs.events import EventReader
+from ftstudio.text import prompt_text
 from ftstudio.tui.look import Look
-from ftstudio.tui.samples import asked, sample_line
+from ftstudio.tui.samples import sample_line
 from ftstudio.tui.words import short, value
 
 TAIL_BYTES = 256 << 10
@@ -57,9 +58,8 @@ class LastWords:
         lines: list[Text] = []
         if self._sample is not None:
             step, data = self._sample.step, self._sample.data
-            lines.append(
-                sample_line(f"{step:,}" if step else "", asked(data.get("prompt")), str(data.get("text", "")), look)
-            )
+            prompt, text = prompt_text(data.get("prompt")), str(data.get("text", ""))
+            lines.append(sample_line(f"{step:,}" if step else "", prompt, text, look))
         newest = list(self._said)[-(rows - len(lines)) :] if rows > len(lines) else []
         for t, words, style in reversed(newest):
             lines.append(Text.assemble(f" {short(t)} ", look.plain(words, style), no_wrap=True, end=""))

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ftstudio.files import hub_home
 from ftstudio.options import Field
 from ftstudio.text import expanded, plural, quote, size_text
 from ftstudio.tui.typed import text_of
@@ -33,8 +34,7 @@ def offers(
 
 def cached_models() -> list[str]:
     """The models that lie in the Hub's cache, by the names of its folders."""
-    home = Path(os.environ.get("HF_HOME") or expanded("~/.cache/huggingface"))
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    hub = expanded(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or hub_home() / "hub")
     try:
         names = [entry.name for entry in islice(os.scandir(hub), 10 * MOST)]
     except OSError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from rich.text import Text
 
 from ftstudio.event import Event
 from ftstudio.runs.series import resumed_from
+from ftstudio.text import prompt_text
 from ftstudio.tui.look import Look
 
 KEPT = 5_000
@@ -66,7 +66,7 @@ class Samples:
         prompt, text = event.data.get("prompt"), str(event.data.get("text", ""))[:CHARACTERS]
         place = (event.attempt, self._number, self._moment)
         self.found.append(
-            Sample(event.step, asked(prompt)[:CHARACTERS], text, model, *place, answers=isinstance(prompt, list))
+            Sample(event.step, prompt_text(prompt)[:CHARACTERS], text, model, *place, answers=isinstance(prompt, list))
         )
 
     def prompts(self) -> list[str]:
@@ -77,13 +77,6 @@ class Samples:
         """All of them, or those of one prompt; of one moment in the order of their prompts."""
         wanted = [s for s in self.found if prompt is None or s.prompt == prompt]
         return sorted(wanted, key=lambda s: (-s.moment, s.number))
-
-
-def asked(prompt: Any) -> str:
-    """A prompt as a text: of a conversation what was said last."""
-    if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict):
-        return str(prompt[-1].get("content", ""))
-    return prompt if isinstance(prompt, str) else ""
 
 
 def sample_line(when: str, prompt: str, text: str, look: Look) -> Text:

@@ -40,7 +40,7 @@ from ftstudio_datasets.options import HubOptions, TableOptions
 from ftstudio_datasets.records import SUFFIXES, records
 from ftstudio_datasets.rows import Row
 from ftstudio_datasets.words import DataError, did_you_mean, listed, quote
-from ftstudio_kit.hub_cache import is_offline
+from ftstudio_kit.hub_cache import is_offline, refuse_homeless
 
 ANSWER_SECONDS = 4.0
 """How long the Hub may take to say whether the dataset is there. Left alone, an unreachable one takes 23 s."""
@@ -127,6 +127,7 @@ class Hub:
         if known is not None:
             run.say(f"{quote(self.options.name)} comes from the cache: {known.config}, commit {known.commit[:12]}.")
             return {name: self._from_cache(known, split) for name, split in wanted.items()}
+        refuse_homeless(datasets=True)
         commit = ask_hub(self.options)
         run.phase(f"downloading {self.options.name}")
         return {name: self._load(split, self.options.name, commit, run) for name, split in wanted.items()}

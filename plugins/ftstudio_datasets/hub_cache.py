@@ -6,7 +6,6 @@ HF_DATASETS_CACHE/org___name/CONFIG/VERSION/COMMIT/dataset_info.json, name-train
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from ftstudio_datasets.options import HubOptions
 from ftstudio_datasets.words import DataError, quote
-from ftstudio_kit.hub_cache import hub_cache, local_folder
+from ftstudio_kit.hub_cache import datasets_cache, hub_cache, local_folder
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ def folder_of(options: HubOptions, project: Path) -> Path | None:
 def cached(options: HubOptions) -> Cached | None:
     """The newest prepared copy of this dataset, configuration and revision, or None."""
     *organisation, name = options.name.strip("/").split("/")
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    root = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets").expanduser()
-    folder = root / "___".join([*organisation, _snake(name)])
+    folder = datasets_cache() / "___".join([*organisation, _snake(name)])
     commit = _commit(options)
     if commit is None and options.revision is not None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ftstudio.api import Facts, Problem, ProjectInfo
+from ftstudio.api import ComponentError, Facts, Problem, ProjectInfo
 from ftstudio_datasets.columns import choose
 from ftstudio_datasets.decode import foreign
 from ftstudio_datasets.hub_cache import Cached, cached, folder_of
@@ -14,7 +14,7 @@ from ftstudio_datasets.look import look
 from ftstudio_datasets.options import FileOptions, HubOptions, InlineOptions
 from ftstudio_datasets.rows import first_texts
 from ftstudio_datasets.words import DataError, plural, quote
-from ftstudio_kit.hub_cache import is_offline
+from ftstudio_kit.hub_cache import is_offline, refuse_homeless
 
 # -------------------------------------------------------------------------------------------------- inline
 
@@ -117,17 +117,25 @@ def hub_check(options: HubOptions, project: ProjectInfo, facts: Facts) -> Iterat
     known = cached(options)
     if known is not None:
         yield from _hub_columns(options, known)
-    elif is_offline():
-        yield Problem(
+    else:
+        yield _not_cached(options)
+
+
+def _not_cached(options: HubOptions) -> Problem:
+    try:
+        refuse_homeless(datasets=True)
+    except ComponentError as error:
+        return Problem(level="error", option="name", message=error.message, fix=error.hint)
+    if is_offline():
+        return Problem(
             level="error",
             option="name",
             message=f"{quote(options.name)} is not in the cache, and HF_HUB_OFFLINE is set.",
             fix="Unset it to download the dataset, or name a local folder of data files.",
         )
-    else:
-        yield Problem(
-            level="note", option="name", message=f"{quote(options.name)} is not in the cache: it will be downloaded."
-        )
+    return Problem(
+        level="note", option="name", message=f"{quote(options.name)} is not in the cache: it will be downloaded."
+    )
 
 
 def _hub_columns(options: HubOptions, known: Cached) -> Iterator[Problem]:

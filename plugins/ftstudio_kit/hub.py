@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from ftstudio.api import ComponentError, Run
-from ftstudio_kit.hub_cache import cached_snapshot, hub_cache, is_offline
+from ftstudio_kit.hub_cache import cached_snapshot, hub_cache, is_offline, refuse_homeless
 
 ANSWER_SECONDS = 5.0
 TOKENIZER_PATTERNS = (
@@ -57,6 +57,7 @@ class HubFolder:
         cached = cached_snapshot(self.name, self.revision)
         if cached is not None and self.complete(cached):
             return cached
+        refuse_homeless()
         try:
             info = self._ask()
         except ComponentError:

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from ftstudio.api import OptionError, Problem
+from ftstudio.api import ComponentError, OptionError, Problem
 
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?\Z", re.ASCII)
@@ -34,7 +34,13 @@ def check_name(name: str) -> None:
 
 
 def not_cached(name: str, revision: str | None, ways_out: str) -> Problem:
-    """What a check says of a name that is not in the cache: an error where the network is shut off, else a note."""
+    """What a check says of a name that is not in the cache: an error where the network is shut off or the cache has no
+    place, else a note.
+    """
+    try:
+        refuse_homeless()
+    except ComponentError as error:
+        return Problem(level="error", option="name", message=error.message, fix=error.hint)
     option, which = ("name", f"'{name}'") if revision is None else ("revision", f"Revision '{revision}' of '{name}'")
     if is_offline():
         return Problem(
@@ -77,9 +83,49 @@ def local_folder(name: str, project: Path) -> Path | None:
 
 def hub_cache() -> Path:
     """Where huggingface_hub keeps what it fetched. Read anew each time: the library freezes it when it is imported."""
-    own = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(own or Path(home) / "hub").expanduser()
+    return _expanded(_hub()[1])
+
+
+def datasets_cache() -> Path:
+    """Where `datasets` keeps what it prepared from a download."""
+    return _expanded(_datasets()[1])
+
+
+def refuse_homeless(*, datasets: bool = False) -> None:
+    """Raise ComponentError where the cache is put below the home of a user who is not there; `datasets`: the other too.
+
+    Such a path stays as it is, so whoever looks finds nothing there; but the libraries would download into a folder
+    "~name" of the folder that they are started in.
+    """
+    for variable, path in (_hub(), _datasets()) if datasets else (_hub(),):
+        if str(_expanded(path)).startswith("~"):
+            who = path.parts[0][1:]
+            why = f"there is no user '{who[:60]}'" if who else "this user has no home"
+            raise ComponentError(
+                f"The Hub's cache is to be in '{path}', but {why}.",
+                f"Write the whole path of a folder into {variable}.",
+            )
+
+
+def _hub() -> tuple[str, Path]:
+    return _named("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", otherwise="hub")
+
+
+def _datasets() -> tuple[str, Path]:
+    return _named("HF_DATASETS_CACHE", otherwise="datasets")
+
+
+def _named(*own: str, otherwise: str) -> tuple[str, Path]:
+    """The path of a cache as it is written, and the variable that says or could say it; `otherwise`: within HF_HOME."""
+    places = {**dict.fromkeys(own, ""), "HF_HOME": otherwise, "XDG_CACHE_HOME": f"huggingface/{otherwise}"}
+    for variable, below in places.items():
+        if given := os.environ.get(variable):
+            return variable, Path(given, below)
+    return "HF_HOME", Path("~/.cache/huggingface", otherwise)
+
+
+def _expanded(path: Path) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for a user that is not there
 
 
 def cached_snapshot(name: str, revision: str | None) -> Path | None:

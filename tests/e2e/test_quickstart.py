@@ -16,8 +16,16 @@ def quickstart(ftstudio, tmp_path):
     return tmp_path / "quickstart"
 
 
+def imported(console):
+    """The modules that the worker loaded, as Python itself wrote them down."""
+    lines = [line for line in console.read_text().splitlines() if line.startswith("import time:")]
+    found = {line.rpartition("|")[2].strip() for line in lines}
+    assert "torch" in found
+    return found
+
+
 def test_the_demo_ends_with_everything_it_promises(ftstudio, quickstart):
-    done = ftstudio("run", quickstart)
+    done = ftstudio("run", quickstart, env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert done.code == 0, done.err
     assert "prompt: AI research is important because" in done.out
     assert "before (base model, seed 42)" in done.out
@@ -29,6 +37,7 @@ def test_the_demo_ends_with_everything_it_promises(ftstudio, quickstart):
     assert f"ftstudio {quickstart}" in done.out
     series = Series()
     series.add(read_events(RunFolder(final.parent).events))
+    assert "peft" not in imported(final.parent / "console.log")  # a third of a second, for adapters alone
     losses = series.values("eval_loss")
     assert losses[0][0] == 0
     assert losses[-1][1] < losses[0][1]

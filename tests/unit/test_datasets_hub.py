@@ -298,6 +298,21 @@ def test_without_a_network_it_says_so_and_what_to_do(run: FakeRun, monkeypatch: 
     assert (problem.level, problem.option) == ("error", "name")
 
 
+@pytest.mark.parametrize("variable", ["HF_DATASETS_CACHE", "HF_HUB_CACHE"])
+def test_a_cache_in_the_home_of_a_user_who_is_not_there_is_refused_before_the_hub_is_asked(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "~nobody-of-this-name/x")
+    monkeypatch.setattr(hub, "ask_hub", lambda options: pytest.fail("asked"))
+    options = HubOptions(name="org/name")
+    with pytest.raises(ComponentError) as caught:
+        Hub(options).load(run)
+    assert "there is no user 'nobody-of-this-name'" in caught.value.message
+    assert variable in caught.value.hint
+    (problem,) = light.hub_check(options, info(run), light.hub_facts(options, run.project))
+    assert (problem.level, problem.message, problem.fix) == ("error", caught.value.message, caught.value.hint)
+
+
 def test_a_name_that_is_none_is_refused(run: FakeRun) -> None:
     error = refusal(run, name="a/b/c d")
     assert error.message == "There is no folder 'a/b/c d', and no dataset of the Hub can have that name."

@@ -12,7 +12,7 @@ from ftstudio.errors import InputError
 from ftstudio.explain import explain
 from ftstudio.files import LineAppender, make_usable, refuse_symlinks, tail_bytes, toml_text, write_atomic
 from ftstudio.locks import RecordLock, held_for, lock_holder  # fmt: skip
-from ftstudio.text import is_safe_name, quote, safe_text, size_text
+from ftstudio.text import is_safe_name, prompt_text, quote, safe_text, size_text
 
 HOSTILE = [
     "\x1b]0;title\x07", "\x1b[31m", "\x1bP1$r", "\x1b_x", "\x1bc", "\x1b[6n", "\x9b31m", "\x90", "\x9d0;x\x9c",
@@ -34,6 +34,20 @@ def test_ordinary_text_stays():
     assert safe_text(text) == text
     assert safe_text("a\nb\tc", one_line=True) == "a\\nb\\tc"
     assert quote("x" * 100) == "'" + "x" * 59 + "…'"
+
+
+ASKS, ANSWERS = {"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I."}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        ("Once\n\x1b", "Once\n\x1b"), ([ANSWERS, ASKS], "Who?"), ((ASKS, ANSWERS), "I."),  # a project has tuples
+        ("", ""), (None, ""), ([], ""), (7, ""), (["Who?"], ""), ([{"role": "user"}], ""), ([{"content": 7}], "7"),
+    ],
+)  # fmt: skip
+def test_of_a_conversation_is_shown_what_was_said_last_and_nothing_of_what_is_no_prompt(prompt, shown):
+    assert prompt_text(prompt) == shown
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "a\nb", "a b", "", "x" * 65, "a\n", "\u202ea", "-x", "é"])

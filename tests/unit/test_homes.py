@@ -9,7 +9,9 @@ import pytest
 
 import ftstudio
 from ftstudio.api import Facts, ProjectInfo
+from ftstudio.doctor import examine
 from ftstudio.errors import InputError, UnknownNameError
+from ftstudio.files import hub_home
 from ftstudio.finding import project_folder
 from ftstudio.options import describe
 from ftstudio.plan import look_ahead
@@ -18,7 +20,7 @@ from ftstudio.runs import measured
 from ftstudio.runs.find import find_run
 from ftstudio.sniff import sniff
 from ftstudio.text import expanded
-from ftstudio.tui.offers import offers, path_words
+from ftstudio.tui.offers import cached_models, offers, path_words
 from ftstudio_datasets.options import TextOptions
 from ftstudio_tokenizers.light import template_file
 
@@ -61,6 +63,31 @@ def test_the_form_says_of_such_a_path_that_there_is_none(tmp_path):
     (field,) = [f for f in describe(TextOptions) if f.name == "path"]
     assert path_words(field, NOBODYS, tmp_path) == f"There is no '{NOBODYS}' yet."
     assert offers(field, NOBODYS, tmp_path) == []
+
+
+def test_the_doctor_says_of_such_a_home_of_the_hub_that_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", NOBODYS)
+    assert hub_home() == Path(NOBODYS)
+    (found,) = [f for f in examine(tmp_path, write=False) if f.subject == "Hub's cache"]
+    assert (found.level, found.says) == ("error", f"{NOBODYS}: there is no such home")
+    assert found.mend == "Write the whole path of a folder into HF_HOME."
+    assert cached_models() == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "hub"),
+    [
+        ({"HF_HUB_CACHE": "~/c"}, "c"), ({"HUGGINGFACE_HUB_CACHE": "~/d"}, "d"), ({"HF_HOME": "~/h"}, "h/hub"),
+        ({"XDG_CACHE_HOME": "~/x"}, "x/huggingface/hub"), ({}, ".cache/huggingface/hub"),
+    ],
+)  # fmt: skip
+def test_models_are_offered_from_where_the_hub_keeps_them(tmp_path, monkeypatch, variables, hub):
+    for name in ("HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / hub / "models--org--name").mkdir(parents=True)
+    assert cached_models() == ["org/name"]
 
 
 @pytest.mark.parametrize("path", [NOBODYS, "no\0file", "none.txt"])

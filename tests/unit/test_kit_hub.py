@@ -29,7 +29,16 @@ from ftstudio.api import ComponentError
 from ftstudio.testing import FakeRun
 from ftstudio_kit import hub
 from ftstudio_kit.hub import MODEL_PATTERNS, TOKENIZER_PATTERNS, HubFolder
-from ftstudio_kit.hub_cache import cached_snapshot, hub_cache, is_hub_id, is_offline, local_folder
+from ftstudio_kit.hub_cache import (
+    cached_snapshot,
+    datasets_cache,
+    hub_cache,
+    is_hub_id,
+    is_offline,
+    local_folder,
+    not_cached,
+    refuse_homeless,
+)
 
 MAIN, OTHER = "a" * 40, "b" * 40
 WAYS_OUT = "Look elsewhere."
@@ -168,6 +177,56 @@ def test_the_cache_is_where_the_library_has_it(
     assert hub_cache() == Path(folder)
     code = "from huggingface_hub import constants; print(constants.HF_HUB_CACHE)"
     assert in_process(code, {}).strip() == folder
+    refuse_homeless(datasets=True)
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"HF_DATASETS_CACHE": "~/c", "HF_HUB_CACHE": "/c"}, "/home/me/c"),
+        ({"HF_HOME": "~/h"}, "/home/me/h/datasets"),
+        ({"XDG_CACHE_HOME": "/x"}, "/x/huggingface/datasets"),
+        ({}, "/home/me/.cache/huggingface/datasets"),
+    ],
+)
+def test_datasets_have_a_cache_beside_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], folder: str
+) -> None:
+    for name in ("HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    for name, value in {"HOME": "/home/me", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert datasets_cache() == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("variable", "path"),
+    [
+        ("HF_HUB_CACHE", "~nobody-of-this-name/x"),
+        ("HUGGINGFACE_HUB_CACHE", "~nobody-of-this-name/x"),
+        ("HF_HOME", "~nobody-of-this-name/x/hub"),
+        ("XDG_CACHE_HOME", "~nobody-of-this-name/x/huggingface/hub"),
+    ],
+)
+def test_a_cache_in_the_home_of_a_user_who_is_not_there_is_a_sentence_wherever_it_is_needed(
+    run: FakeRun, monkeypatch: pytest.MonkeyPatch, variable: str, path: str
+) -> None:
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv(variable, "~nobody-of-this-name/x")
+    assert cached_snapshot("org/name", None) is None
+    error, problem = refusal(run), not_cached("org/name", None, WAYS_OUT)
+    assert error.message == f"The Hub's cache is to be in '{path}', but there is no user 'nobody-of-this-name'."
+    assert error.hint == f"Write the whole path of a folder into {variable}."
+    assert (problem.level, problem.message, problem.fix) == ("error", error.message, error.hint)
+
+
+def test_who_has_no_home_is_told_what_to_set(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    error = refusal(run)
+    assert error.message == "The Hub's cache is to be in '~/.cache/huggingface/hub', but this user has no home."
+    assert error.hint == "Write the whole path of a folder into HF_HOME."
 
 
 # ----------------------------------------------------------------------------------------------- refusals

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import VOCAB, config_of, save_model, save_tokenizer
+from tiny_models import VOCAB, config_of, save_model, save_tokenizer, toy_data
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, Mamba2Config, MambaConfig
 
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
+from ftstudio.testing import FakeRun
 from ftstudio_kit import lora, memory, precision, rng, state
 from ftstudio_kit.loading import (
     align_special_tokens,
@@ -27,6 +28,7 @@ from ftstudio_kit.loading import (
     set_dropout,
 )
 from ftstudio_kit.loss import perplexity, shift_labels, summed_loss
+from ftstudio_kit.training import open_for_training
 from ftstudio_trainers.common import decay_groups
 
 # ---------------------------------------------------------------------------------------------- loading
@@ -36,6 +38,33 @@ def test_a_float16_folder_arrives_as_float32_masters(tmp_path: Path) -> None:
     model = load_model(save_model(tmp_path, dtype=torch.float16))
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert not model.training
+
+
+def pages_of(file: Path) -> list[range]:
+    """The addresses at which a file lies in the memory of this process."""
+    found = []
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if line.endswith(f" {file.resolve()}"):
+            start, end = line.split(maxsplit=1)[0].split("-")
+            found.append(range(int(start, 16), int(end, 16)))
+    return found
+
+
+def share_in(file: Path, model: nn.Module) -> float:
+    """The share of a model's parameters whose numbers are pages of a file, 0 to 1."""
+    pages, parameters = pages_of(file), list(model.parameters())
+    return sum(any(p.data_ptr() in some for some in pages) for p in parameters) / len(parameters)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what lies where in memory")
+def test_weights_that_are_to_be_trained_are_pages_of_their_file_no_more(tmp_path: Path) -> None:
+    source = save_model(tmp_path / "model")
+    file = source.path / "model.safetensors"
+    loaded = load_model(source)
+    assert share_in(file, loaded) == 1  # else there would be nothing to leave
+    model, _ = open_for_training(source, toy_data(tmp_path, 2), FakeRun(tmp_path / "run"), dropout=None, settings=None)
+    assert share_in(file, model) == 0
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), loaded.parameters(), strict=True))
 
 
 def test_a_model_without_weights_comes_from_the_seed_alone(tmp_path: Path) -> None:

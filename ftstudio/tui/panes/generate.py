@@ -24,6 +24,7 @@ from textual.worker import get_current_worker
 from ftstudio.api import Prompt
 from ftstudio.errors import FtstudioError, InputError, InterruptedRunError
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import prompt_text
 from ftstudio.tui import sampling
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
@@ -142,9 +143,8 @@ class GeneratePane(Pane):
         except FtstudioError as error:
             self.post_message(self.Refused(error))
             return
-        text = "" if prompt is None else prompt if isinstance(prompt, str) else prompt[-1]["content"]
         if not get_current_worker().is_cancelled:  # a later look may have been quicker
-            self.post_message(self.Found(sources, settings, text))
+            self.post_message(self.Found(sources, settings, prompt_text(prompt)))
 
     def on_generate_pane_found(self, message: Found) -> None:
         """Name the columns."""

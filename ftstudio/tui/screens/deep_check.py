@@ -16,7 +16,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError
-from ftstudio.text import size_text
+from ftstudio.text import prompt_text, size_text
 from ftstudio.tui.look import Look
 from ftstudio.tui.words import value
 
@@ -148,9 +148,7 @@ def report_text(report: Mapping[str, Any], look: Look, width: int) -> Text:
     text = Text()
     for what, figure in rows:
         text.append(f"{what:<12}").append_text(look.lines(look.words(figure))).append("\n")
-    prompt = report["sample"]["prompt"]
-    said = prompt if isinstance(prompt, str) else prompt[-1]["content"]
-    text.append("sample      ").append_text(look.plain(said, "dim"))
+    text.append("sample      ").append_text(look.plain(prompt_text(report["sample"]["prompt"]), "dim"))
     text.append(look.words(" → ")).append_text(look.plain(report["sample"]["text"])).append("\n")
     for row in report["view"]:
         text.append(f"\nrow {row['row']}\n", "bold")
