@@ -253,9 +253,7 @@ def _become_gradient(logits: Tensor, targets: Tensor, weight: float) -> Tensor:
             losses[far] = torch.logsumexp(some[far].float(), -1) - some[far].gather(1, at[far])[:, 0].float()
         loss += losses[real].sum()
         shares.scatter_(1, at, chosen - 1)
-        if not real.all():
-            shares.mul_(real[:, None])
-        some.copy_(shares.mul_(weight))
+        some.copy_(shares.mul_(real[:, None] * weight))
     return loss
 
 
