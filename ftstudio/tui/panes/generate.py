@@ -224,7 +224,7 @@ class GeneratePane(Pane):
         if not prompt.strip():
             raise InputError("There is no prompt yet.", "Write one, and press Enter.")
         if not self.sources:
-            mend = self.waits or f"Mend the project, or start a run with {self.studio.key('run.start')}."
+            mend = self.waits or f"Mend the project. {self.studio.way_on('run.start', 'starts a run')}"
             raise InputError("There is no model to sample yet.", mend)
         self._keep_turn()
         self.asked, self.busy, self.time = prompt, True, self.time + 1

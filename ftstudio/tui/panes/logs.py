@@ -90,7 +90,7 @@ class LogsPane(Pane):
     def _draw_where(self) -> None:
         look = self.studio.look
         if self.run is None:
-            self.query_one("#where", Still).update(f" No run yet. {self.studio.key('run.start')} starts one.")
+            self.query_one("#where", Still).update(f" No run yet. {self.studio.way_on('run.start', 'starts one')}")
             return
         view = self.view
         path = self.run.console if self.raw else self.run.events
