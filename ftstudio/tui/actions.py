@@ -56,6 +56,8 @@ class Action:
         return key_words(self.keys.split(",", maxsplit=1)[0])
 
 
+READONLY = "The studio was opened with --readonly."
+"""Why an action that writes is off then."""
 KEY_WORDS: Mapping[str, str] = {
     "question_mark": "?", "colon": ":", "slash": "/", "full_stop": ".", "comma": ",", "number_sign": "#", "at": "@",
     "less_than_sign": "<", "greater_than_sign": ">", "left_square_bracket": "[", "right_square_bracket": "]",
@@ -353,6 +355,11 @@ def key_of(id: str, keymap: Mapping[str, str]) -> str:
     """The key that takes an action now, as people write it; where it has none, what the palette calls it."""
     action = next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
     return action.key if action.keys else f"ctrl+p {action.words}"
+
+
+def writes(id: str) -> bool:
+    """Whether an action is off under --readonly."""
+    return any(a.writes for a in ACTIONS if a.id == id)
 
 
 def bindings(*places: str) -> list[Binding]:

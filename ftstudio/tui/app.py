@@ -27,7 +27,7 @@ from textual.worker import get_current_worker
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.state import LIVE
-from ftstudio.tui.actions import Action, clashes, key_of
+from ftstudio.tui.actions import READONLY, Action, clashes, key_of, writes
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
@@ -189,6 +189,10 @@ class Studio(TypeAhead):
     def key(self, id: str) -> str:
         """The key that takes an action, for a sentence that names it."""
         return key_of(id, self.keymap)
+
+    def way_on(self, id: str, does: str) -> str:
+        """A sentence on what leads on, "S starts one."; where that writes and nothing may be written, that."""
+        return READONLY if self.manners.readonly and writes(id) else f"{self.key(id)} {does}."
 
     @work(thread=True, exclusive=True, group="watch")
     def watch_files(self) -> None:

@@ -31,12 +31,12 @@ def editor_command() -> list[str]:
     return [found]
 
 
-def open_editor(app: App[Any], path: Path) -> int:
-    """Edit a file, and return the editor's exit code. Raises InputError when it cannot start."""
+def open_editor(app: App[Any], path: Path) -> None:
+    """Edit a file. Raises InputError when the editor cannot start, and when it ends with another exit code than 0."""
     command = editor_command()
     try:
         with app.suspend():
-            return subprocess.run(
+            code = subprocess.run(
                 [*command, str(path)], stdout=sys.__stdout__, stderr=sys.__stderr__, check=False
             ).returncode
     except SuspendNotSupported as error:
@@ -45,3 +45,8 @@ def open_editor(app: App[Any], path: Path) -> int:
         raise InputError(
             f"{quote(command[0])} does not start: {error.strerror}.", "Set EDITOR to a command."
         ) from error
+    if code:
+        how = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
+        raise InputError(
+            f"{quote(Path(command[0]).name)} {how}.", f"What it wrote into {quote(path.name)} until then holds."
+        )

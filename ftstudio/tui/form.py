@@ -111,12 +111,13 @@ class Form:
         entry, section = self.entry(key), self.section(key)
         return entry.problems if entry else section.problems if section else ()
 
-    def all_keys(self) -> Iterator[str]:
-        """The keys of all entries and components, in their order."""
+    def fixable(self) -> list[str]:
+        """The keys of the entries and components with a problem whose fix can be written, in their order."""
+        keys: list[str] = []
         for section in self.sections:
-            if section.table:
-                yield f"{section.table}.use"
-            yield from (entry.key for entry in section.entries)
+            keys += [f"{section.table}.use"] if section.table and any(map(can_fix, section.problems)) else []
+            keys += [entry.key for entry in section.entries if any(map(can_fix, entry.problems))]
+        return keys
 
 
 def sections(project: Project, problems: Iterable[Problem]) -> Form:
@@ -270,9 +271,14 @@ def switching(project: Project, kind: str, use: str, label: str = "") -> dict[st
     return {f"{table}.use": use, **{f"{table}.{key}": None for key in gone}}
 
 
+def can_fix(problem: Problem) -> bool:
+    """Whether a problem's fix is more than a sentence, and of the project's own file."""
+    return bool(problem.edit) and not problem.table.startswith("settings.")
+
+
 def fix_of(project: Project, problem: Problem) -> dict[str, Any]:
-    """The changes that a problem's fix writes; {} when it is only a sentence. Raises FtstudioError."""
-    if not problem.edit or problem.table.startswith("settings."):
+    """The changes that a problem's fix writes; {} when none can be. Raises FtstudioError."""
+    if not can_fix(problem):
         return {}
     kind = "observer" if "[" in problem.table else problem.table
     changes: dict[str, Any] = {}

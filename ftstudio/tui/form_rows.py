@@ -17,7 +17,7 @@ from rich.text import Text
 from ftstudio.api import Problem
 from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.text import safe_text
-from ftstudio.tui.form import Entry, Form, Section
+from ftstudio.tui.form import Entry, Form, Section, can_fix
 from ftstudio.tui.look import Look
 from ftstudio.tui.typed import text_of, toml_of
 from ftstudio.tui.widgets.lines import Row
@@ -27,24 +27,24 @@ VALUE_AT = 32
 MARKS: Mapping[str, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("-", "dim")}
 
 
-def rows_of(form: Form, look: Look, width: int, *, more: bool) -> list[Row]:
-    """All rows of a form for a list of this width."""
-    rows = [row for problem in form.rest for row in _problem_rows(problem, look, width)]
+def rows_of(form: Form, look: Look, width: int, *, more: bool, fix: str = "fix") -> list[Row]:
+    """All rows of a form for a list of this width. `fix` stands before what mends a problem: the key that does it."""
+    rows = [row for problem in form.rest for row in _problem_rows(problem, look, width, "fix")]
     for section in form.sections:
         if section.table or section.entries:
-            rows += _section_rows(section, look, width, more=more)
+            rows += _section_rows(section, look, width, more=more, fix=fix)
     return rows
 
 
-def _section_rows(section: Section, look: Look, width: int, *, more: bool) -> Iterator[Row]:
+def _section_rows(section: Section, look: Look, width: int, *, more: bool, fix: str) -> Iterator[Row]:
     shown = section.shown(more=more)
     yield Row(f"{section.table}.use" if section.table else None, _header(section, look, width))
     for problem in section.problems:
-        yield from _problem_rows(problem, look, width)
+        yield from _problem_rows(problem, look, width, fix)
     for entry in shown:
         yield Row(entry.key, entry_text(entry, look, width))
         for problem in entry.problems:
-            yield from _problem_rows(problem, look, width)
+            yield from _problem_rows(problem, look, width, fix)
     left = len(section.shown(more=True)) - len(shown)
     if left:
         yield Row(None, Text(f"   . {left} more", "dim", end="", no_wrap=True))
@@ -107,11 +107,13 @@ def _aside(entry: Entry, look: Look) -> Text:
     return look.plain(f" {words}" if words else "", "dim")
 
 
-def _problem_rows(problem: Problem, look: Look, width: int) -> Iterator[Row]:
+def _problem_rows(problem: Problem, look: Look, width: int, fix: str) -> Iterator[Row]:
     mark, colour = MARKS[problem.level]
     words = safe_text(f"{problem.message} {problem.fix}".strip(), one_line=True)
     if problem.edit:
-        words += "  f: " + ", ".join(f"{key} = {toml_of(value)}" for key, value in problem.edit.items())
+        words += f"  {fix if can_fix(problem) else 'fix'}: " + ", ".join(
+            f"{key} = {toml_of(value)}" for key, value in problem.edit.items()
+        )
     for index, line in enumerate(textwrap.wrap(words, max(20, width - 6))):
         lead = f"   {look.words(mark)} " if index == 0 else "     "
         yield Row(None, Text.assemble((lead, colour), look.plain(line, colour), end="", no_wrap=True))
@@ -120,10 +122,10 @@ def _problem_rows(problem: Problem, look: Look, width: int) -> Iterator[Row]:
 # ------------------------------------------------------------------------------------ what cannot be read
 
 
-def error_rows(error: FtstudioError, look: Look, width: int, key: str) -> list[Row]:
+def error_rows(error: FtstudioError, look: Look, width: int, way: str) -> list[Row]:
     """What is said in place of the form when project.toml cannot be read: file, line, column and the sentence.
 
-    `key` opens the editor.
+    `way` is a last sentence, on what leads on.
     """
     lines: list[tuple[str, str]] = []
     if isinstance(error, ProblemsError):
@@ -131,7 +133,7 @@ def error_rows(error: FtstudioError, look: Look, width: int, key: str) -> list[R
             lines += [(_place(problem), "bold"), (f"{problem.message} {problem.fix}".strip(), "red")]
     else:
         lines += [(error.message, "red"), (error.hint, "")]
-    lines += [("", ""), (f"{key} opens it in your editor; it is read again when it was written.", "dim")]
+    lines += [("", ""), (way, "dim")]
     return [Row(None, look.plain(f" {part}", style)) for text, style in lines for part in _wrapped(text, width - 2)]
 
 

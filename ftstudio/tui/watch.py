@@ -67,7 +67,7 @@ class Watcher:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._readers: dict[Path, StatusReader] = {}
+        self._readers: dict[Path, tuple[tuple[int, int], StatusReader]] = {}
         self._statuses: dict[Path, Status] = {}
         self._settled: dict[Path, tuple[int, int]] = {}
         self._listed: dict[Path, tuple[int, list[RunFolder]]] = {}
@@ -123,13 +123,24 @@ class Watcher:
                 self._put(run.path, _from_state(run))
             return False
         stamp = _stamp(run.state)
-        status = self._readers.setdefault(run.path, StatusReader(run)).read()
+        status = self._reader(run).read()
         self._put(run.path, status)
         if status.state in LIVE:
             self._settled.pop(run.path, None)
             return False
         self._settled[run.path] = stamp
         return True
+
+    def _reader(self, run: RunFolder) -> StatusReader:
+        """The reader of one run; a new one for a run that got the number of a deleted one between two looks."""
+        made = run.made
+        kept = self._readers.get(run.path)
+        if kept is not None and kept[0] == made:
+            return kept[1]
+        if kept is not None:
+            self._changed.add(run.path)
+        self._readers[run.path] = (made, StatusReader(run))
+        return self._readers[run.path][1]
 
     def _projects(self) -> tuple[Path, ...]:
         """The projects by their real paths; only links are followed one by one."""

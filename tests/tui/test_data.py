@@ -8,6 +8,7 @@ from studio import session
 
 from ftstudio.process.bench import Bench
 from ftstudio.tui.memory import Memory
+from ftstudio.tui.panes.data import DataPane
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -139,13 +140,37 @@ def test_n_and_p_go_to_the_next_and_the_previous_row(open_data):
     open_data(script)
 
 
-def test_a_failing_source_says_its_sentence_and_the_next_step(open_data):
+def test_a_failing_source_says_its_sentence_and_the_next_step(open_data, monkeypatch):
     async def script(driver):
         await driver.until("Line 3 of data.jsonl is not JSON.")
         assert "Mend that line." in driver.text
         assert "u  loads the data again" in driver.text
+        await driver.until(lambda: "?" in (keys := driver.text.splitlines()[-1]) and "n next" not in keys)
+        await driver.press("number_sign")  # the pane's keys hold
+        await driver.until("There are no rows.")
+        with monkeypatch.context() as patch:
+            patch.setattr(DataPane, "load", lambda pane, *, again=False: pane.studio.say(f"again: {again}"))
+            await driver.press("u")
+            await driver.until("again: True")
 
     open_data(script, dataset={"behaviour": "component-error"})
+
+
+def test_rows_that_come_after_a_failure_have_the_keys(open_data, make_project):
+    folder = make_project("mended", dataset={"behaviour": "component-error"})
+
+    async def script(driver):
+        driver.app.open_project(folder, "data")
+        await driver.until("Line 3 of data.jsonl is not JSON.")
+        settings = folder / "project.toml"
+        settings.write_text(settings.read_text().replace("component-error", "good"))
+        await driver.press("u")
+        await driver.until("nothing cut")
+        await driver.until(lambda: "n next" in driver.text.splitlines()[-1])
+        await driver.press("n", "t")
+        await driver.until("tokens   rows")
+
+    open_data(script)
 
 
 def test_an_empty_source_says_so(open_data):

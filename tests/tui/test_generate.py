@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from studio import session
+from textual import events
 
 from ftstudio.files import write_toml
 from ftstudio.project import load
@@ -139,6 +140,56 @@ def test_models_of_messages_answer_in_a_conversation_until_a_new_one_is_begun(op
         await driver.until(lambda: "after 1 turns: three" in columns(driver)[0].answer)
 
     open_generate(script, trained(8, shape="messages"))
+
+
+def keys_at_once(driver, text):
+    """Keys as a slow link brings them: all before the first is taken."""
+    for c in text:
+        name = {"\n": "enter", " ": "space"}.get(c, c)
+        driver.app.post_message(events.Key(name, "\r" if c == "\n" else c))
+
+
+@pytest.mark.parametrize("shape", ["text", "messages"])
+def test_what_is_typed_right_after_a_prompt_begins_the_next_one_in_its_order(open_generate, trained, shape):
+    async def script(driver):
+        await driver.until("before")
+        await driver.press("enter")
+        keys_at_once(driver, "one\nbgm 2")
+        line = driver.app.screen.query_one("PromptLine")
+        await driver.until(lambda: line.value == "bgm 2")
+        assert columns(driver)[0].before[-1][1].strip("> \n") == "one"
+        assert driver.app.focused is line
+        await driver.press("x", "enter")
+        await driver.until(lambda: columns(driver)[0].before[-1][1].strip("> \n") == "bgm 2x")
+        await answered(driver)
+
+    open_generate(script, trained(8, shape=shape))
+
+
+@pytest.mark.parametrize("shape", ["text", "messages"])
+def test_typing_takes_the_place_of_a_prompt_that_is_only_proposed_and_an_arrow_goes_into_it(
+    open_generate, trained, shape
+):
+    async def script(driver):
+        await driver.until("before")
+        line = driver.app.screen.query_one("PromptLine")
+        await driver.press("enter", "end")
+        await driver.type(" you")
+        assert line.value == "Hello you"
+        await driver.press("enter")
+        await answered(driver)
+        if line.has_focus:  # a conversation goes on
+            await driver.press("escape")
+        await driver.press("m")  # another model begins a new talk, and the project's prompt is proposed again
+        await driver.until("The first model")
+        await driver.press("end", "enter")
+        await driver.until(lambda: columns(driver)[0].title == "lab:0001 at 8, best")
+        await driver.until(lambda: line.value in {"Hello", "Hello you"})
+        await driver.press("enter")
+        await driver.type("one")
+        assert line.value == "one"
+
+    open_generate(script, trained(8, shape=shape))
 
 
 def test_esc_cancels_at_once_and_what_comes_late_is_not_shown(open_generate, trained):

@@ -213,6 +213,28 @@ def test_readonly_says_why_nothing_is_written(tmp_path, make_project):
     assert session(tmp_path, script, readonly=True)
 
 
+def test_readonly_names_no_key_that_would_make_or_start_something(tmp_path, make_project):
+    async def empty(driver):
+        assert "The studio was opened with --readonly." in driver.text
+        assert "a new project" not in driver.text
+        await driver.press("p")
+        await driver.until("There is no project here yet. The studio was opened with --readonly.")
+
+    async def without_runs(driver):
+        assert "or p  opens one" in driver.text
+        assert "starts a run" not in driver.text
+        await driver.press("enter", "enter")
+        for pane, where in (("3", "No run yet."), ("4", "No run yet."), ("6", "no run yet."), ("7", "no run yet.")):
+            await driver.press(pane)
+            await driver.until(where)
+            await driver.until("The studio was opened with --readonly.")
+            assert "starts one" not in driver.text
+
+    session(tmp_path, empty, readonly=True)
+    make_project("aaa")
+    session(tmp_path, without_runs, readonly=True)
+
+
 def test_live_runs_keep_their_order_whoever_spoke_last(tmp_path, make_project):
     first, second = made(make_project("aaa"), "running"), made(make_project("bbb"), "running")
 
@@ -513,6 +535,56 @@ def test_a_wide_terminal_has_the_projects_beside_the_runs(tmp_path, make_project
 
     session(tmp_path, script, size=(200, 60))
     lock.release()
+
+
+def test_in_the_projects_space_marks_no_run_and_says_why(tmp_path, make_project):
+    made(make_project("aaa"), "finished")
+    run = made(make_project("bbb"), "finished")
+
+    async def script(driver):
+        await driver.until("Runs of all projects")
+        assert "space mark" in driver.text.splitlines()[-1]
+        await driver.press("p", "down", "down")
+        await driver.until("Runs of bbb")
+        assert "space mark" not in driver.text.splitlines()[-1]
+        await driver.press("space")
+        await driver.until("Runs are marked, not projects: p goes to the runs.")
+        assert not driver.app.screen.marked
+        await driver.press("p", "space")
+        await driver.until(lambda: driver.app.screen.marked == {run.path})
+
+    session(tmp_path, script, size=(160, 40))
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_p_at_a_project_without_a_run_says_that_there_is_none_to_go_to(tmp_path, make_project, readonly):
+    made(make_project("aaa"), "finished")
+    make_project("bbb")
+
+    async def script(driver):
+        await driver.press("p", "down", "down")
+        await driver.until("No run of bbb yet.")
+        await driver.press("p")
+        way = "The studio was opened with --readonly." if readonly else "S starts one."
+        await driver.until(f"bbb has no run yet. {way}")
+        assert ("S starts one, enter opens" in driver.text) is not readonly
+        await driver.press("up", "p")
+        await driver.until(lambda: driver.app.focused is driver.app.screen.runs)
+
+    session(tmp_path, script, size=(160, 40), readonly=readonly)
+
+
+def test_projects_to_choose_from_say_how_many_runs_they_have(tmp_path, make_project):
+    made(make_project("aaa"), "finished")
+    make_project("bbb")
+
+    async def script(driver):
+        await driver.press("p")
+        await driver.until("aaa  1 run ")
+        assert "1 runs" not in driver.text
+        assert "bbb  no runs" in driver.text
+
+    session(tmp_path, script)
 
 
 def test_a_narrower_terminal_has_no_projects_and_none_can_be_gone_to(tmp_path, make_project):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from hypothesis import given, settings
@@ -87,6 +88,26 @@ def test_events_in_words_and_raw_output(tmp_path, make_project):
         await driver.press("e")
         await driver.until(lambda: "plain words" not in driver.text)
         assert "Traceback of an error" in driver.text
+
+    session(tmp_path, script)
+
+
+def test_the_log_of_a_run_that_got_a_deleted_ones_number_is_read_anew(tmp_path, make_project):
+    folder = make_project()
+    run = made(folder, steps=500)
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("step 500")
+        await driver.press("home")  # where the end is not followed
+        shutil.rmtree(run.path)
+        again = made(folder, steps=600)
+        assert again.path == run.path
+        with again.events.open("a") as file:
+            file.write('{"t":99.0,"attempt":1,"kind":"warning","step":null,"text":"of the new run"}\n')
+        await driver.until("of the new run")
+        assert "step 600" in driver.text
+        assert "following" in driver.text
 
     session(tmp_path, script)
 

@@ -127,9 +127,16 @@ def test_down_offers_examples_and_esc_makes_nothing(tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_t_makes_the_tutorial_once_and_opens_it(tmp_path):
+def test_t_makes_the_tutorial_once_after_a_yes_and_opens_it(tmp_path):
     async def script(driver):
         await driver.press("t")
+        await driver.until("Make the tutorial's project?")
+        await driver.press("n")
+        await driver.until("No projects here yet.")
+        assert not list(tmp_path.iterdir())
+        await driver.press("t")
+        await driver.until("Make the tutorial's project?")
+        await driver.press("y")
         await driver.until("1 Setup")
         await driver.until("warmup_steps")
         await driver.press("escape")

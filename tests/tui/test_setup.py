@@ -144,6 +144,19 @@ def test_f_takes_the_fix_and_u_takes_it_back(project):
     at(project, script)
 
 
+def test_f_is_offered_only_where_a_problem_has_a_fix(project):
+    async def script(driver):
+        assert "f fix" not in driver.text.splitlines()[-1]
+        await driver.press("f")
+        await driver.until("No problem here has a fix that can be taken.")
+        (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 3"))
+        await driver.until("f: save_steps = 1")
+        await driver.press("down")
+        await driver.until(lambda: "f fix" in driver.text.splitlines()[-1])
+
+    at(project, script, size=(160, 40))
+
+
 def test_an_empty_field_and_d_take_the_option_out(project):
     async def script(driver):
         go(driver, "trainer.max_steps")
@@ -264,7 +277,7 @@ def test_a_file_that_cannot_be_read_says_where_and_comes_back_when_it_is_mended(
         await driver.until("project.toml:3:")
         assert "It is not TOML" in driver.text
         await driver.press("enter", "f", "u", "d", "full_stop")
-        await driver.until("cannot be read: e opens it")
+        await driver.until("cannot be read. e opens it")
         (project / "project.toml").write_text(TEXT)
         await driver.until("it can start")
 
@@ -281,6 +294,22 @@ def test_e_opens_the_editor_on_the_file_and_reads_it_again(project, monkeypatch,
         monkeypatch.setattr(driver.app, "suspend", contextlib.nullcontext)
         await driver.press("e")
         await driver.until("77 steps")
+
+    at(project, script)
+
+
+def test_an_editor_that_ends_badly_is_named_and_the_file_is_read_again(project, monkeypatch, tmp_path):
+    editor = tmp_path / "my-editor"
+    editor.write_text('#!/bin/sh\nsed -i "s/max_steps = 10/max_steps = 77/" "$1"\nexit 3\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+
+    async def script(driver):
+        monkeypatch.setattr(driver.app, "suspend", contextlib.nullcontext)
+        await driver.press("e")
+        await driver.until("77 steps")
+        await driver.until("my-editor' ended with exit code 3.")
+        assert "What it wrote into 'project.toml' until then holds." in driver.text
 
     at(project, script)
 
@@ -583,6 +612,41 @@ def test_readonly_writes_nothing_and_says_so(project):
 
     at(project, script, readonly=True)
     assert (project / "project.toml").read_text() == TEXT
+
+
+def test_readonly_names_no_key_that_mends_or_uses(project):
+    (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 3"))
+
+    async def script(driver):
+        await driver.until("fix: save_steps = 1")
+        await driver.press("f")
+        await driver.until("--readonly")
+
+    at(project, script, readonly=True)
+
+
+def test_a_broken_file_under_readonly_says_what_keeps_it_from_the_editor(project):
+    (project / "project.toml").write_text('format = 1\n[model]\nuse = "fake-model\n')
+
+    async def script(driver):
+        await driver.until("project.toml:3:")
+        assert "The studio was opened with --readonly." in driver.text
+        assert "opens it in your editor" not in driver.text
+
+    at(project, script, readonly=True)
+
+
+def test_a_runs_settings_under_readonly_name_only_the_way_back(project):
+    create_run(load(project), ["test"])
+
+    async def script(driver):
+        await driver.until(lambda: driver.pane.run is not None)
+        await driver.press("s")
+        await driver.until("Run 0001, as it was made: s goes back")
+        await driver.press("K")
+        await driver.until("Run 0001 stays as it was made: s goes back.")
+
+    at(project, script, readonly=True)
 
 
 def test_hostile_values_reach_the_terminal_escaped_in_the_form_and_in_its_field(project):

@@ -424,6 +424,26 @@ def test_samples_behind_which_a_resume_went_back_are_left_out(tmp_path, make_pro
     assert [(s.when, s.text) for s in samples.newest_first("a")] == [("20", " again"), ("10", " kept")]
 
 
+def test_samples_of_a_deleted_run_are_not_shown_as_those_of_the_one_that_has_its_number_now(tmp_path, make_project):
+    folder = make_project()
+    run = made(folder, "running", steps=1)
+    sampled(run, (20, "The river", " of before", ""))
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until("s samples")
+        await driver.press("s")
+        await driver.until("2 samples")
+        shutil.rmtree(run.path)
+        again = made(folder, "running", steps=3)  # more events than the other one had
+        assert again.path == run.path
+        sampled(again, (40, "The sea", " of now", ""), (50, "The sea", " of now", ""))
+        await driver.until("3 samples")
+        assert "of before" not in driver.text
+
+    session(tmp_path, script)
+
+
 def test_of_a_sample_of_a_megabyte_the_beginning_is_shown_at_once(tmp_path, make_project):
     run = made(make_project(), steps=1)
     sampled(run, (40, "The river", " long" * 200_000, ""))

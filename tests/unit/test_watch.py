@@ -1,5 +1,7 @@
 """The one thread that reads run folders: what it finds, what it says changed, and how soon."""
 
+import shutil
+
 from ftstudio.files import write_toml
 from ftstudio.project import load
 from ftstudio.runs.record import create_run
@@ -70,3 +72,30 @@ def test_a_project_that_is_a_link_is_known_by_its_real_path(fakes, make_project,
     (tmp_path / "way").symlink_to(root)
     assert Watcher(tmp_path / "way").look().found.projects == (folder.resolve(),)
     assert Watcher(folder).look().found.projects == (folder.resolve(),)
+
+
+def test_of_a_run_that_got_a_deleted_ones_number_nothing_of_the_deleted_one_is_said(fakes, make_project, tmp_path):
+    folder = make_project()
+    run, watcher = made(folder, "running"), Watcher(tmp_path)
+    assert whole(watcher).statuses[run.path].metrics == {"loss": 2.5}
+    shutil.rmtree(run.path)
+    again = create_run(load(folder), ["test"])
+    assert again.path == run.path
+    written(again, "running")
+    again.events.write_text(
+        '{"t":2.0,"attempt":1,"kind":"metrics","step":1,"metrics":{"accuracy":0.5}}\n'
+        '{"t":3.0,"attempt":1,"kind":"metrics","step":2,"metrics":{"accuracy":0.6}}\n'
+    )
+    seen = watcher.look()
+    assert seen.changed == {run.path}
+    assert seen.found.statuses[run.path].metrics == {"accuracy": 0.6}
+
+
+def test_a_run_that_got_a_deleted_ones_number_is_another_also_where_it_says_the_same(fakes, make_project, tmp_path):
+    folder = make_project()
+    run, watcher = made(folder, "running"), Watcher(tmp_path)
+    whole(watcher)
+    assert not watcher.look().changed
+    shutil.rmtree(run.path)
+    assert made(folder, "running").path == run.path
+    assert watcher.look().changed == {run.path}

@@ -27,6 +27,7 @@ from ftstudio.runs.compare import LOSSES, Comparison, compare
 from ftstudio.runs.compare_tables import NO_DOUBT, cut, doubt_sentences, markdown, result_rows, setting_rows
 from ftstudio.runs.events import EventReader
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import plural
 from ftstudio.tui import larger
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
@@ -174,7 +175,9 @@ class ComparePane(Pane, Asks):
         shown = [*others, *found.of(self.project)]
         rows = run_rows(shown, found, self.studio.look, self.chosen)
         lines = self.query_one("#marks", Lines)
-        lines.set_rows(rows or [Row(None, Text(f" There is no run yet. {self.studio.key('run.start')} starts one."))])
+        lines.set_rows(
+            rows or [Row(None, Text(f" There is no run yet. {self.studio.way_on('run.start', 'starts one')}"))]
+        )
         lines.styles.height = min(LIST_LINES, max(1, len(rows)))
 
     def _draw_table(self) -> None:
@@ -213,7 +216,9 @@ class ComparePane(Pane, Asks):
             for number, part in enumerate(textwrap.wrap(look.plain(sentence).plain, max(20, width - 4))):
                 yield Row(None, Text(f" {' ' if number else mark} {part}", "yellow" if found.doubts else "dim"))
         if len(found.runs) > room:
-            yield Row(None, Text(f"   {len(found.runs) - room} more runs do not fit here; E writes all.", "dim"))
+            left = len(found.runs) - room
+            words = f"{plural(left, 'more run')} {'does' if left == 1 else 'do'} not fit here."
+            yield Row(None, look.plain(f"   {words} {self.studio.way_on('compare.export', 'writes all')}", "dim"))
 
     def _draw_chart(self) -> None:
         chart = self.query_one(ChartView)

@@ -235,7 +235,9 @@ class DataPane(Pane):
             return
         self.query_one("#body").display = bool(self.view.lines)
         nothing = self.query_one("#nothing", Static)
-        nothing.display = True
+        nothing.display = nothing.can_focus = True
+        if not self.view.lines and self.display:  # the list is gone, and the pane's keys would be with it
+            self.screen.set_focus(nothing)
         nothing.update(why_nothing(message.error, self.studio.look.lines))
 
     def on_data_pane_paged(self, message: Paged) -> None:
@@ -250,7 +252,10 @@ class DataPane(Pane):
         if view.mode == "tokens":
             self.summary = result
         self.query_one("#body").display = True
-        self.query_one("#nothing").display = False
+        nothing = self.query_one("#nothing")
+        if nothing.has_focus:
+            self.query_one(Lines).focus()
+        nothing.display = False
         wanted = view.mode == self.view.mode or not self.view.lines or (self.wants_tokens and view.mode == "tokens")
         if message.where != "loaded" or wanted:
             view.take(result, message.where)
@@ -316,6 +321,8 @@ class DataPane(Pane):
 
     def why_not(self, id: str) -> str:
         """Tokens are looked at once they are there."""
+        if id in {"data.next", "data.previous", "data.goto"} and not self.view.lines:
+            return "There are no rows."
         if id == "data.tokens" and self.words:
             return ""  # they come
         if id in {"data.tokens", "data.longest", "data.cut"} and self.summary is None:

@@ -115,7 +115,7 @@ class FilesPane(Pane, Asks):
     def _run_rows(self) -> Iterator[Row]:
         look, use = self.studio.look, self.contents.use
         if use is None:
-            yield Row(None, Text(f" There is no run yet. {self.studio.key('run.start')} starts one."))
+            yield Row(None, Text(f" There is no run yet. {self.studio.way_on('run.start', 'starts one')}"))
             return
         title = Text.assemble(" ", look.plain(use.run.title, "bold"), f"  {size_text(use.bytes)}", end="", no_wrap=True)
         title.append("  pinned", "bold") if self.contents.note.pinned else None

@@ -223,9 +223,8 @@ class FormPane(Pane):
         if current is None:
             self.form = Form()
             waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
-            key = self.studio.key("setup.editor")
-            rows = error_rows(self.error, look, width, key) if self.error is not None else waits
-            self.lines.set_rows(rows)
+            way = self.studio.way_on("setup.editor", "opens it in your editor; it is read again when it was written")
+            self.lines.set_rows(waits if self.error is None else error_rows(self.error, look, width, way))
             self.query_one(Aside).show(Text(""))
             return
         outlook = self.tried or self.outlook
@@ -233,7 +232,8 @@ class FormPane(Pane):
         form = sections(project, outlook.problems if outlook is not None else project.problems)
         *parts, head = form.sections
         self.form = self._with_typed(Form((*parts, one_more(project), head), form.rest))
-        self.lines.set_rows(rows_of(self.form, look, width, more=self.more))
+        fix = "fix" if self.studio.manners.readonly else self.studio.key("setup.fix")
+        self.lines.set_rows(rows_of(self.form, look, width, more=self.more, fix=fix))
         self.query_one(Aside).show(aside_text(outlook, self.since, look))
 
     @property

@@ -154,7 +154,7 @@ class GeneratePane(Pane):
         self.settings = list(message.settings)
         line = self.query_one(PromptLine)
         if not line.value and not self.asked:
-            line.value = message.prompt
+            line.propose(message.prompt)
         self._name_columns()
         self.draw()
 
@@ -205,14 +205,26 @@ class GeneratePane(Pane):
         except FtstudioError as error:
             self.studio.say_error(error)
         else:
-            if not self.talks:  # what comes next is to read; a conversation goes on with the next question
-                self.query(Scroll).first().focus()
+            line, asked = self.query_one(PromptLine), event.value
+            line.call_later(self._go_on, line, asked)  # behind the keys that came with Enter
+
+    def _go_on(self, line: PromptLine, prompt: str) -> None:
+        """What comes next is to read; a conversation goes on with the next question.
+
+        Unless that, or another prompt, is being typed already.
+        """
+        if line.value != prompt:
+            return
+        if self.talks:
+            line.value = ""
+        elif line.has_focus:
+            self.screen.set_focus(self.query(Scroll).first())
 
     def _begin(self, prompt: str) -> None:
         if not prompt.strip():
             raise InputError("There is no prompt yet.", "Write one, and press Enter.")
         if not self.sources:
-            mend = self.waits or f"Mend the project, or start a run with {self.studio.key('run.start')}."
+            mend = self.waits or f"Mend the project. {self.studio.way_on('run.start', 'starts a run')}"
             raise InputError("There is no model to sample yet.", mend)
         self._keep_turn()
         self.asked, self.busy, self.time = prompt, True, self.time + 1
@@ -220,8 +232,6 @@ class GeneratePane(Pane):
         asked = [self._prompt(column, source, prompt) for column, source in enumerate(self.sources)]
         for column, (answer, source) in enumerate(zip(self.query(Answer), self.sources, strict=False)):
             answer.begin(source.title, self._before(column, source, prompt))
-        if self.talks:
-            self.query_one(PromptLine).value = ""
         self.generate(self.time, list(self.sources), asked, dict(self.overrides))
 
     def _keep_turn(self) -> None:
@@ -321,7 +331,9 @@ class GeneratePane(Pane):
 
     def do_generate_again(self) -> None:
         """The prompt that stands in the line, or the last one."""
-        self._begin(self.query_one(PromptLine).value or self.asked)
+        line = self.query_one(PromptLine)
+        self._begin(line.value or self.asked)
+        self._go_on(line, self.asked)
 
     def do_generate_new(self) -> None:
         """Forget the conversation."""

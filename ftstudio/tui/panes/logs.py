@@ -43,6 +43,8 @@ class LogsPane(Pane):
     def __init__(self, project: Path) -> None:
         super().__init__(project)
         self.run: RunFolder | None = None
+        self._made = (0, 0)
+        """Which run it is that has this number."""
         self.raw = self.errors = False
         self._sought: re.Pattern[str] | None = None
         """What is looked for in the text of the lines, as it is shown."""
@@ -65,17 +67,16 @@ class LogsPane(Pane):
         self.view.focus()
 
     def show_run(self, run: RunFolder | None) -> None:
-        """Another run's files."""
-        if run is not None and (self.run is None or run.path != self.run.path):
-            self.run = run
+        """Another run's files, also those of one that got the number of a deleted one."""
+        if run is not None and (run, run.made) != (self.run, self._made):
+            self.run, self._made = run, run.made
             self._open()
         self.view.changed()
         self._draw_where()
 
     def seen(self, seen: Seen) -> None:
-        """The file may have grown."""
-        self.view.changed()
-        self._draw_where()
+        """The file may have grown, or be another run's by now."""
+        self.show_run(self.project_screen.run)
 
     def _open(self) -> None:
         if self.run is None:
@@ -89,7 +90,7 @@ class LogsPane(Pane):
     def _draw_where(self) -> None:
         look = self.studio.look
         if self.run is None:
-            self.query_one("#where", Still).update(f" No run yet. {self.studio.key('run.start')} starts one.")
+            self.query_one("#where", Still).update(f" No run yet. {self.studio.way_on('run.start', 'starts one')}")
             return
         view = self.view
         path = self.run.console if self.raw else self.run.events

@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
-from ftstudio.tui.actions import bindings
+from ftstudio.tui.actions import READONLY, bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.copying import copy
 from ftstudio.tui.form import as_frozen, fix_of, sections
@@ -70,24 +70,23 @@ class SetupPane(FormPane, Asks):
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
         if self.frozen is not None and id in CHANGES:
-            return (
-                f"Run {self.frozen[0].name} stays as it was made: "
-                f"{self.studio.key('setup.copy')} uses its settings, {self.studio.key('setup.settings')} goes back."
-            )
+            return f"Run {self.frozen[0].name} stays as it was made: {self._frozen_keys()}."
         if id == "setup.editor":
             return ""
         if id == "setup.edit" and self.studio.manners.readonly:
-            return "The studio was opened with --readonly."
+            return READONLY
         if id.startswith("setup.") and id != "setup.settings" and self.file.current is None:
             return (
-                f"{FILE} cannot be read: {self.studio.key('setup.editor')} opens it."
+                f"{FILE} cannot be read. {self.studio.way_on('setup.editor', 'opens it')}"
                 if self.error
                 else f"{FILE} is being read."
             )
+        if id == "setup.fix" and not self.form.fixable():
+            return "No problem here has a fix that can be taken."
         if id == "setup.undo" and not self.file.can_undo:
             return "Nothing was written here that can be undone."
         if id in {"setup.settings", "setup.copy"} and self.run is None:
-            return f"There is no run yet. {self.studio.key('run.start')} starts one."
+            return f"There is no run yet. {self.studio.way_on('run.start', 'starts one')}"
         if id == "setup.copy" and not self.since.changes:
             return self.since.problem or f"The project has the settings of run {self.since.run}."
         if id == "setup.deep" and self.outlook is not None and self.outlook.errors:
@@ -134,12 +133,8 @@ class SetupPane(FormPane, Asks):
             if changes:
                 self.write(changes, said=f"Fixed: {', '.join(f'{k} = {toml_of(v)}' for k, v in changes.items())}")
                 return
-        keys = [k for k in self.form.all_keys() if any(p.edit for p in self.form.problems_of(k))]
-        if keys:
-            self.lines.lines.put_cursor(keys[0])
-            self.studio.say(f"This one has a fix: {self.studio.key('setup.fix')} takes it.")
-        else:
-            self.studio.say("No problem here has a fix that can be taken.")
+        self.lines.lines.put_cursor(self.form.fixable()[0])
+        self.studio.say(f"This one has a fix: {self.studio.key('setup.fix')} takes it.")
 
     def do_setup_copy(self) -> None:
         """Write the run's settings into the project, after a yes."""
@@ -190,10 +185,10 @@ class SetupPane(FormPane, Asks):
         """Open project.toml in the person's editor, and read it again."""
         from ftstudio.tui.editor import open_editor  # noqa: PLC0415 - made when it is asked for
 
-        code = open_editor(self.app, self.project / FILE)
-        if code:
-            self.studio.say(f"The editor ended with exit code {code}.")
-        self.read_file(self.turn)
+        try:
+            open_editor(self.app, self.project / FILE)
+        finally:
+            self.read_file(self.turn)
 
     def do_setup_deep(self) -> None:
         """Try everything once, in a process of its own."""
@@ -236,6 +231,11 @@ class SetupPane(FormPane, Asks):
         self.draw()
         self.project_screen.refresh_keys()
 
+    def _frozen_keys(self, whose: str = "its") -> str:
+        """What leads on from a run's settings."""
+        uses = "" if self.studio.manners.readonly else f"{self.studio.key('setup.copy')} uses {whose} settings, "
+        return f"{uses}{self.studio.key('setup.settings')} goes back"
+
     def show_run(self, run: RunFolder | None) -> None:
         """Another run's settings take the place of those of the one before."""
         super().show_run(run)
@@ -264,11 +264,7 @@ class SetupPane(FormPane, Asks):
             return
         look, (run, project) = self.studio.look, self.frozen
         self.form = as_frozen(sections(project, ()))
-        title = look.plain(
-            f" Run {run.name}, as it was made: "
-            f"{self.studio.key('setup.copy')} uses these settings, {self.studio.key('setup.settings')} goes back",
-            "bold reverse",
-        )
+        title = look.plain(f" Run {run.name}, as it was made: {self._frozen_keys('these')}", "bold reverse")
         self.lines.set_rows([Row(None, title), *rows_of(self.form, look, self.form_width, more=self.more)])
         self.query_one(Aside).show(run_text(self.since, look))
 

@@ -195,7 +195,8 @@ class TrainPane(Pane, Asks):
         empty.display = not has_points
         self.query_one("#charts").display = has_points
         if self.run is None:
-            empty.update("No run yet.\n\nS starts one with the settings of Setup.")
+            way = self.studio.way_on("run.start", "starts one with the settings of Setup")
+            empty.update(look.lines(f"No run yet.\n\n{way}"))
         elif not has_points and self._names():
             empty.update(look.lines(self._why_none_is_found()))
         elif status is not None and not has_points:
@@ -379,7 +380,7 @@ class TrainPane(Pane, Asks):
         from ftstudio.tui.screens.samples import SamplesScreen  # noqa: PLC0415 - made when it is asked for
 
         if self.run is None:
-            raise InputError("There is no run yet.", f"{self.studio.key('run.start')} starts one.")
+            raise InputError("There is no run yet.", self.studio.way_on("run.start", "starts one"))
         self.app.push_screen(SamplesScreen(self.run))
 
     def do_train_overlay(self) -> None:
@@ -389,7 +390,7 @@ class TrainPane(Pane, Asks):
         found = self.studio.found
         others = [s for s in found.of(self.project) if self.run is None or s.path != self.run.path]
         if not others:
-            raise InputError("There is no other run of this project.", f"{self.studio.key('run.start')} starts one.")
+            raise InputError("There is no other run of this project.", self.studio.way_on("run.start", "starts one"))
         rows = run_rows(others, found, self.studio.look, self.overlaid)
         self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
 
@@ -412,7 +413,7 @@ class TrainPane(Pane, Asks):
         """The run's last values; of the chart with the focus also all values, by the path of their CSV file."""
         status, chart = self.status, self.focused_chart
         if self.run is None or status is None:
-            raise InputError("There is no run to copy from.", f"{self.studio.key('run.start')} starts one.")
+            raise InputError("There is no run to copy from.", self.studio.way_on("run.start", "starts one"))
         lines = [f"{self.run.title}  {' '.join(self._tiles(status, 1000).plain.split())}"]
         lines += [f"{safe_text(name)} {number:g}" for name, number in sorted(status.metrics.items())]
         if chart is not None:

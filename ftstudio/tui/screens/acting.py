@@ -50,7 +50,7 @@ class ActingScreen(StudioScreen):
         if id == "run.resume" and (state is None or state in LIVE or state == "finished"):
             return "There is no run yet." if state is None else f"The run is {state}: there is nothing to resume."
         if id in OF_ANY and state is None:
-            return f"There is no run yet. {self.studio.key('run.start')} starts one."
+            return f"There is no run yet. {self.studio.way_on('run.start', 'starts one')}"
         return ""
 
     def do_run_stop(self) -> None:
@@ -104,7 +104,7 @@ class ActingScreen(StudioScreen):
     def do_run_fork(self) -> None:
         """Start a run from a checkpoint of this one."""
         if self.run is None:
-            raise InputError("There is no run to go out from.", f"{self.studio.key('run.start')} starts one.")
+            raise InputError("There is no run to go out from.", self.studio.way_on("run.start", "starts one"))
         self.start(self.run.project, self.run)
 
     def do_run_note(self) -> None:

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from ftstudio.errors import FtstudioError
-from ftstudio.tui.actions import Action, bindings, in_place
+from ftstudio.tui.actions import READONLY, Action, bindings, in_place
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.error_panel import ErrorPanel
 from ftstudio.tui.widgets.key_line import KeyLine
@@ -83,7 +83,7 @@ class StudioScreen(Screen[None]):
     def why_off(self, action: Action) -> str:
         """Why an action cannot be taken now, or ""."""
         if action.writes and self.studio.manners.readonly:
-            return "The studio was opened with --readonly."
+            return READONLY
         for doer in self.doers():
             if hasattr(doer, action.method):
                 reason = getattr(doer, "why_not", None)

@@ -12,13 +12,14 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from ftstudio.errors import InputError
+from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, Status
-from ftstudio.text import plural
+from ftstudio.text import plural, quote
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
+from ftstudio.tui.no_runs import no_runs
 from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.screens.base import WIDE
 from ftstudio.tui.watch import Seen
@@ -167,23 +168,7 @@ class Home(ActingScreen):
         empty, lines = self.query_one("#empty", Still), self.runs
         lines.display = bool(lines.rows)
         empty.display = not lines.rows
-        if found.problem:
-            empty.update(look.lines(found.problem))
-        elif not found.projects:
-            empty.update(_first_time())
-        elif self.only is not None and not self.filter:
-            empty.update(Text.assemble(
-                "\n No run of ", look.plain(self.only.name), " yet. ", ("S", "bold"), " starts one, ",
-                ("enter", "bold"), " opens the project, esc shows all runs again.",
-            ))  # fmt: skip
-        elif not found.statuses:
-            names = "\n".join(f"   {p.name}" for p in found.projects[:12])
-            empty.update(Text.assemble(
-                "\n No runs yet. Projects here:\n", look.lines(names), "\n\n",
-                ("   enter", "bold"), " or ", ("p", "bold"), "  opens one, ", ("S", "bold"), " there starts a run\n",
-            ))  # fmt: skip
-        else:
-            empty.update("\n No run's line holds that. esc shows all again.")
+        empty.update(no_runs(found, look, self.only, filtered=bool(self.filter), readonly=self.studio.manners.readonly))
 
     def _glance(self) -> None:
         glance = self.query_one(Glance)
@@ -243,9 +228,10 @@ class Home(ActingScreen):
         from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - Home paints before it is needed
 
         found, look = self.studio.found, self.studio.look
+        counted = [(p, len(found.of(p))) for p in found.projects]
         rows = [*first] + [
-            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {len(found.of(p)) or 'no'} runs", "dim"), end=""))
-            for p in found.projects
+            Row(p, Text.assemble(" ", look.plain(p.name), (f"  {plural(n, 'run') if n else 'no runs'}", "dim"), end=""))
+            for p, n in counted
         ]
         self.app.push_screen(Picking(title, rows, self.only), take)
 
@@ -265,16 +251,19 @@ class Home(ActingScreen):
         """Go to the projects beside the list, or ask for one to show alone, or to open when it has no run."""
         found = self.studio.found
         if not found.projects:
-            raise InputError("There is no project here yet.", "Press n for a new one.")
+            raise InputError("There is no project here yet.", self.studio.way_on("project.new", "makes one"))
         if self.has_class("projects"):
-            (self.runs if self._in_projects else self.query_one(Projects).lines).focus()
+            if self._in_projects:
+                self._to_runs()
+            else:
+                self.query_one(Projects).lines.focus()
             return
         everything = [Row("all", Text(" all projects"))] if found.statuses else []
         self._pick_project("Projects", self._show_only, everything)
 
     @property
     def _in_projects(self) -> bool:
-        return self.focused is self.query_one(Projects).lines
+        return self.focused is not None and isinstance(self.focused.parent, Projects)
 
     def on_projects_shown(self, event: Projects.Shown) -> None:
         """Another project under the cursor: its runs alone."""
@@ -286,7 +275,17 @@ class Home(ActingScreen):
         if event.project is not None:
             self.studio.open_project(event.project)
         else:
+            self._to_runs()
+
+    def _to_runs(self) -> None:
+        """From the projects to the runs beside them, where there are any."""
+        if self.runs.display:
             self.runs.focus()
+        elif self.filter:
+            self.say(f"No run's line holds {quote(self.filter)}.")
+        else:
+            of = f"{self.only.name} has" if self.only is not None else "The projects have"
+            self.say(f"{of} no run yet. {self.studio.way_on('run.start', 'starts one')}")
 
     def _show_only(self, chosen: object) -> None:
         if chosen == "all":
@@ -340,20 +339,35 @@ class Home(ActingScreen):
             self.studio.open_project(project, "setup")
 
     def do_home_tutorial(self) -> None:
-        """Open the tutorial's project; the first time it is made."""
+        """Open the tutorial's project; the first time it is made, after a yes."""
         from ftstudio.new import new_project  # noqa: PLC0415 - loads the plugins
+        from ftstudio.tui.screens.asking import Confirming  # noqa: PLC0415 - Home paints before it is needed
 
         folder = self.studio.root / TUTORIAL
-        if not (folder / FILE).is_file():
-            folder = new_project(self.studio.root, TUTORIAL, example=TUTORIAL).folder
-        self._opened(folder.resolve())
+        if (folder / FILE).is_file():
+            self._opened(folder.resolve())
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                try:
+                    made = new_project(self.studio.root, TUTORIAL, example=TUTORIAL)
+                except FtstudioError as error:
+                    self.say_error(error)
+                else:
+                    self._opened(made.folder.resolve())
+
+        text = self.studio.look.lines(f"Ten sentences, GPT-2, three epochs, in {from_home(folder)}. No run is started.")
+        self.app.push_screen(Confirming("Make the tutorial's project?", text), answered)
 
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
         if id in {"home.filter", "home.mark"} and not self.studio.found.statuses:
             return "There is no run yet."
         if id in {"home.open", "home.projects", "run.start"} and not self.studio.found.projects:
-            return f"There is no project here yet: {self.studio.key('project.new')} makes one."
+            return f"There is no project here yet. {self.studio.way_on('project.new', 'makes one')}"
+        if id == "home.mark" and self._in_projects:
+            return f"Runs are marked, not projects: {self.studio.key('home.projects')} goes to the runs."
         few = len(self.marked & self.studio.found.statuses.keys()) < 2
         if id == "home.compare" and few:
             return "Mark two runs or more with space first."
@@ -384,13 +398,3 @@ class Home(ActingScreen):
             else:
                 self.only = None
         self.draw()
-
-
-def _first_time() -> Text:
-    """What a person sees who has no project yet: the next steps."""
-    return Text.assemble(
-        "\n No projects here yet.\n\n",
-        ("   n", "bold"), "   a new project: from a file of yours (text, JSONL, CSV, Parquet),\n",
-        "       from an example, or empty\n",
-        ("   t", "bold"), "   the tutorial: ten sentences, GPT-2, three epochs\n",
-    )  # fmt: skip

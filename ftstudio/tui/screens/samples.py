@@ -41,10 +41,15 @@ class SamplesScreen(OverlayScreen):
         super().__init__()
         self.run_folder = run
         self.prompt: str | None = None
-        self._reader, self._found = EventReader(run.events), Samples()
+        self._forget()
         self._samples: dict[Hashable, Sample] = {}
         self._prompts: list[str] = []
         self._reading = False
+
+    def _forget(self) -> None:
+        """Of this run nothing was read yet."""
+        self._made = self.run_folder.made
+        self._reader, self._found = EventReader(self.run_folder.events), Samples()
 
     def on_mount(self) -> None:
         """Read."""
@@ -57,7 +62,12 @@ class SamplesScreen(OverlayScreen):
             self.read()
 
     def read(self) -> None:
-        """Read what is there, in a thread; as it is one reader, no second one while that goes on."""
+        """Read what is there, in a thread; as it is one reader, no second one while that goes on.
+
+        A run that got the number of a deleted one is read from its beginning.
+        """
+        if self.run_folder.made != self._made:
+            self._forget()
         self._reading = True
 
         def question() -> bool:
@@ -70,8 +80,10 @@ class SamplesScreen(OverlayScreen):
         self.ask(question, self.take)
 
     def take(self, _: bool) -> None:
-        """All was read."""
+        """All was read; of a run that is gone by now, if another one has its number."""
         self._reading = False
+        if self.run_folder.made != self._made:
+            self.read()
         self.draw()
 
     def draw(self) -> None:

@@ -25,6 +25,16 @@ class PromptLine(LineInput):
         self._at = 0
         self._draft = ""
 
+    def propose(self, prompt: str) -> None:
+        """Put a prompt there that can be taken as it is: what is typed takes its place."""
+        self.value = prompt
+        self.select_all()
+
+    async def action_submit(self) -> None:
+        """Enter. What is typed next begins another prompt, even before anybody has heard of this one."""
+        await super().action_submit()
+        self.select_all()
+
     def remember(self, prompts: Sequence[str]) -> None:
         """These were asked before, the last one last."""
         self._history = list(prompts)
