@@ -47,6 +47,13 @@ def test_an_empty_folder_says_the_next_steps(tmp_path):
     assert "t   the tutorial" in text
 
 
+def test_the_next_steps_name_keys_that_were_bound_anew(tmp_path, settings_file):
+    settings_file('[keymap]\n"project.new" = "f7"')
+    text = session(tmp_path, read)
+    assert "f7   a new project" in text
+    assert " n   a new" not in text
+
+
 def test_projects_without_runs_are_named(tmp_path, make_project):
     make_project("poems")
     text = session(tmp_path, read)

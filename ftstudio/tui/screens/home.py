@@ -164,11 +164,10 @@ class Home(ActingScreen):
         return sorted(statuses, key=lambda s: SORTS[self.sort](s, s.path in found.pinned))
 
     def _draw_empty(self) -> None:
-        found, look = self.studio.found, self.studio.look
         empty, lines = self.query_one("#empty", Still), self.runs
         lines.display = bool(lines.rows)
         empty.display = not lines.rows
-        empty.update(no_runs(found, look, self.only, filtered=bool(self.filter), readonly=self.studio.manners.readonly))
+        empty.update(no_runs(self.studio, self.only, filtered=bool(self.filter)))
 
     def _glance(self) -> None:
         glance = self.query_one(Glance)
