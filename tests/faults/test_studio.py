@@ -34,6 +34,21 @@ def stop(run):
     assert ended(run).state == "stopped"
 
 
+def test_an_editor_that_cannot_start_leaves_the_terminal_to_the_studio(make_project, terminal, tmp_path):
+    project = make_project()
+    Memory().showed(project, "setup")
+    editor = tmp_path / "not-executable"
+    editor.write_text("")
+    shown = terminal(project.parent, size=(120, 40), env={"VISUAL": str(editor)})
+    shown.sees("What this means")
+    shown.press("e")
+    shown.sees("does not start: Permission denied.", seconds=15)
+    shown.press("esc", "2")
+    shown.sees("rows 1 to", seconds=30)
+    shown.press("q")
+    assert shown.ended(30) == 0
+
+
 # ------------------------------------------------------------------------------------- the studio goes away
 
 
