@@ -351,9 +351,14 @@ def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Acti
     return [replace(a, keys=rebound.get(a.id) or a.keys) for a in found]
 
 
+def action_of(id: str, keymap: Mapping[str, str]) -> Action:
+    """The action of that id, with the keys that take it now."""
+    return next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
+
+
 def key_of(id: str, keymap: Mapping[str, str]) -> str:
     """The key that takes an action now, as people write it; where it has none, what the palette calls it."""
-    action = next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
+    action = action_of(id, keymap)
     return action.key if action.keys else f"ctrl+p {action.words}"
 
 
