@@ -39,9 +39,10 @@ def _means_studio(arguments: list[str]) -> bool:
     if not words:
         return not {"-h", "--help", "--version"} & set(arguments)
     from ftstudio.cli.commands import COMMANDS  # noqa: PLC0415 - `--version` needs none of this
+    from ftstudio.finding import is_folder  # noqa: PLC0415
     from ftstudio.text import expanded  # noqa: PLC0415
 
-    return words[0] not in COMMANDS and expanded(words[0]).is_dir()
+    return words[0] not in COMMANDS and is_folder(expanded(words[0]))
 
 
 def _studio(arguments: list[str]) -> int:

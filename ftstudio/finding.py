@@ -21,6 +21,11 @@ def holds(folder: Path, name: str) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether what somebody named is a folder; what may not be looked at is none, nor what no file system takes."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir() raises for both
+
+
 def refuse_hidden(path: Path) -> None:
     """Raise InputError, with path and mode, when it is only for lack of permission that a path cannot be looked at."""
     try:

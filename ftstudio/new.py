@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
+from ftstudio.finding import is_folder, refuse_hidden
 from ftstudio.plugins import registry
 from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
 from ftstudio.sniff import sniff
@@ -107,8 +108,9 @@ def _model_name(text: str) -> str:
     Raises InputError for what is neither.
     """
     path = expanded(text)
-    if text and path.is_dir():
+    if text and is_folder(path):
         return str(path.resolve())
+    refuse_hidden(path)
     if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise InputError(f"There is no model folder {quote(text, 200)}.", "Name a folder that exists, or a Hub id.")
     return text

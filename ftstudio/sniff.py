@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ftstudio.errors import InputError
+from ftstudio.explain import explain
 from ftstudio.plugins import Offer, registry
 from ftstudio.text import expanded, quote
 
@@ -19,9 +21,7 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
 
     Raises InputError when nobody reads the file, or when it has to be said how, with the way to say it.
     """
-    resolved = expanded(path).resolve()
-    if not resolved.exists():
-        raise InputError(f"There is no {quote(path, 200)}.", "Name a file that exists.")
+    resolved = _found(path)
     for offer in registry().offers("dataset"):
         found = _ask(offer, resolved, given or {})
         if found is not None:
@@ -35,6 +35,18 @@ def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str,
         f"No dataset source reads {quote(path.name)}.",
         "Text, JSONL, JSON, CSV, TSV and Parquet files are read; a plugin may read more.",
     )
+
+
+def _found(path: Path) -> Path:
+    """The whole path of something that is there, its links resolved. Raises InputError when it cannot be found."""
+    try:
+        found = Path(os.path.realpath(expanded(path)))  # Path.resolve() raises RuntimeError for a loop of links
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL
+        raise InputError(f"There is no {quote(path, 200)}.", "Name a file that exists.") from error
+    except OSError as error:
+        raise explain(error, path) from error
+    return found
 
 
 def _ask(offer: Offer, path: Path, given: Mapping[str, Any]) -> Mapping[str, Any] | None:

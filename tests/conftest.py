@@ -164,6 +164,24 @@ def ftstudio_here(tmp_path, monkeypatch, capsys, fresh_registry):
 
 
 @pytest.fixture
+def closed(tmp_path):
+    """A path that may not be looked at; of root's processes only another one's root folder is closed to root."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    for path in (folder / "x", Path("/proc/1/root/x")):
+        try:
+            path.stat()
+        except PermissionError:
+            yield path
+            break
+        except OSError:
+            continue
+    else:
+        pytest.skip("this user may look everywhere")
+    folder.chmod(0o700)
+
+
+@pytest.fixture
 def terminal():
     """Run the program at a terminal of its own: `terminal("attach", run)`; with a folder alone it is the studio.
 

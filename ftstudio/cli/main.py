@@ -16,6 +16,8 @@ from ftstudio.cli import output
 from ftstudio.cli.commands import COMMANDS
 from ftstudio.cli.group import Group
 from ftstudio.errors import FtstudioError
+from ftstudio.finding import refuse_hidden
+from ftstudio.text import expanded
 
 NOBODY_READS = 141
 """The exit code of a program that SIGPIPE ended, as shells give it."""
@@ -28,6 +30,14 @@ class _Commands(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Of a folder that may not be looked at, that is said: the studio would have opened it."""
+        if args and args[0] not in COMMANDS:
+            refuse_hidden(expanded(args[0]))
+        return super().resolve_command(ctx, args)
 
     def found(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:

@@ -217,7 +217,15 @@ ACTIONS: tuple[Action, ...] = (
     _a("train.next", "n", "next chart", "Put the focus on the next chart.", "train", line=False),
     _a("train.overlay", "o", "lay over", "Lay another run over this one, or take it away.", "train"),
     _a("samples.prompt", "p", "one prompt", "Show the samples of the next prompt alone, or of all again.", "samples"),
-    _a("train.export", "e", "export", "Write the chart with the focus as CSV and SVG.", "train", line=False),
+    _a(
+        "train.export",
+        "e",
+        "export",
+        "Write the chart with the focus as CSV and SVG.",
+        "train",
+        line=False,
+        writes=True,
+    ),
     _a("logs.search", "slash", "search", "Find a line by an expression; an empty one forgets it.", "logs"),
     _a("logs.next", "n", "next", "Go to the next line that was searched for.", "logs", line=False),
     _a("logs.previous", "p", "previous", "Go to the line before that was searched for.", "logs", line=False),
@@ -238,7 +246,14 @@ ACTIONS: tuple[Action, ...] = (
     _a("setup.more", "full_stop", "more", "Show all options, or the first ones again.", "setup"),
     _a("setup.view", "v", "meaning", "Turn between the form and what it means.", "setup"),
     _a("setup.editor", "e", "editor", "Open project.toml in your editor.", "setup", writes=True),
-    _a("setup.deep", "K", "deep check", "Try everything once: longest batch, checkpoint, sample; measure.", "setup"),
+    _a(
+        "setup.deep",
+        "K",
+        "deep check",
+        "Try everything once: longest batch, checkpoint, sample; measure.",
+        "setup",
+        writes=True,
+    ),
     _a(
         "setup.reset",
         "d",
@@ -351,9 +366,14 @@ def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Acti
     return [replace(a, keys=rebound.get(a.id) or a.keys) for a in found]
 
 
+def action_of(id: str, keymap: Mapping[str, str]) -> Action:
+    """The action of that id, with the keys that take it now."""
+    return next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
+
+
 def key_of(id: str, keymap: Mapping[str, str]) -> str:
     """The key that takes an action now, as people write it; where it has none, what the palette calls it."""
-    action = next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
+    action = action_of(id, keymap)
     return action.key if action.keys else f"ctrl+p {action.words}"
 
 

@@ -19,7 +19,7 @@ from textual import work
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
-from textual.events import Event, Key
+from textual.events import Event, InputEvent, Key, Resize
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import get_current_worker
@@ -27,13 +27,13 @@ from textual.worker import get_current_worker
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.state import LIVE
-from ftstudio.tui.actions import READONLY, Action, clashes, key_of, writes
+from ftstudio.tui.actions import READONLY, Action, action_of, clashes, key_of, writes
 from ftstudio.tui.harmless import Harmless
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.own_terminal import own_terminal
-from ftstudio.tui.screens.base import StudioScreen
+from ftstudio.tui.screens.base import SMALLEST, StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.type_ahead import TypeAhead
 from ftstudio.tui.watch import Found, Seen, Watcher
@@ -124,8 +124,21 @@ class Studio(TypeAhead):
 
     # ------------------------------------------------------------------------------------------- life
 
+    @property
+    def too_small(self) -> bool:
+        """Whether there is no room for anything but the word that says so."""
+        return self.has_class("too-small")
+
+    def on_resize(self, event: Resize) -> None:
+        """A terminal too small for anything says so, on whatever screen and over any dialog."""
+        self.set_class(event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1], "too-small")
+
     async def on_event(self, event: Event) -> None:
-        """A key takes away what was said before it."""
+        """A key takes away what was said before it; where nothing can be seen, nothing can be done but leave."""
+        if isinstance(event, InputEvent) and not event.is_forwarded and self.too_small:
+            if isinstance(event, Key) and event.key in action_of("leave", self.keymap).keys.split(","):
+                self.exit()
+            return
         if isinstance(event, Key) and not event.is_forwarded:
             screen = self.screen
             if isinstance(screen, StudioScreen) and screen.is_whole:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,21 @@ def open_editor(app: App[Any], path: Path) -> None:
     command = editor_command()
     try:
         with app.suspend():
-            code = subprocess.run(
-                [*command, str(path)], stdout=sys.__stdout__, stderr=sys.__stderr__, check=False
-            ).returncode
+            code = _run([*command, str(path)])
     except SuspendNotSupported as error:
         raise InputError("This terminal cannot be lent to an editor.", f"Edit {quote(path, 200)} elsewhere.") from error
-    except OSError as error:
-        raise InputError(
-            f"{quote(command[0])} does not start: {error.strerror}.", "Set EDITOR to a command."
-        ) from error
+    if isinstance(code, OSError):
+        raise InputError(f"{quote(command[0])} does not start: {code.strerror}.", "Set EDITOR to a command.") from code
     if code:
         how = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}"
         raise InputError(
             f"{quote(Path(command[0]).name)} {how}.", f"What it wrote into {quote(path.name)} until then holds."
         )
+
+
+def _run(command: Sequence[str]) -> int | OSError:
+    """The exit code, or why it does not start. Nothing is raised: `suspend` would not take the terminal back then."""
+    try:
+        return subprocess.run(command, stdout=sys.__stdout__, stderr=sys.__stderr__, check=False).returncode
+    except OSError as error:
+        return error

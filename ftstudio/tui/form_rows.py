@@ -27,16 +27,19 @@ VALUE_AT = 32
 MARKS: Mapping[str, tuple[str, str]] = {"error": ("✗", "red"), "warning": ("!", "yellow"), "note": ("-", "dim")}
 
 
-def rows_of(form: Form, look: Look, width: int, *, more: bool, fix: str = "fix") -> list[Row]:
-    """All rows of a form for a list of this width. `fix` stands before what mends a problem: the key that does it."""
+def rows_of(form: Form, look: Look, width: int, *, more: bool, rest: str, fix: str = "fix") -> list[Row]:
+    """All rows of a form for a list of this width.
+
+    `rest` is the key that shows the other options; `fix` stands before what mends a problem: the key that does it.
+    """
     rows = [row for problem in form.rest for row in _problem_rows(problem, look, width, "fix")]
     for section in form.sections:
         if section.table or section.entries:
-            rows += _section_rows(section, look, width, more=more, fix=fix)
+            rows += _section_rows(section, look, width, more=more, rest=rest, fix=fix)
     return rows
 
 
-def _section_rows(section: Section, look: Look, width: int, *, more: bool, fix: str) -> Iterator[Row]:
+def _section_rows(section: Section, look: Look, width: int, *, more: bool, rest: str, fix: str) -> Iterator[Row]:
     shown = section.shown(more=more)
     yield Row(f"{section.table}.use" if section.table else None, _header(section, look, width))
     for problem in section.problems:
@@ -47,7 +50,7 @@ def _section_rows(section: Section, look: Look, width: int, *, more: bool, fix: 
             yield from _problem_rows(problem, look, width, fix)
     left = len(section.shown(more=True)) - len(shown)
     if left:
-        yield Row(None, Text(f"   . {left} more", "dim", end="", no_wrap=True))
+        yield Row(None, look.plain(f"   {rest} {left} more", "dim"))
 
 
 def _header(section: Section, look: Look, width: int) -> Text:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.files import hub_home
+from ftstudio.finding import is_folder
 from ftstudio.options import Field
 from ftstudio.text import expanded, plural, quote, size_text
 from ftstudio.tui.typed import text_of
@@ -52,7 +53,7 @@ def _entries(text: str, folder: Path) -> list[str]:
         return []
     hidden = start.startswith(".")
     fitting = [e for e in entries if e.name.startswith(start) and (hidden or not e.name.startswith("."))]
-    return [f"{head}{slash}{e.name}{'/' if e.is_dir() else ''}" for e in fitting[:MOST]]
+    return [f"{head}{slash}{e.name}{'/' if is_folder(Path(e.path)) else ''}" for e in fitting[:MOST]]
 
 
 def path_words(field: Field, value: Any, folder: Path) -> str:
@@ -68,10 +69,10 @@ def path_words(field: Field, value: Any, folder: Path) -> str:
             found = []
         if not found:
             return f"There is no {quote(text)} yet."
-        if len(found) == 1 and found[0].is_dir():
+        if len(found) == 1 and is_folder(found[0]):
             return "a folder"
         count += len(found)
-        size += sum(path.stat().st_size for path in found if path.is_file())
+        size += sum(path.stat().st_size for path in found if os.path.isfile(path))  # noqa: PTH113
     more = "at least " if count >= MOST else ""
     return f"{more}{plural(count, 'file')}, {size_text(size)}" if count else ""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ftstudio.finding import FILE
+
 if TYPE_CHECKING:
     from ftstudio.project import Project
 
@@ -15,15 +17,21 @@ class SettingsFile:
     def __init__(self) -> None:
         self.current: Project | None = None
         self._earlier: list[str] = []
+        self._overtaken = False
 
     @property
-    def can_undo(self) -> bool:
-        """Whether something was written here that still stands."""
-        return bool(self._earlier)
+    def no_undo(self) -> str:
+        """Why there is nothing to undo, or ""."""
+        if self._earlier:
+            return ""
+        if self._overtaken:
+            return f"{FILE} was changed outside since: what was written here before can no longer be undone."
+        return "Nothing was written here that can be undone."
 
     def read(self, project: Project | None) -> None:
         """The file as somebody else wrote it: what was written here before can no longer be taken back."""
         if self.current is None or project is None or self.current.source.text != project.source.text:
+            self._overtaken = self._overtaken or bool(self._earlier)
             self._earlier.clear()
         self.current = project
 

@@ -6,6 +6,7 @@ HF_DATASETS_CACHE/org___name/CONFIG/VERSION/COMMIT/dataset_info.json, name-train
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Cached:
 def folder_of(options: HubOptions, project: Path) -> Path | None:
     """The local folder that `name` means, None for a name on the Hub. Raises DataError when there is no such folder."""
     folder = local_folder(options.name, project)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir() raises where it may not look
         raise DataError(
             f"There is no folder {quote(options.name)}, and no dataset of the Hub can have that name.",
             "Name a folder of data files, or a dataset as org/name.",

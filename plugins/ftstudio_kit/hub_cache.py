@@ -142,4 +142,9 @@ def cached_snapshot(name: str, revision: str | None) -> Path | None:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether a folder holds the files of a tokenizer. Without them AutoTokenizer may make an empty one."""
-    return any((folder / name).exists() for name in TOKENIZER_FILES)
+    return any(is_there(folder / name) for name in TOKENIZER_FILES)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something that may be looked at; Path.exists() raises where it may not."""
+    return os.path.exists(path)  # noqa: PTH110

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftstudio.api import ComponentError
-from ftstudio_kit.hub_cache import TOKENIZER_FILES
+from ftstudio_kit.hub_cache import TOKENIZER_FILES, is_there
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model*.bin", "model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -51,7 +51,7 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
     Raises ComponentError, one sentence and what to do, when the folder or its config is missing or broken, asks for
     remote code, or (with `weights`) when its weights are pickles, missing, damaged, or not the only ones.
     """
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise ComponentError(f"There is no model folder '{folder}'.", "Name a folder that exists, or a Hub id.")
     config = _config(folder)
     if "auto_map" in config:
@@ -66,6 +66,13 @@ def check_model_folder(folder: Path, *, weights: bool = True) -> dict[str, Any]:
         if (folder / "generation_config.json").exists():  # transformers passes over one that it cannot read
             read_json(folder / "generation_config.json", "a config of generation")
     return config
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _refuse_adapter(folder: Path) -> None:
@@ -122,12 +129,12 @@ def check_tokenizer_folder(folder: Path) -> None:
     """Raise ComponentError, one sentence and what to do, for a file of a tokenizer that is not what its name says."""
     for name in TOKENIZER_JSON:
         path = folder / name
-        if path.exists():
+        if is_there(path):
             info = path.stat()
             _table(path, info.st_size, info.st_mtime_ns)
-    if not (folder / TOKENIZER_JSON[0]).exists():
+    if not is_there(folder / TOKENIZER_JSON[0]):
         for path in (folder / name for name in TOKENIZER_FILES):
-            if path.exists() and (told := _no_file(path, _read(path, 200))) is not None:
+            if is_there(path) and (told := _no_file(path, _read(path, 200))) is not None:
                 raise _not_it(path, told, "a vocabulary")
 
 

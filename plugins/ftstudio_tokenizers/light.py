@@ -84,7 +84,8 @@ def check(options: PretrainedOptions, project: ProjectInfo, facts: Facts) -> Ite
     else:
         yield from _brought(project, facts)
     template = options.chat_template
-    if template is not None and "{" not in template and not template_file(template, project.folder).is_file():
+    file = None if template is None or "{" in template else template_file(template, project.folder)
+    if template is not None and file is not None and not os.path.isfile(file):  # noqa: PTH113 - is_file() may raise
         yield Problem(
             level="error",
             option="chat_template",
@@ -102,7 +103,8 @@ def _brought(project: ProjectInfo, facts: Facts) -> Iterator[Problem]:
     """Whether a model that is on this machine brings its tokenizer along, and one that may be opened."""
     name = getattr(project.options.get("model"), "name", None) if project.uses.get("model") == "hub" else None
     folder = local_folder(name, project.folder) if isinstance(name, str) else None
-    if folder is not None and folder.is_dir() and not has_tokenizer(folder):
+    there = folder is not None and os.path.isdir(folder)  # noqa: PTH112 - is_dir() raises where it may not look
+    if folder is not None and there and not has_tokenizer(folder):
         yield Problem(
             level="error",
             option="use",

@@ -34,6 +34,21 @@ def stop(run):
     assert ended(run).state == "stopped"
 
 
+def test_an_editor_that_cannot_start_leaves_the_terminal_to_the_studio(make_project, terminal, tmp_path):
+    project = make_project()
+    Memory().showed(project, "setup")
+    editor = tmp_path / "not-executable"
+    editor.write_text("")
+    shown = terminal(project.parent, size=(120, 40), env={"VISUAL": str(editor)})
+    shown.sees("What this means")
+    shown.press("e")
+    shown.sees("does not start: Permission denied.", seconds=15)
+    shown.press("esc", "2")
+    shown.sees("rows 1 to", seconds=30)
+    shown.press("q")
+    assert shown.ended(30) == 0
+
+
 # ------------------------------------------------------------------------------------- the studio goes away
 
 
@@ -273,9 +288,14 @@ def test_a_terminal_of_one_cell_and_two_hundred_sizes_in_a_storm_end_in_the_righ
     shown.press("enter")
     for number in range(rounds):
         if number % (rounds // 10) == 0:
+            if number:  # keys act where there is room for a picture
+                shown.resize(80, 24)
+                shown.sees("run 0001")
             shown.press(str(1 + number // (rounds // 10) % 7), pause=0)
         shown.resize(*draw.choice([(1, 1), (2, 300), (300, 2), (draw.randint(1, 250), draw.randint(1, 80))]))
         time.sleep(0.01)
+    shown.resize(80, 24)
+    shown.sees("run 0001")
     for key, words in PANES.items():
         shown.resize(80, 24)
         shown.press(key)

@@ -402,3 +402,23 @@ def test_what_is_wrong_with_the_project_is_said_in_the_column_with_its_fix(open_
         assert "Did you mean" in driver.text
 
     open_generate(script, folder)
+
+
+def test_the_line_of_settings_follows_the_projects_file(open_generate, trained):
+    folder = trained(8, generator={"ending": "garbage"})
+    file = folder / "project.toml"
+
+    def change(before, after):
+        file.write_text(file.read_text().replace(before, after))
+
+    async def script(driver):
+        await driver.until("ending garbage")
+        change('"garbage"', '"exit"')
+        await driver.press("1")
+        await driver.until("What this means")
+        await driver.press("5")
+        await driver.until("ending exit", seconds=4)
+        change('"exit"', '"raise"')
+        await driver.until("ending raise", seconds=4)
+
+    open_generate(script, folder, size=(120, 36))

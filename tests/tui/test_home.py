@@ -685,3 +685,52 @@ def test_state_and_progress_never_run_together(step, phase, words_):
     )  # fmt: skip
     (row,) = words.run_rows([status], Found(), Look())
     assert f"running  {words_}  " in row.text.plain
+
+
+@pytest.mark.parametrize("keys", [("S", "enter"), ("n", "x"), ("colon",)])
+def test_where_a_terminal_is_too_small_no_key_acts(tmp_path, make_project, keys):
+    folder = make_project()
+    made(folder, "running")
+    before = sorted(folder.rglob("*"))
+
+    async def script(driver):
+        await driver.until("too small")
+        await driver.press(*keys)
+        assert len(driver.app.screen_stack) == 1
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.until("lab:0001")
+        assert "too small" not in driver.text
+
+    session(tmp_path, script, size=(40, 12))
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_dialog_in_a_terminal_that_became_too_small_waits_and_q_leaves(tmp_path, make_project):
+    make_project()
+
+    async def script(driver):
+        await driver.press("colon")
+        await driver.until("Search for commands")
+        await driver.pilot.resize_terminal(40, 12)
+        await driver.until("too small")
+        assert "Search" not in driver.text
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.until("Search for commands")
+        await driver.press("escape", "n")
+        await driver.until("New project")
+        await driver.type("mi")
+        await driver.pilot.resize_terminal(40, 12)
+        await driver.until("too small")
+        assert "New project" not in driver.text
+        await driver.press("x", "enter")
+        await driver.pilot.click(offset=(20, 6))
+        await driver.pilot.resize_terminal(80, 24)
+        await driver.until("New project")
+        await driver.type("ne")
+        assert driver.app.screen.query_one("#name").value == "mine"
+        await driver.pilot.resize_terminal(59, 24)
+        await driver.until("q leaves")
+        await driver.press("q")
+        assert not driver.app.is_running
+
+    session(tmp_path, script)

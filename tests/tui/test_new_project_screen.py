@@ -156,3 +156,32 @@ def test_readonly_makes_no_project(tmp_path):
 
     session(tmp_path, script, readonly=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_cannot_be_looked_at_is_said_while_one_types(tmp_path, monkeypatch, closed):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    (beside / "link").symlink_to(closed)  # is looked at for what is offered
+
+    async def script(driver):
+        for text, said in (
+            (str(closed), "No permission for"),
+            ("x" * 300, "is too long"),
+            ("loop", "loop of symbolic links"),
+        ):
+            put(driver, data=text)
+            await driver.until(said)
+        put(driver, data="beside/")
+        offered = driver.app.screen.query_one("#data")
+        await driver.until(lambda: offered.offers == ["beside/link"])
+        put(driver, model=str(closed))
+        await driver.until("No permission for")
+        put(driver, model="x" * 300)
+        await driver.until("a model of the Hugging Face Hub")
+        put(driver, model="loop")
+        await driver.press("escape")
+        await driver.until(lambda: "New project" not in driver.text)
+
+    at(tmp_path / "root", script)

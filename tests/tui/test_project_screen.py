@@ -1,5 +1,7 @@
 """A project's screen: its header holds the panes at any width, and a pane's error stays with it."""
 
+import re
+
 import pytest
 from hand_made import made
 from studio import session
@@ -93,6 +95,21 @@ def test_a_studio_that_writes_nothing_says_so_before_a_key_is_refused(make_proje
         assert "run 0001" in driver.text.splitlines()[0]
 
     session(folder.parent, script, readonly=True)
+
+
+def test_the_form_names_rebound_keys_too(make_project, settings_file):
+    folder = make_project(trainer={"max_steps": 3, "save_steps": 4})
+    settings_file('[keymap]\n"setup.fix" = "f6"\n"setup.more" = "f9"')
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("f6: save_steps = 1")
+        assert re.search(r"^   f9 \d+ more", driver.text, re.MULTILINE)
+        driver.app.set_keymap({"setup.more": "f8"})
+        await driver.until("f: save_steps = 1")
+        assert re.search(r"^   f8 \d+ more", driver.text, re.MULTILINE)
+
+    session(folder.parent, script, size=(120, 60))
 
 
 def test_a_rebound_key_is_the_one_that_is_named_everywhere(make_project, settings_file):

@@ -278,6 +278,19 @@ def test_a_chart_is_exported_and_the_path_is_said(tmp_path, make_project):
     session(tmp_path, script)
 
 
+def test_readonly_exports_no_chart(tmp_path, make_project):
+    made(make_project())
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        await driver.press("e")
+        await driver.until("--readonly")
+
+    session(tmp_path, script, readonly=True)
+    assert not (state_dir() / "exports").exists()
+
+
 def test_y_copies_the_last_values_and_where_those_of_the_chart_are(tmp_path, make_project):
     made(make_project())
     table = state_dir() / "exports" / "lab-0001-loss.csv"

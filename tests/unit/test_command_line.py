@@ -70,6 +70,30 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(ftstudio_here, make_project, 
     assert not (folder.parent / "ok").exists()
 
 
+LONG_NAME = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["{}"], "No permission for '{}'"),
+        (["new", "ok", "--data", "{}"], "No permission for '{}'"),
+        (["new", "ok", "--model", "{}"], "No permission for '{}'"),
+        ([LONG_NAME], "is neither a command nor a folder."),
+        (["new", "ok", "--data", LONG_NAME], "is too long for this file system."),
+        (["loop"], "'loop' is neither a command nor a folder."),
+        (["new", "ok", "--data", "loop"], "'loop' is a symbolic link, or a loop of symbolic links."),
+    ],
+)
+def test_a_path_that_cannot_be_looked_at_is_one_sentence(ftstudio_here, tmp_path, closed, arguments, sentence):
+    (tmp_path / "loop").symlink_to("loop")
+    done = ftstudio_here(*(word.format(closed) for word in arguments))
+    assert done.code == 2, (done.out, done.err)
+    assert sentence.format(closed) in done.err
+    assert done.out == ""
+    assert not (tmp_path / "ok").exists()
+
+
 def test_debug_shows_the_traceback(ftstudio):
     done = ftstudio("--debug", "check", "gone")
     assert done.code == 2

@@ -13,10 +13,14 @@ from tiny_models import save_model
 
 from ftstudio.api import ComponentError, Facts, OptionError, ProjectInfo
 from ftstudio.testing import FakeRun
+from ftstudio_datasets.hub_cache import folder_of
+from ftstudio_datasets.options import HubOptions as DatasetOptions
 from ftstudio_kit.loading import load_model
 from ftstudio_models import light, starter
 from ftstudio_models.options import HubOptions, ScratchOptions, StarterOptions
 from ftstudio_models.scratch import Scratch
+from ftstudio_tokenizers import light as tokenizer
+from ftstudio_tokenizers.options import PretrainedOptions
 
 INFO = ProjectInfo(folder=Path(), name="x", seed=1, uses={}, options={})
 
@@ -103,3 +107,17 @@ def test_a_name_has_to_be_given() -> None:
 def test_the_starter_has_nothing_to_choose() -> None:
     with pytest.raises(TypeError):
         StarterOptions(name="other")  # type: ignore[call-arg]
+
+
+def test_a_folder_that_may_not_be_looked_at_is_one_problem_of_the_models_name(closed: Path, tmp_path: Path) -> None:
+    options = HubOptions(name=str(closed))
+    assert light.hub_facts(options, tmp_path) == Facts()
+    (problem,) = light.hub_check(options, INFO, Facts())
+    assert (problem.level, problem.option) == ("error", "name")
+    assert problem.message == f"'{closed}' cannot be read: Permission denied."
+    brought = ProjectInfo(folder=tmp_path, name="x", seed=1, uses={"model": "hub"}, options={"model": options})
+    assert list(tokenizer.check(PretrainedOptions(), brought, Facts())) == []
+    (named,) = tokenizer.check(PretrainedOptions(name=str(closed)), INFO, Facts())
+    assert named.message == f"'{closed}' holds no tokenizer."
+    with pytest.raises(ComponentError, match="There is no folder"):
+        folder_of(DatasetOptions(name=str(closed)), tmp_path)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.containers import Vertical
 
+from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.watch import Seen
 
@@ -34,6 +35,14 @@ class Pane(Vertical):
         """The screen that this is a pane of."""
         return cast("ProjectScreen", self.screen)
 
+    def file_stamp(self) -> tuple[int, ...]:
+        """Another one whenever project.toml is written; it asks the disk, so it belongs in a thread."""
+        try:
+            info = (self.project / FILE).stat()
+        except OSError:
+            return (0,)
+        return (info.st_mtime_ns, info.st_size, info.st_ino)
+
     def action_act(self, id: str) -> None:
         """A pane's own keys (`BINDINGS = bindings("setup")`) take actions as those of its screen do."""
         self.project_screen.action_act(id)
@@ -43,6 +52,9 @@ class Pane(Vertical):
 
     def leave(self) -> None:
         """It is hidden from now on."""
+
+    def rebound(self) -> None:
+        """Other keys take the actions: what names them is drawn again."""
 
     def go_back(self) -> bool:
         """Take away what lies on top in here; whether there was anything."""

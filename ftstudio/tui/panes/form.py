@@ -128,7 +128,7 @@ class FormPane(Pane):
         """Read project.toml; in a thread, since the first reading loads plugins."""
         from ftstudio.project import load  # noqa: PLC0415 - loads the plugins
 
-        stamp = _stamp(self.project / FILE)
+        stamp = self.file_stamp()
         if only_if_changed and stamp == self._stamp:
             return
         self._stamp = stamp
@@ -233,7 +233,8 @@ class FormPane(Pane):
         *parts, head = form.sections
         self.form = self._with_typed(Form((*parts, one_more(project), head), form.rest))
         fix = "fix" if self.studio.manners.readonly else self.studio.key("setup.fix")
-        self.lines.set_rows(rows_of(self.form, look, width, more=self.more, fix=fix))
+        rest = self.studio.key("setup.more")
+        self.lines.set_rows(rows_of(self.form, look, width, more=self.more, rest=rest, fix=fix))
         self.query_one(Aside).show(aside_text(outlook, self.since, look))
 
     @property
@@ -248,6 +249,10 @@ class FormPane(Pane):
             return form
         kept = form.problems_of(key) if typed.level == "note" else ()
         return with_problems(form, key, (typed, *kept))
+
+    def rebound(self) -> None:
+        """The form names keys."""
+        self.draw()
 
     def on_resize(self) -> None:
         """Another width wraps elsewhere."""
@@ -389,12 +394,3 @@ class FormPane(Pane):
         text = Text.assemble(look.lines(error, "red"), "\n\n", look.lines(error.difference))
         self.app.push_screen(Showing(Text("Not written", "bold"), text))
         self.read_file(self.turn)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Changes whenever the file is written."""
-    try:
-        info = path.stat()
-    except OSError:
-        return (0,)
-    return (info.st_mtime_ns, info.st_size, info.st_ino)

@@ -27,6 +27,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.text import prompt_text
 from ftstudio.tui import sampling
 from ftstudio.tui.actions import bindings
+from ftstudio.tui.background import Asks
 from ftstudio.tui.copying import copy
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.panes.telling import At, Ended, Heard, Teller
@@ -43,7 +44,7 @@ TELL_SECONDS = 0.05
 TELL_SECONDS_SSH = 0.3
 
 
-class GeneratePane(Pane):
+class GeneratePane(Pane, Asks):
     """A prompt above two answers."""
 
     DEFAULT_CSS = """
@@ -90,6 +91,8 @@ class GeneratePane(Pane):
         self.asked = ""
         self.time = 0
         self.busy = False
+        self._stamp: tuple[int, ...] = ()
+        """Of project.toml as it was when the settings were read."""
         self.waits = ""
         """The plugin that the first look waits for."""
 
@@ -119,13 +122,21 @@ class GeneratePane(Pane):
             self.look()
 
     def seen(self, seen: Seen) -> None:
-        """A live run may have committed a newer checkpoint; before the first look is done, say what it waits for."""
+        """A live run may have committed a newer checkpoint, and somebody may have written project.toml.
+
+        Before the first look is done, say what it waits for.
+        """
         if not self.settings:
             from ftstudio.describing import waits_for  # noqa: PLC0415 - the look loads it
 
             self.waits = waits_for()
             self.draw()
         if self.run_folder is not None and self.run_folder.path in seen.changed and not self.busy:
+            self.look()
+        self.ask(self.file_stamp, self._stamped, group="generate stamp")
+
+    def _stamped(self, stamp: tuple[int, ...]) -> None:
+        if stamp != self._stamp and not self.busy:
             self.look()
 
     def on_resize(self, event: Resize) -> None:
@@ -136,6 +147,7 @@ class GeneratePane(Pane):
     @work(thread=True, exclusive=True, group="generate look")
     def look(self) -> None:
         """Find the models and the settings."""
+        self._stamp = self.file_stamp()
         try:
             sources = sampling.pair(self.project, self.run_folder)
             settings = sampling.settings_of(self.project, self.overrides)

@@ -83,8 +83,8 @@ class SetupPane(FormPane, Asks):
             )
         if id == "setup.fix" and not self.form.fixable():
             return "No problem here has a fix that can be taken."
-        if id == "setup.undo" and not self.file.can_undo:
-            return "Nothing was written here that can be undone."
+        if id == "setup.undo" and self.file.no_undo:
+            return self.file.no_undo
         if id in {"setup.settings", "setup.copy"} and self.run is None:
             return f"There is no run yet. {self.studio.way_on('run.start', 'starts one')}"
         if id == "setup.copy" and not self.since.changes:
@@ -265,7 +265,8 @@ class SetupPane(FormPane, Asks):
         look, (run, project) = self.studio.look, self.frozen
         self.form = as_frozen(sections(project, ()))
         title = look.plain(f" Run {run.name}, as it was made: {self._frozen_keys('these')}", "bold reverse")
-        self.lines.set_rows([Row(None, title), *rows_of(self.form, look, self.form_width, more=self.more)])
+        rows = rows_of(self.form, look, self.form_width, more=self.more, rest=self.studio.key("setup.more"))
+        self.lines.set_rows([Row(None, title), *rows])
         self.query_one(Aside).show(run_text(self.since, look))
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 SMALLEST = (60, 16)
+"""Columns and rows below which there is a word on that, and nothing else."""
 WIDE = 110
 
 
@@ -50,10 +51,8 @@ class StudioScreen(Screen[None]):
         raise NotImplementedError
 
     def on_resize(self) -> None:
-        """A terminal too small for anything says so; a wide one has a second column."""
-        width, height = self.app.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "too-small")
-        self.set_class(width >= WIDE, "wide")
+        """A wide terminal has a second column."""
+        self.set_class(self.app.size.width >= WIDE, "wide")
 
     def watch_focused(self) -> None:
         """Within a field other keys hold."""

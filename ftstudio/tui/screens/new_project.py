@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -18,6 +19,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
+from ftstudio.finding import is_folder, refuse_hidden
 from ftstudio.options import Field
 from ftstudio.text import check_name, expanded, is_safe_name, quote
 from ftstudio.tui.offers import cached_models, offers
@@ -142,13 +144,21 @@ class NewProject(ModalScreen[Path | None]):
             "starter": "a small English GPT-2 that comes with ftstudio: no download",
             "scratch": "a GPT-2 of any size with random weights, and a tokenizer of the project's own",
         }
-        folder = expanded(model)
         if data in self._examples:
             self._say("model", "the example names its own")
         elif model in known:
             self._say("model", known[model])
         else:
-            self._say("model", "a folder on this machine" if folder.is_dir() else "a model of the Hugging Face Hub")
+            self._say_model_folder(expanded(model))
+
+    def _say_model_folder(self, folder: Path) -> None:
+        """Whether what is typed names a folder; one that may not be looked at is no model of the Hub."""
+        try:
+            refuse_hidden(folder)
+        except InputError as error:
+            self._say("model", str(error), wrong=True)
+        else:
+            self._say("model", "a folder on this machine" if is_folder(folder) else "a model of the Hugging Face Hub")
 
     @work(thread=True, exclusive=True, group="sniff")
     def look_at_data(self, text: str) -> None:
@@ -161,9 +171,9 @@ class NewProject(ModalScreen[Path | None]):
         try:
             self._examples = [path.name for path in list_projects(examples())]
             path = expanded(text)
-            if text in self._examples and not path.exists():
+            if text in self._examples and not os.path.lexists(path):
                 said = f"the example {text}, copied"
-            elif text and not path.is_dir():
+            elif text and not is_folder(path):
                 said = sniff(path)[1]
             elif not text:
                 said = f"sentences to replace; examples: {', '.join(self._examples)}"
@@ -210,7 +220,7 @@ class NewProject(ModalScreen[Path | None]):
         if not name:
             raise InputError("It needs a name.", "It becomes the name of its folder.")
         _free_name(self.root, name)
-        if data in self._examples and not expanded(data).exists():
+        if data in self._examples and not os.path.lexists(expanded(data)):
             return Wish(name, example=data)
         return Wish(name, data=expanded(data) if data else None, model=model)
 
@@ -238,5 +248,5 @@ class NewProject(ModalScreen[Path | None]):
 def _free_name(root: Path, name: str) -> None:
     """Raise InputError when a project cannot be called so."""
     check_name(name, "project")
-    if (root / name).exists() or (root / name).is_symlink():
+    if os.path.lexists(root / name):
         raise InputError(f"{quote(name)} exists already.", "Choose another name.")

@@ -186,8 +186,10 @@ class ProjectScreen(ActingScreen):
         return [(keys[f"pane.{name}"], name) for name in PANES]
 
     def rebound(self) -> None:
-        """The header names keys too."""
+        """The header names keys too, and so may the pane."""
         self.draw()
+        if self.pane is not None:
+            self.pane.rebound()
 
     def on_resize(self) -> None:
         """Another width has other words."""

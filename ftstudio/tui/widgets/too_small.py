@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from textual.widgets import Static
+from typing import TYPE_CHECKING, cast
+
+from rich.text import Text
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from ftstudio.tui.app import Studio
 
 
-class TooSmall(Static):
-    """Covers the screen while its screen has the class `too-small`."""
+class TooSmall(Widget):
+    """Covers the screen while the app has the class `too-small`."""
 
     DEFAULT_CSS = """
     TooSmall { display: none; layer: above; dock: top; width: 100%; height: 100%; background: $background; }
     """
 
-    def __init__(self) -> None:
-        super().__init__("This terminal is too small: the studio needs 60 columns and 16 rows.", markup=False)
+    def render(self) -> Text:
+        """What is needed, and the one key that acts."""
+        leave = cast("Studio", self.app).key("leave")
+        return Text(f"This terminal is too small: the studio needs 60 columns and 16 rows. {leave} leaves.")
