@@ -16,6 +16,8 @@ from textual.binding import Binding, BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ftstudio.errors import InputError
+from ftstudio.tui.expressions import in_time
 from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import Line, LogFile
 
@@ -196,12 +198,13 @@ class LogView(Widget, can_focus=True):
         holds: Callable[[Line], bool],
         *,
         forward: bool,
-        done: Callable[[bool], None],
+        done: Callable[[bool | InputError], None],
         from_end: bool = False,
     ) -> None:
         """Look for a line that is shown, matches, and of which `holds` is true; a slice at a time.
 
         From the marked line on, else from the page's end; `from_end`: from the end of the file, wherever one is.
+        `done` hears whether there is one, or of the expression that takes too long.
         """
         if self.file is None:
             return
@@ -224,7 +227,12 @@ class LogView(Widget, can_focus=True):
         def go_on() -> None:
             until = monotonic() + SLICE_SECONDS
             while number == self._searching and monotonic() < until:
-                found = next(pieces, -1)
+                try:
+                    with in_time():
+                        found = next(pieces, -1)
+                except InputError as error:
+                    done(error)
+                    return
                 if found is not None:
                     if found >= 0:
                         self.go_to(found)
