@@ -13,7 +13,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from ftstudio.tui.actions import bindings, in_place
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.keymap import held
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.screens.base import WIDE
@@ -182,7 +183,7 @@ class ProjectScreen(ActingScreen):
 
     def _numbered(self) -> list[tuple[str, str]]:
         """Key and name of each pane, as the registry and the person's keymap have them."""
-        keys = {action.id: action.key for action in in_place("project", keymap=self.studio.keymap)}
+        keys = {action.id: action.key for action in held(*self.places(), keymap=self.studio.keymap)}
         return [(keys[f"pane.{name}"], name) for name in PANES]
 
     def rebound(self) -> None:

@@ -12,12 +12,13 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
 from ftstudio.errors import InputError
 from ftstudio.tui.expressions import in_time
+from ftstudio.tui.keymap import LOG_KEYS, fixed_bindings
 from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import Line, LogFile
 
@@ -32,16 +33,7 @@ class LogView(Widget, can_focus=True):
     """
 
     DEFAULT_CSS = "LogView { height: 1fr; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_lines(-1)", show=False),
-        Binding("down,j", "scroll_lines(1)", show=False),
-        Binding("pageup", "scroll_pages(-1)", show=False),
-        Binding("pagedown", "scroll_pages(1)", show=False),
-        Binding("home", "to_start", show=False),
-        Binding("end", "follow", show=False),
-        Binding("left", "sideways(-20)", show=False),
-        Binding("right", "sideways(20)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*fixed_bindings(LOG_KEYS)]
 
     def __init__(self, styled: Callable[[Line], Text], why_empty: Callable[[], Text]) -> None:
         super().__init__()
