@@ -25,7 +25,8 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.finding import FILE
+from ftstudio.finding import FILE, holds
+from ftstudio.runs.find import is_run
 from ftstudio.runs.state import LIVE
 from ftstudio.tui.actions import READONLY, Action, writes
 from ftstudio.tui.harmless import Harmless
@@ -147,7 +148,7 @@ class Studio(TypeAhead):
         self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):
-            self.call_later(self.open_project, shown)
+            self.call_later(self.open_project, shown, "", self.memory.run(shown))
 
     def on_ready(self) -> None:
         """The first picture is there: now for all else."""
@@ -280,11 +281,13 @@ class Studio(TypeAhead):
 
 
 def open_studio(root: Path, manners: Manners | None = None) -> int:
-    """Run the studio on a folder until the person leaves. Returns the exit code."""
-    if (root / FILE).is_file():
-        project = root.resolve()
+    """Run the studio until the person leaves, on a folder of projects, a project's or a run's. Returns the exit code."""
+    run = root.resolve() if is_run(root) else None
+    project = root if run is None else run.parent.parent
+    if holds(project, FILE):
+        project = project.resolve()
         root = project.parent
-        Memory().showed(project)
+        Memory().showed(project, "train" if run else "", run)
     studio = Studio(root, manners)
     with own_terminal():
         studio.run(mouse=studio.manners.mouse)
