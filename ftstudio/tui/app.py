@@ -281,7 +281,7 @@ class Studio(TypeAhead):
 
 
 def open_studio(root: Path, manners: Manners | None = None) -> int:
-    """Run the studio until the person leaves, on a folder of projects, a project's or a run's. Returns the exit code."""
+    """Run the studio on a folder of projects, a project's or a run's, until the person leaves; the exit code."""
     run = root.resolve() if is_run(root) else None
     project = root if run is None else run.parent.parent
     if holds(project, FILE):

@@ -538,6 +538,15 @@ def test_help_explains_the_field_under_the_cursor(project):
     at(project, script)
 
 
+def test_help_explains_the_place_for_one_more_observer(project):
+    async def script(driver):
+        go(driver, "observers[0].use")
+        await driver.press("question_mark")
+        await driver.until("Enter adds one.")
+
+    at(project, script)
+
+
 def test_a_list_of_choices_is_given_more_than_one(project):
     (project / "project.toml").write_text(f'{TEXT}\n[[observers]]\nuse = "webhook"\n')
 
