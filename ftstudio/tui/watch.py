@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from textual.message import Message
@@ -19,7 +19,7 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import list_projects
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import LIVE, read_state
+from ftstudio.runs.state import LIVE, NEVER_STARTED, read_state
 from ftstudio.runs.status import Status, StatusReader
 
 SETTLED_NS = 5_000_000_000
@@ -120,13 +120,13 @@ class Watcher:
     def _look_at(self, run: RunFolder, *, quickly: bool, room: bool) -> bool:
         """Read one run as far as this look allows; True when events of an ended run were read."""
         stamp = _stamp(run.state)
-        if self._settled.get(run.path) == stamp or (stamp == UNWRITTEN and _is_new(run)):
+        if self._settled.get(run.path) == stamp:
             return False
         if quickly or not room:
             if run.path not in self._statuses:
                 self._put(run.path, _from_state(run))
             return False
-        status = self._reader(run).read()
+        status = _in_the_making(run, self._reader(run).read())
         self._put(run.path, status)
         if status.state in LIVE:
             self._settled.pop(run.path, None)
@@ -175,9 +175,10 @@ class Watcher:
         self._readers.pop(path, None)
 
 
-def _is_new(run: RunFolder) -> bool:
-    """Whether a run was made just now: its supervisor takes a moment until it says anything, or holds its lock."""
-    return abs(time.time_ns() - run.made[0]) < SETTLED_NS
+def _in_the_making(run: RunFolder, status: Status) -> Status:
+    """A run that was made just now is starting: its supervisor takes a moment until it holds its lock."""
+    new = status.reason == NEVER_STARTED and abs(time.time_ns() - run.made[0]) < SETTLED_NS
+    return replace(status, state="starting", reason="") if new else status
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -191,7 +192,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _from_state(run: RunFolder) -> Status:
     known = read_state(run)
-    return Status(
+    status = Status(
         project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
         attempt=known.attempt, host=known.host, device=known.device,
     )  # fmt: skip
+    return _in_the_making(run, status)

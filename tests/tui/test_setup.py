@@ -6,6 +6,7 @@ import errno
 import shutil
 
 import pytest
+from hand_made import made
 from studio import opened, session
 from textual import events
 
@@ -377,8 +378,8 @@ def test_changes_since_a_run_are_shown_and_its_settings_can_be_taken(project):
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 def test_a_runs_settings_are_a_form_that_is_read_only_and_can_be_used_and_undone(project, size):
-    create_run(load(project, ["trainer.save_steps=2"]), ["test"])
-    run = create_run(load(project), ["test"])
+    made(project, overrides=["trainer.save_steps=2"])
+    run = made(project)
     now = TEXT.replace("max_steps = 10", "max_steps = 30")
     (project / "project.toml").write_text(now)
     record = run.record.read_text()

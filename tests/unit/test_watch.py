@@ -102,13 +102,17 @@ def test_a_run_that_got_a_deleted_ones_number_is_another_also_where_it_says_the_
     assert watcher.look().changed == {run.path}
 
 
-def test_a_run_that_was_just_made_is_passed_over_until_its_supervisor_speaks(fakes, make_project, tmp_path):
-    folder = make_project()
-    run = create_run(load(folder), ["test"])
+def test_a_run_that_was_just_made_is_starting_until_its_supervisor_speaks(fakes, make_project, tmp_path):
+    run = create_run(load(make_project()), ["test"])
     watcher = Watcher(tmp_path)
-    assert run.path not in watcher.look().found.statuses
+    for quickly in (True, False, False):
+        status = watcher.look(quickly=quickly).found.statuses[run.path]
+        assert (status.state, status.reason) == ("starting", "")
     written(run, "running")
     assert watcher.look().found.statuses[run.path].state == "running"
+    run.state.unlink()
+    os.utime(run.record, (1.0, 1.0))
+    assert watcher.look().found.statuses[run.path].reason == "It never started."
 
 
 def test_a_run_that_never_started_says_so_and_is_asked_at_each_look_whether_it_does(fakes, make_project, tmp_path):
