@@ -49,7 +49,7 @@ bench: $(VENV)/.dev
 
 # docs/keys.md from the registry of actions.
 keys: $(VENV)/.dev
-	$(BIN)/python -c "from ftstudio.tui.actions import keys_page; print(keys_page(), end='')" > docs/keys.md
+	$(BIN)/python -c "from ftstudio.tui.keymap import keys_page; print(keys_page(), end='')" > docs/keys.md
 
 # Every screen as text, which the tests compare with: look at what changed before you keep it.
 snapshots: $(VENV)/.dev

@@ -51,12 +51,13 @@ def _studio(arguments: list[str]) -> int:
     from ftstudio.text import expanded  # noqa: PLC0415
     from ftstudio.tui.app import Manners, open_studio  # noqa: PLC0415 - textual costs 0.2 s that no command needs
     from ftstudio.tui.memory import Memory  # noqa: PLC0415
+    from ftstudio.tui.own_terminal import where_to_draw  # noqa: PLC0415
 
     words = [a for a in arguments if not a.startswith("-")]
     unknown = [a for a in arguments if a.startswith("-") and a not in FLAGS]
     if unknown or len(words) > 1:
         return _command(["--help"]) if "--help" in unknown or "-h" in unknown else _command(arguments)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # it draws on stderr, and would wait for keys for ever
+    if not sys.stdin.isatty() or where_to_draw() is None:  # it would wait for keys for ever
         sys.stderr.write("✗ The studio needs a terminal. Without one, use the commands: ftstudio --help\n")
         return 2
     root = expanded(words[0]) if words else Memory().last_root() or default_root()

@@ -141,7 +141,7 @@ def read_run(run: RunFolder, label: str = "") -> RunFacts:
         label=label or run.title,
         state=known.state,
         reason=known.reason,
-        step=story.step,
+        step=story.reached,
         total_steps=story.total,
         seconds=round(sum(last - first for first, last in story.times.values()), 1) if story.times else None,
         metrics=story.series.last(),
@@ -171,6 +171,12 @@ class _Story:
     times: dict[int, tuple[float, float]] = field(default_factory=dict)  # attempt -> first and last event
     step: int | None = None
     total: int | None = None
+
+    @property
+    def reached(self) -> int | None:
+        """The step that it came to: metrics tell it too, since not each step is told as progress."""
+        told = [self.series.tracks[name].steps[-1] for name in self.series.names]
+        return max(told + ([] if self.step is None else [self.step]), default=None)
 
     @classmethod
     def of(cls, run: RunFolder) -> _Story:

@@ -46,6 +46,7 @@ ORPHANED = (
     "stop_seconds (settings)."
 )
 RESTARTED = "The machine was restarted."
+NEVER_STARTED = "It never started."
 KILLED = "Its supervisor was killed."
 COPIED = "It is a copy of a run that was live when it was copied: nothing works on it."
 GONE = "Its run folder is gone: it was deleted or moved."
@@ -239,7 +240,7 @@ def _read(run: RunFolder) -> StateFile:
         if not run.path.exists():
             return StateFile(state="interrupted", reason=GONE)
         started = os.path.lexists(run.events)
-        reason = "Its state.toml is missing." if started else "It never started."
+        reason = "Its state.toml is missing." if started else NEVER_STARTED
         return StateFile(state="interrupted", reason=reason, attempt=newest_attempt(run))
     except OSError as error:
         return _unreadable(run, str(explain(error, run.state)))

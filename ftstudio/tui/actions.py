@@ -6,7 +6,7 @@ by `why_not(id)` why it cannot be taken now. Lower case looks, capitals act on a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from textual.binding import Binding
@@ -371,12 +371,6 @@ def action_of(id: str, keymap: Mapping[str, str]) -> Action:
     return next(a for a in in_place(*PLACES, keymap=keymap) if a.id == id)
 
 
-def key_of(id: str, keymap: Mapping[str, str]) -> str:
-    """The key that takes an action now, as people write it; where it has none, what the palette calls it."""
-    action = action_of(id, keymap)
-    return action.key if action.keys else f"ctrl+p {action.words}"
-
-
 def writes(id: str) -> bool:
     """Whether an action is off under --readonly."""
     return any(a.writes for a in ACTIONS if a.id == id)
@@ -389,46 +383,3 @@ def bindings(*places: str) -> list[Binding]:
         for action in in_place(*places)
         if action.keys
     ]
-
-
-def clashes(keymap: Mapping[str, str]) -> list[str]:
-    """What is wrong with a person's keymap, as sentences: unknown ids, and keys that two actions of one place share."""
-    known = {action.id for action in ACTIONS}
-    said = [f"keymap.{name} is no action." for name in keymap if name not in known]
-    for place in PLACES:
-        seen: dict[str, str] = {}
-        for action in in_place(*_together(place), keymap=keymap):
-            for key in filter(None, action.keys.split(",")):
-                if key in seen and {action.id, seen[key]} & keymap.keys():
-                    said.append(f"{key_words(key)} means both {seen[key]} and {action.id}: {seen[key]} keeps it.")
-                seen.setdefault(key, action.id)
-    return list(dict.fromkeys(said))
-
-
-def _together(place: str) -> Iterable[str]:
-    """The places whose keys hold at one time."""
-    if place == "home":  # a run under the cursor is acted on there as in its project
-        return ("everywhere", "project", place)
-    if place in {"everywhere", "project", "samples", "queue", "plugins", "settings", "doctor"}:
-        return {"everywhere", place}
-    if place in {"train", "compare"}:
-        return ("everywhere", "project", "chart", place)
-    return ("everywhere", "project", place)
-
-
-def keys_page() -> str:
-    """docs/keys.md."""
-    parts = [
-        "# Keys\n\nLower case looks, capitals act on a run. Rebind one in settings.toml by its id:"
-        ' `keymap = { "run.start" = "f5" }`.\n'
-    ]
-    for place, title in PLACES.items():
-        actions = in_place(place)
-        if actions:
-            rows = [f"| {_keys_cell(a)} | {a.help} | `{a.id}` |" for a in actions]
-            parts.append(f"## {title}\n\n| key | what it does | id |\n|---|---|---|\n" + "\n".join(rows) + "\n")
-    return "\n".join(parts)
-
-
-def _keys_cell(action: Action) -> str:
-    return " ".join(f"`{key_words(k)}`" for k in action.keys.split(",")) if action.keys else "palette"

@@ -25,10 +25,12 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.finding import FILE
+from ftstudio.finding import FILE, holds
+from ftstudio.runs.find import is_run
 from ftstudio.runs.state import LIVE
-from ftstudio.tui.actions import READONLY, Action, action_of, clashes, key_of, writes
+from ftstudio.tui.actions import READONLY, Action, action_of, writes
 from ftstudio.tui.harmless import Harmless
+from ftstudio.tui.keymap import clashes, key_of, usable
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from ftstudio.process.bench import Bench
 
 LOOK_SECONDS = 1.0
+MOST_SAID = 4
+"""Sentences on the keymap that the panel has room for."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Studio(TypeAhead):
         self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):
-            self.call_later(self.open_project, shown)
+            self.call_later(self.open_project, shown, "", self.memory.run(shown))
 
     def on_ready(self) -> None:
         """The first picture is there: now for all else."""
@@ -180,21 +184,22 @@ class Studio(TypeAhead):
     def _read_keymap(self) -> None:
         from ftstudio.settings import read_settings  # noqa: PLC0415 - all that options are made of, 30 ms
 
-        problems: Iterable[str]
         try:
             keymap = read_settings().keymap
         except InputError as error:
-            problems = [str(error)]
+            said = [str(error)]
         else:
-            problems = clashes(keymap)
+            said = clashes(keymap)
             self.set_keymap(keymap)
-        for sentence in problems:
-            self.say_error(InputError(sentence, "It is in settings.toml."))
+        if len(said) > MOST_SAID:
+            said[MOST_SAID - 1 :] = [f"{len(said) - MOST_SAID + 1} more: Settings, in the palette, says all."]
+        if said:
+            self.say_error(InputError("\n".join(said), "It is in settings.toml."))
 
     def set_keymap(self, keymap: Mapping[str, str]) -> None:
         """Bind actions to other keys, and say so wherever keys are named."""
-        self.keymap = keymap
-        super().set_keymap(keymap)
+        self.keymap = usable(keymap)
+        super().set_keymap(self.keymap)
         for screen in self.screen_stack:
             if isinstance(screen, StudioScreen) and screen.is_whole:
                 screen.rebound()
@@ -289,11 +294,13 @@ class Studio(TypeAhead):
 
 
 def open_studio(root: Path, manners: Manners | None = None) -> int:
-    """Run the studio on a folder until the person leaves. Returns the exit code."""
-    if (root / FILE).is_file():
-        project = root.resolve()
+    """Run the studio on a folder of projects, a project's or a run's, until the person leaves; the exit code."""
+    run = root.resolve() if is_run(root) else None
+    project = root if run is None else run.parent.parent
+    if holds(project, FILE):
+        project = project.resolve()
         root = project.parent
-        Memory().showed(project)
+        Memory().showed(project, "train" if run else "", run)
     studio = Studio(root, manners)
     with own_terminal():
         studio.run(mouse=studio.manners.mouse)

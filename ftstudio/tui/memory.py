@@ -14,10 +14,11 @@ from typing import Any
 
 from ftstudio.files import read_toml, state_dir, write_toml
 from ftstudio.locks import exclusive
+from ftstudio.runs.find import is_run
 
 
 class Memory:
-    """The values of ui.toml: the last root, the open projects with their panes, and when somebody last looked."""
+    """The values of ui.toml: the last root, the open projects with pane and run, and when somebody last looked."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or state_dir() / "ui.toml"
@@ -98,11 +99,24 @@ class Memory:
         """The pane that was open in a project."""
         return str(self.get("panes", Mapping, {}).get(str(project), "setup"))
 
-    def showed(self, project: Path | None, pane: str = "") -> None:
-        """Remember which project, and which pane of it, is shown; None is Home."""
+    def run(self, project: Path) -> Path | None:
+        """The run that was open in a project, if it is still there."""
+        name = self.get("runs", Mapping, {}).get(str(project))
+        folder = project / "runs" / str(name)
+        return folder if name and is_run(folder) else None
+
+    def showed(self, project: Path | None, pane: str = "", run: Path | None = None) -> None:
+        """Remember which project, which pane and which run of it, is shown; None is Home."""
         text = "" if project is None else str(project)
-        shown = {text: pane} if text and pane else {}
-        self.change(lambda: {"project": text, "panes": {**self.get("panes", Mapping, {}), **shown}})
+        panes = {text: pane} if text and pane else {}
+        runs = {text: run.name} if text and run is not None else {}
+        self.change(
+            lambda: {
+                "project": text,
+                "panes": {**self.get("panes", Mapping, {}), **panes},
+                "runs": {**self.get("runs", Mapping, {}), **runs},
+            }
+        )
 
     def shown_project(self) -> Path | None:
         """The project that was shown last, None for Home."""

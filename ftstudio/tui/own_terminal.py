@@ -24,12 +24,18 @@ from collections.abc import Iterator
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
+def where_to_draw() -> int | None:
+    """The descriptor of the terminal that can be drawn on: stderr's, or stdout's where stderr goes into a file."""
+    return next((number for number in (2, 1) if os.isatty(number)), None)
+
+
 @contextlib.contextmanager
 def own_terminal() -> Iterator[None]:
-    """Draw on the terminal behind stderr, and keep everybody else from it. Called once, in the main thread."""
+    """Draw on the terminal, and keep everybody else from it. Called once, in the main thread."""
     _leave_with_terminal()
+    place = where_to_draw() or 2
     before, kept = {name: getattr(sys, name) for name in STREAMS}, [os.dup(number) for number in (1, 2)]
-    with os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace") as screen:
+    with os.fdopen(os.dup(place), "w", encoding=sys.stderr.encoding, errors="backslashreplace") as screen:
         for name in STREAMS:
             setattr(sys, name, screen)
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, State, Status, age_text, ago
-from ftstudio.tui.actions import key_of
+from ftstudio.tui.keymap import key_of
 from ftstudio.tui.since import since_before
 from ftstudio.tui.words import loss
 

@@ -30,7 +30,7 @@ def tiles(status: Status, look: Look, filter: str, seconds: float, width: int, o
     glyph, colour = look.state(status.state)
     text = Text.assemble(" ", (glyph, colour), f" {status.state}", no_wrap=True, end="")
     said = look.plain(status.note, "yellow") if status.note else Text()
-    if not status.note and status.state not in LIVE:
+    if not status.note and (status.state not in LIVE or status.state == "queued"):  # behind what it waits
         said = look.plain(status.reason, "dim")
     room = width - text.cell_len - (min(len(GAP) + said.cell_len, width // 2) if said else 0)
     kept = set[str]()
@@ -68,7 +68,7 @@ def _parts(status: Status, filter: str, seconds: float, own: Sequence[Metric]) -
             if math.isfinite(metrics.get("peak_memory_bytes", math.nan))
             else "",
         ),
-        (4, f"last event {last}" if live and last and not status.note else ""),
+        (4, f"last event {last}" if live and status.state != "queued" and last and not status.note else ""),
     ]
     return [(rank, words) for rank, words in parts if words]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from textual.message import Message
@@ -19,10 +19,13 @@ from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import list_projects
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.state import LIVE, read_state
+from ftstudio.runs.state import LIVE, NEVER_STARTED, read_state
 from ftstudio.runs.status import Status, StatusReader
 
 SETTLED_NS = 5_000_000_000
+"""A folder, or a run, that was made or changed less than so long ago may be in the making."""
+UNWRITTEN = (0, 0)
+"""The stamp of what is not there."""
 ENDED_A_LOOK = 100
 """Ended runs whose events are read in one look: their figures appear a hundred at a time."""
 TURNS = 4
@@ -87,7 +90,7 @@ class Watcher:
             self._forget(gone)
         left, self._turn = ENDED_A_LOOK, self._turn + 1
         for number, run in enumerate(reversed(runs), self._turn):
-            if run.path not in self._settled or number % TURNS == 0:
+            if self._settled.get(run.path, UNWRITTEN) == UNWRITTEN or number % TURNS == 0:
                 left -= self._look_at(run, quickly=quickly, room=left > 0)
         live = sum(status.state in LIVE for status in self._statuses.values())
         whole = len(self._settled) + live == len(self._statuses) and not quickly
@@ -106,7 +109,7 @@ class Watcher:
         stamp = _stamp(project / NOTES)
         if self._pinned.get(project, (None,))[0] != stamp:
             pins = frozenset[Path]()
-            if stamp != (0, 0):
+            if stamp != UNWRITTEN:
                 with contextlib.suppress(InputError):  # whoever opens the note is told
                     pins = frozenset(
                         project / "runs" / name for name, note in read_notes(project).items() if note.pinned
@@ -116,14 +119,14 @@ class Watcher:
 
     def _look_at(self, run: RunFolder, *, quickly: bool, room: bool) -> bool:
         """Read one run as far as this look allows; True when events of an ended run were read."""
-        if self._settled.get(run.path) == _stamp(run.state):
+        stamp = _stamp(run.state)
+        if self._settled.get(run.path) == stamp:
             return False
         if quickly or not room:
             if run.path not in self._statuses:
                 self._put(run.path, _from_state(run))
             return False
-        stamp = _stamp(run.state)
-        status = self._reader(run).read()
+        status = _in_the_making(run, self._reader(run).read())
         self._put(run.path, status)
         if status.state in LIVE:
             self._settled.pop(run.path, None)
@@ -172,18 +175,25 @@ class Watcher:
         self._readers.pop(path, None)
 
 
+def _in_the_making(run: RunFolder, status: Status) -> Status:
+    """A run that was made just now is starting: its supervisor takes a moment until it holds its lock."""
+    new = status.reason == NEVER_STARTED and abs(time.time_ns() - run.made[0]) < SETTLED_NS
+    return replace(status, state="starting", reason="") if new else status
+
+
 def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file or folder is written again."""
+    """What changes when a file or folder is written again; UNWRITTEN where there is none."""
     try:
         info = path.stat()
     except OSError:
-        return (0, 0)
+        return UNWRITTEN
     return (info.st_mtime_ns, info.st_ino)
 
 
 def _from_state(run: RunFolder) -> Status:
     known = read_state(run)
-    return Status(
+    status = Status(
         project=run.project.name, run=run.name, path=run.path, state=known.state, reason=known.reason,
         attempt=known.attempt, host=known.host, device=known.device,
     )  # fmt: skip
+    return _in_the_making(run, status)

@@ -54,6 +54,12 @@ def find(patterns: Sequence[str], folder: Path, option: str = "path") -> list[Da
         paths.update(dict.fromkeys(_expand(pattern, folder, option)))
     found = [_stat(path, folder, option) for path in paths]
     filled = [file for file in found if file.size]
+    if not filled and len(found) == 1 and os.statvfs(found[0].path).f_blocks == 0:
+        raise DataError(
+            f"{found[0].name} lies on no disk: the system writes it anew for whoever reads it.",
+            "Copy it into a file, and name that.",
+            option,
+        )
     if not filled:
         which = f"{found[0].name} is empty: it holds 0 bytes."
         raise DataError(

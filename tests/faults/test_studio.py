@@ -371,3 +371,21 @@ def visit_everything(shown):
         shown.sees(name.capitalize())
     shown.sees("torch", "transformers")
     shown.press("esc")
+
+
+# ------------------------------------------------------------------------------------------ how it is opened
+
+
+def test_it_opens_on_a_run_that_is_named_by_its_folder(make_project, terminal):
+    project = make_project()
+    made(project)
+    made(project)
+    terminal(project / "runs" / "0001", size=(120, 36)).sees("3 Train", "run 0001")
+
+
+def test_it_draws_on_the_terminal_that_is_left_where_its_errors_go_into_a_file(make_project, terminal):
+    project = make_project()
+    made(project)
+    shown = terminal(project.parent, before=["sh", "-c", 'exec "$@" 2>errors', "sh"], cwd=project.parent)
+    shown.sees("lab:0001")
+    assert (project.parent / "errors").read_bytes() == b""

@@ -261,3 +261,15 @@ def test_the_curve_of_a_run_that_got_the_number_of_a_deleted_one_is_its_own(make
     assert made(folder, losses=(3.0, 2.0, 1.0)).path == run.path
     again = _read([run.path], known).curves
     assert list(again[run.path].feed.series["loss"].raw.values) == [3.0, 2.0, 1.0]
+
+
+def test_without_a_run_nobody_is_told_to_mark_another_one(make_project):
+    folder = make_project()
+    Memory().showed(folder.resolve(), "compare")
+
+    async def script(driver):
+        await driver.until("There is no run yet. S starts one.")
+        await driver.pilot.pause(0.3)
+        assert "Mark another run" not in driver.text
+
+    session(folder.parent, script)

@@ -319,3 +319,47 @@ def test_help_says_what_the_lines_are(tmp_path, make_project):
         await driver.until("console.log is what the run printed")
 
     session(tmp_path, script)
+
+
+def test_an_expression_that_would_take_for_ever_is_given_up_with_a_sentence(tmp_path, make_project):
+    run = made(make_project())
+    run.console.write_bytes(b"a" * 60 + b"b\n")
+
+    async def script(driver):
+        await driver.press("enter", "4", "t")
+        await driver.until("aaab")
+        for typed in ("(a+)+$", "(a|a)*$"):
+            await driver.press("slash", *["backspace"] * 9)
+            await driver.type(typed)
+            await driver.press("enter")
+            await driver.until("takes too long")
+            await driver.press("escape")
+        for typed in ("a{99999999999}", "(" * 2000):
+            await driver.press("slash")
+            driver.app.screen.pane.query_one("#search").value = typed
+            await driver.press("enter")
+            await driver.until("Mend it")
+            await driver.press("escape")
+        await driver.press("slash")
+        driver.app.screen.pane.query_one("#search").value = "a+b"
+        await driver.press("enter")
+        await driver.until("found a+b")
+
+    session(tmp_path, script)
+
+
+def test_an_expression_that_takes_long_of_an_event_in_words_is_given_up_too(tmp_path, make_project):
+    run = made(make_project())
+    run.events.write_text(
+        json.dumps({"t": 1.0, "attempt": 1, "kind": "message", "step": None, "text": "a" * 60 + "b"}) + "\n"
+    )
+
+    async def script(driver):
+        await driver.press("enter", "4")
+        await driver.until("aaab")
+        await driver.press("slash")
+        await driver.type("(a+)+$")
+        await driver.press("enter")
+        await driver.until("takes too long")
+
+    session(tmp_path, script)

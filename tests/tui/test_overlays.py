@@ -307,6 +307,25 @@ def test_clashes_of_keys_are_reported(tmp_path, settings_file):
     over(tmp_path, "settings", script, size=(120, 36))
 
 
+def test_all_that_is_wrong_with_the_keys_is_said_at_once_and_no_key_is_offered_that_does_something_else(
+    tmp_path, make_project, settings_file
+):
+    made(make_project())
+    settings_file('[keymap]\n"bogus.id" = "z"\n"setup.undo" = "banana"\n"help" = "down"\n"run.start" = "n"')
+
+    async def script(driver):
+        await driver.until("keymap.bogus.id is no action.")
+        assert "keymap.setup.undo: 'banana' is no key." in driver.text
+        assert "down is a key of lists: help does not have it there." in driver.text
+        assert "more: Settings, in the palette, says all." in driver.text
+        keys = driver.text.splitlines()[-1]
+        assert "n start" in keys
+        assert "n new" not in keys
+        assert "help" not in keys
+
+    session(tmp_path, script, size=(120, 36))
+
+
 def test_the_theme_is_kept_for_the_next_time(tmp_path):
     async def pick(driver):
         driver.app.screen.query_one("Lines").put_cursor("theme")

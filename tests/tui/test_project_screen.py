@@ -6,6 +6,8 @@ import pytest
 from hand_made import made
 from studio import session
 
+from ftstudio.tui.watch import Seen
+
 pytestmark = pytest.mark.usefixtures("fakes")
 WHOLE = "1 Setup  2 Data  3 Train  4 Logs  5 Generate  6 Compare  7 Files"
 
@@ -133,3 +135,40 @@ def test_a_rebound_key_is_the_one_that_is_named_everywhere(make_project, setting
         assert "2 Data" in driver.text.splitlines()[0]
 
     session(folder.parent, script, size=(120, 36))
+
+
+def test_the_studio_opens_again_on_the_run_that_was_open_not_on_a_newer_one(make_project):
+    folder = make_project()
+    made(folder)
+    made(folder)
+
+    async def look_back(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0002")
+        await driver.press("less_than_sign")
+        await driver.until("run 0001")
+
+    async def again(driver):
+        await driver.until("3 Train")
+        assert "run 0001" in driver.text.splitlines()[0]
+
+    session(folder.parent, look_back)
+    made(folder)
+    session(folder.parent, again)
+
+
+def test_a_run_that_the_last_look_at_the_files_did_not_find_yet_stays_the_one_that_is_shown(make_project):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0001")
+        screen, before = driver.app.screen, driver.app.found
+        newer = made(folder).path.resolve()
+        screen.started(newer)
+        screen.seen(Seen(before, frozenset()))
+        assert screen.current() == newer
+        await driver.until("run 0002")
+
+    session(folder.parent, script)

@@ -6,6 +6,7 @@ import errno
 import shutil
 
 import pytest
+from hand_made import made
 from studio import opened, session
 from textual import events
 
@@ -389,8 +390,8 @@ def test_changes_since_a_run_are_shown_and_its_settings_can_be_taken(project):
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 def test_a_runs_settings_are_a_form_that_is_read_only_and_can_be_used_and_undone(project, size):
-    create_run(load(project, ["trainer.save_steps=2"]), ["test"])
-    run = create_run(load(project), ["test"])
+    made(project, overrides=["trainer.save_steps=2"])
+    run = made(project)
     now = TEXT.replace("max_steps = 10", "max_steps = 30")
     (project / "project.toml").write_text(now)
     record = run.record.read_text()
@@ -546,6 +547,15 @@ def test_help_explains_the_field_under_the_cursor(project):
         words = " ".join(driver.text.replace("│", " ").split())
         assert "Larger saves more rarely" in words
         assert "A whole number, at least 1, in steps; default 4." in words
+
+    at(project, script)
+
+
+def test_help_explains_the_place_for_one_more_observer(project):
+    async def script(driver):
+        go(driver, "observers[0].use")
+        await driver.press("question_mark")
+        await driver.until("Enter adds one.")
 
     at(project, script)
 

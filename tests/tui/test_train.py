@@ -87,6 +87,16 @@ def test_a_run_of_this_machine_tells_its_last_event_beside_what_is_left():
     )
 
 
+def test_a_resumed_run_that_waits_says_behind_what():
+    status = Status(
+        project="b", run="0002", path=Path("0002"), state="queued", reason="Waits for cpu, behind b:0003.", attempt=2,
+        host="here", device="", step=7, total_steps=9, metrics={"loss": 2.0}, last_event_t=time.time() - 700,
+    )  # fmt: skip
+    assert tiles(status, Look(), "", 5.0, 80).plain.endswith(
+        " queued   loss 2   7/9   so far 5 s   Waits for cpu, behind b:0003."
+    )
+
+
 def test_the_tiles_of_a_stranger_s_trainer_stand_behind_everybody_s_losses():
     status = Status(
         project="lab", run="0001", path=Path("0001"), state="finished", reason="", attempt=1, host="here", device="cpu",
@@ -186,6 +196,21 @@ def test_a_filter_that_finds_nothing_says_so_and_can_be_changed(tmp_path, make_p
         assert driver.app.screen.pane.focused_chart is not None
         await driver.press("escape")
         await driver.until(lambda: driver.app.screen.query("HomeScreen #filter, #filter"))
+
+    session(tmp_path, script)
+
+
+def test_a_filter_that_would_take_for_ever_is_given_up_with_a_sentence(tmp_path, make_project):
+    made(make_project(), **{"a" * 60 + ".b": 1.0})
+
+    async def script(driver):
+        await driver.press("enter")
+        await driver.until(lambda: "loss" in shown(driver))
+        await driver.press("slash")
+        driver.app.screen.query_one("#metrics").value = "(a+)+$"
+        await driver.until("takes too long")
+        driver.app.screen.query_one("#metrics").value = "los+"
+        await driver.until(lambda: shown(driver) == {"loss"})
 
     session(tmp_path, script)
 

@@ -51,6 +51,14 @@ def make_run(folder, *, settings=None, inputs=None, vocabulary=b"v", metrics=MET
     return run
 
 
+def test_a_run_came_to_the_step_of_its_last_metric_where_its_progress_was_told_earlier(tmp_path):
+    run = make_run(tmp_path / "runs" / "0001")
+    writer = EventWriter(run.events, 1)
+    writer.write("metrics", 11, metrics={"loss": 1.4})
+    writer.close()
+    assert read_run(run).step == 11
+
+
 def laid_over(tables, changes):
     merged = {k: dict(v) if isinstance(v, dict) else v for k, v in tables.items()}
     for key, value in (changes or {}).items():

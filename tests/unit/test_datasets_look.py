@@ -304,3 +304,9 @@ def test_a_file_that_cannot_be_read_as_its_name_says_is_refused(
     path = folder / put(folder, name, content)
     with pytest.raises(ComponentError, match=words):
         assert sniff_text(path) or sniff_table(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_what_the_system_writes_anew_each_time_is_not_called_empty() -> None:
+    with pytest.raises(ComponentError, match="lies on no disk"):
+        sniff_text(Path("/proc/self/environ"))

@@ -5,7 +5,8 @@ from string import punctuation
 
 from textual.keys import _character_to_key
 
-from ftstudio.tui.actions import ACTIONS, PLACES, _together, clashes, in_place, key_words, keys_page
+from ftstudio.tui.actions import ACTIONS, in_place, key_words
+from ftstudio.tui.keymap import clashes, held, key_of, keys_page, moments, usable
 
 PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
 
@@ -15,9 +16,10 @@ def test_the_page_is_what_the_registry_says():
 
 
 def test_no_two_actions_of_one_place_share_a_key():
-    for place in PLACES:
-        keys = [key for a in in_place(*_together(place)) for key in a.keys.split(",") if key]
-        assert len(keys) == len(set(keys)), place
+    for places in moments():
+        keys = [key for a in in_place(*places) for key in a.keys.split(",") if key]
+        assert len(keys) == len(set(keys)), places
+        assert held(*places, keymap={}) == in_place(*places), "and no list has one of them for itself"
 
 
 def test_keys_that_terminals_use_themselves_are_left_alone():
@@ -36,3 +38,49 @@ def test_a_clash_and_an_unknown_action_are_sentences():
     assert clashes({"run.start": "X"}) == ["X means both run.start and run.stop: run.start keeps it."]
     assert clashes({"run.begin": "f5"}) == ["keymap.run.begin is no action."]
     assert clashes({"run.start": "f5"}) == []
+
+
+def test_a_key_that_a_list_has_for_itself_is_said_and_not_offered_there():
+    assert clashes({"help": "down"}) == [
+        "down is a key of lists: help does not have it there.",
+        "down is a key of the lines of Logs: help does not have it there.",
+    ]
+    assert keys_at("help", "everywhere", "project", "setup", help="down") == ""
+    assert keys_at("help", "everywhere", "project", "train", help="down") == "down"
+    assert keys_at("palette", "everywhere", "project", "home", palette="g,f2") == "f2"
+    assert "g is a key of lists: palette does not have it there." in clashes({"palette": "g"})
+    assert clashes({"home.open": "enter"}) == []
+
+
+def test_of_one_key_the_nearest_action_keeps_it_then_the_one_that_was_rebound():
+    said = clashes({"run.start": "n"})
+    assert "n means both run.start and project.new: run.start keeps it." in said
+    assert [s for s in said if "generate.new" in s] == [
+        "n means run.start and also data.next, train.next, logs.next, generate.new: those keep it."
+    ]
+    home, generate = ("everywhere", "project", "home"), ("everywhere", "project", "generate")
+    assert (keys_at("run.start", *home, run_start="n"), keys_at("project.new", *home, run_start="n")) == ("n", "")
+    assert (keys_at("run.start", *generate, run_start="n"), keys_at("generate.new", *generate, run_start="n")) == (
+        "", "n"
+    )  # fmt: skip
+    assert "enter means run.start and also home.open," in " ".join(clashes({"run.start": "enter"}))
+
+
+def test_what_is_no_key_is_said_and_the_default_holds():
+    for keys in ("banana", "ctrl+", "hypo+a", "f5,banana", ""):
+        assert usable({"setup.undo": keys}) == {}, keys
+    assert clashes({"setup.undo": "banana"})[0].startswith("keymap.setup.undo: 'banana' is no key.")
+    for keys in ("f5", "ctrl+s", "Z", "backslash", "plus", "shift+left", "ctrl+f5", "é", "percent_sign", "f1, f2"):
+        assert clashes({"setup.undo": keys}) == [], keys
+    signs = {"?": "question_mark", "+": "plus", ",": "comma", "/": "slash", "@": "at"}
+    assert {sign: usable({"help": sign})["help"] for sign in signs} == signs
+
+
+def test_what_has_no_key_is_named_by_the_palettes():
+    assert key_of("run.kill", {}) == "ctrl+p kill"
+    assert key_of("run.kill", {"palette": "f2"}) == "f2 kill"
+
+
+def keys_at(id, *places, **keymap):
+    given = {name.replace("run_", "run."): keys for name, keys in keymap.items()}
+    return next(action.keys for action in held(*places, keymap=given) if action.id == id)

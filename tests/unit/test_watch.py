@@ -1,5 +1,6 @@
 """The one thread that reads run folders: what it finds, what it says changed, and how soon."""
 
+import os
 import shutil
 
 from ftstudio.files import write_toml
@@ -99,3 +100,29 @@ def test_a_run_that_got_a_deleted_ones_number_is_another_also_where_it_says_the_
     shutil.rmtree(run.path)
     assert made(folder, "running").path == run.path
     assert watcher.look().changed == {run.path}
+
+
+def test_a_run_that_was_just_made_is_starting_until_its_supervisor_speaks(fakes, make_project, tmp_path):
+    run = create_run(load(make_project()), ["test"])
+    watcher = Watcher(tmp_path)
+    for quickly in (True, False, False):
+        status = watcher.look(quickly=quickly).found.statuses[run.path]
+        assert (status.state, status.reason) == ("starting", "")
+    written(run, "running")
+    assert watcher.look().found.statuses[run.path].state == "running"
+    run.state.unlink()
+    os.utime(run.record, (1.0, 1.0))
+    assert watcher.look().found.statuses[run.path].reason == "It never started."
+
+
+def test_a_run_that_never_started_says_so_and_is_asked_at_each_look_whether_it_does(fakes, make_project, tmp_path):
+    folder = make_project()
+    runs = [create_run(load(folder), ["test"]) for _ in range(TURNS)]
+    for run in runs:
+        os.utime(run.record, (1.0, 1.0))
+    watcher = Watcher(tmp_path)
+    found = whole(watcher)
+    assert {found.statuses[run.path].reason for run in runs} == {"It never started."}
+    for run in runs:
+        written(run, "running")
+    assert {s.state for s in watcher.look().found.statuses.values()} == {"running"}

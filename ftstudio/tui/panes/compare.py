@@ -282,7 +282,7 @@ def _read(paths: Sequence[Path], known: dict[Path, Curve]) -> Read:
         curves[path] = curve
         while events := curve.reader.read():
             curve.feed.add(events) if fresh else curve.new.extend(events)
-    comparison, why = None, "Mark another run with space: comparing takes two."
+    comparison, why = None, "Mark another run with space: comparing takes two." if paths else ""
     if len(paths) > 1:
         try:
             comparison = compare([RunFolder(path) for path in paths])

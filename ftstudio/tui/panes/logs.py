@@ -18,6 +18,7 @@ from ftstudio.runs.state import LIVE
 from ftstudio.text import size_text
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.copying import copy
+from ftstudio.tui.expressions import expression
 from ftstudio.tui.logfile import Line, LogFile
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
@@ -191,10 +192,9 @@ class LogsPane(Pane):
             self.view.refresh()
             return
         try:
-            self._sought, self._step = _expression(event.value), None
-        except re.error as error:
-            wrong = InputError(f"That is no expression: {error}.", "Mend it, or write \\ before signs.")
-            self.project_screen.say_error(wrong)
+            self._sought, self._step = expression(event.value), None
+        except InputError as error:
+            self.project_screen.say_error(error)
             return
         self._search(forward=False)
 
@@ -205,8 +205,12 @@ class LogsPane(Pane):
         none = f"no {words}" if from_end else f"no {'later' if forward else 'earlier'} {words}"
         self.project_screen.say(f"looking for {words} ...")
 
-        def done(found: bool) -> None:
-            self.project_screen.say(f"found {words}" if found else none)
+        def done(found: bool | InputError) -> None:
+            if isinstance(found, InputError):
+                self.project_screen.forget_said()
+                self.project_screen.say_error(found)
+            else:
+                self.project_screen.say(f"found {words}" if found else none)
             self._draw_where()
 
         self.view.search(self._sieve(), self._holds, forward=forward, done=done, from_end=from_end)
@@ -263,9 +267,3 @@ class LogsPane(Pane):
             self._open()
         self._sought, self._step = None, step
         self._search(forward=False, from_end=True)
-
-
-def _expression(text: str) -> re.Pattern[str]:
-    """An expression that can be looked for in text, and in bytes too. Raises re.error."""
-    re.compile(text.encode())
-    return re.compile(text, re.IGNORECASE)

@@ -62,6 +62,8 @@ class SetupPane(FormPane, Asks):
         entry, section = self.form.entry(self.lines.key), self.form.section(self.lines.key)
         if entry is not None:
             return f"{entry.key}: {explained(entry.field)}"
+        if section is not None and section.kind == "observer" and not section.use:
+            return "The place for one more observer, which is told all that a run reports. Enter adds one."
         if section is not None:
             said = f"{section.summary[:1].upper()}{section.summary[1:].removesuffix('.')}." if section.summary else ""
             return f"{section.table}.use: Which component does this part of the work. {said}".strip()

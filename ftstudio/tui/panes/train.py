@@ -33,6 +33,7 @@ from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.canvas import ASCII, BRAILLE
 from ftstudio.tui.copying import copy
+from ftstudio.tui.expressions import names_found
 from ftstudio.tui.feed import Feeds
 from ftstudio.tui.last_words import LastWords
 from ftstudio.tui.panes.base import Pane
@@ -228,23 +229,18 @@ class TrainPane(Pane, Asks):
 
     def _metrics(self) -> list[str]:
         """The names to draw, those people look at first before the others."""
-        if self.filter:
-            try:
-                wanted = re.compile(self.filter, re.IGNORECASE)
-            except re.error:
-                return []
-            names = {name for name in self._names() if wanted.search(name)}
-        else:
-            names = self._names() - set(HIDDEN)
+        names = self._found()[0] if self.filter else self._names() - set(HIDDEN)
         return sorted(names, key=lambda n: (FIRST.index(n) if n in FIRST else len(FIRST), n))
+
+    def _found(self) -> tuple[frozenset[str], InputError | None]:
+        """The metrics that the filter finds, or what is wrong with it."""
+        return names_found(self.filter, frozenset(self._names()))
 
     def _why_none_is_found(self) -> str:
         """Why the filter leaves no chart, with what to do."""
-        key = self.studio.key("train.filter")
-        try:
-            re.compile(self.filter)
-        except re.error as error:
-            return f"{quote(self.filter)} is no expression: {error}.\n\n{key} changes it; write \\ before signs."
+        key, wrong = self.studio.key("train.filter"), self._found()[1]
+        if wrong is not None:
+            return f"{wrong.message}\n\n{key} changes it. {wrong.hint}"
         if not self.filter:
             return f"Logged so far: {', '.join(sorted(self._names()))}.\n\n{key} and one of these names shows it."
         return f"No metric's name holds {quote(self.filter)}.\n\n{key} changes it; an empty one shows all."

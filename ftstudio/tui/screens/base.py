@@ -12,7 +12,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from ftstudio.errors import FtstudioError
-from ftstudio.tui.actions import READONLY, Action, bindings, in_place
+from ftstudio.tui.actions import READONLY, Action, bindings
+from ftstudio.tui.keymap import held
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.error_panel import ErrorPanel
 from ftstudio.tui.widgets.key_line import KeyLine
@@ -76,7 +77,7 @@ class StudioScreen(Screen[None]):
 
     def offered(self) -> list[Action]:
         """The actions that somebody here can do."""
-        found = in_place(*self.places(), keymap=self.studio.keymap)
+        found = held(*self.places(), keymap=self.studio.keymap)
         return [a for a in found if any(hasattr(doer, a.method) for doer in self.doers())]
 
     def why_off(self, action: Action) -> str:

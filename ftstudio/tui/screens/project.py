@@ -13,7 +13,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
-from ftstudio.tui.actions import bindings, in_place
+from ftstudio.runs.find import is_run
+from ftstudio.tui.actions import bindings
+from ftstudio.tui.keymap import held
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.screens.acting import ActingScreen
 from ftstudio.tui.screens.base import WIDE
@@ -89,8 +91,12 @@ class ProjectScreen(ActingScreen):
         pane.display = True
         pane.enter()
         pane.show_run(self.run)
-        self.studio.memory.showed(self.project, name)
+        self._remember()
         self.draw()
+
+    def _remember(self) -> None:
+        """What is shown here, for the next time."""
+        self.studio.memory.showed(self.project, self.shown, self.run_path)
 
     def turn_to(self, pane: str, run: Path | None) -> None:
         """Show a pane and a run, where they are given."""
@@ -121,19 +127,21 @@ class ProjectScreen(ActingScreen):
     def started(self, run: Path) -> None:
         """Show the run that was started."""
         self.run_path = run
+        self._remember()
         self.call_later(self.show_pane, "train")
 
     def choose(self, run: Path) -> None:
         """Make another run the current one."""
         self.run_path = run
+        self._remember()
         self.draw()
         if self.pane is not None:
             self.pane.show_run(self.run)
 
     def seen(self, seen: Seen) -> None:
-        """The files were looked at."""
+        """The files were looked at; a run that was started meanwhile may not be among what was found."""
         runs = seen.found.of(self.project)
-        if self.run_path not in {s.path for s in runs}:
+        if self.run_path not in {s.path for s in runs} and (self.run_path is None or not is_run(self.run_path)):
             if runs:
                 self.choose(runs[0].path)
             else:
@@ -182,7 +190,7 @@ class ProjectScreen(ActingScreen):
 
     def _numbered(self) -> list[tuple[str, str]]:
         """Key and name of each pane, as the registry and the person's keymap have them."""
-        keys = {action.id: action.key for action in in_place("project", keymap=self.studio.keymap)}
+        keys = {action.id: action.key for action in held(*self.places(), keymap=self.studio.keymap)}
         return [(keys[f"pane.{name}"], name) for name in PANES]
 
     def rebound(self) -> None:

@@ -17,7 +17,8 @@ from ftstudio.errors import FtstudioError
 from ftstudio.options import Field, convert, describe
 from ftstudio.settings import Settings, edit_settings, read_settings, settings_path
 from ftstudio.source import Source, parse_value, read_source
-from ftstudio.tui.actions import ACTIONS, bindings, clashes
+from ftstudio.tui.actions import ACTIONS, bindings
+from ftstudio.tui.keymap import clashes
 from ftstudio.tui.look import Look
 from ftstudio.tui.screens.asking import Asking, Picking
 from ftstudio.tui.screens.overlay import OverlayScreen

@@ -12,11 +12,13 @@ from typing import ClassVar
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from ftstudio.tui.keymap import LIST_KEYS, fixed_bindings
 
 
 class Row:
@@ -45,15 +47,7 @@ class Lines(ScrollView, can_focus=True):
     Lines .lines--cursor { background: $boost; text-style: bold; }
     Lines:focus .lines--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", show=False),
-        Binding("down,j", "move(1)", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-        Binding("home,g", "ends(0)", show=False),
-        Binding("end,G", "ends(-1)", show=False),
-        Binding("enter", "choose", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*fixed_bindings(LIST_KEYS)]
 
     class Moved(Message):
         """The cursor is on another key."""

@@ -12,10 +12,13 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ftstudio.errors import InputError
+from ftstudio.tui.expressions import in_time
+from ftstudio.tui.keymap import LOG_KEYS, fixed_bindings
 from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import Line, LogFile
 
@@ -30,16 +33,7 @@ class LogView(Widget, can_focus=True):
     """
 
     DEFAULT_CSS = "LogView { height: 1fr; }"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll_lines(-1)", show=False),
-        Binding("down,j", "scroll_lines(1)", show=False),
-        Binding("pageup", "scroll_pages(-1)", show=False),
-        Binding("pagedown", "scroll_pages(1)", show=False),
-        Binding("home", "to_start", show=False),
-        Binding("end", "follow", show=False),
-        Binding("left", "sideways(-20)", show=False),
-        Binding("right", "sideways(20)", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*fixed_bindings(LOG_KEYS)]
 
     def __init__(self, styled: Callable[[Line], Text], why_empty: Callable[[], Text]) -> None:
         super().__init__()
@@ -196,12 +190,13 @@ class LogView(Widget, can_focus=True):
         holds: Callable[[Line], bool],
         *,
         forward: bool,
-        done: Callable[[bool], None],
+        done: Callable[[bool | InputError], None],
         from_end: bool = False,
     ) -> None:
         """Look for a line that is shown, matches, and of which `holds` is true; a slice at a time.
 
         From the marked line on, else from the page's end; `from_end`: from the end of the file, wherever one is.
+        `done` hears whether there is one, or of the expression that takes too long.
         """
         if self.file is None:
             return
@@ -224,7 +219,12 @@ class LogView(Widget, can_focus=True):
         def go_on() -> None:
             until = monotonic() + SLICE_SECONDS
             while number == self._searching and monotonic() < until:
-                found = next(pieces, -1)
+                try:
+                    with in_time():
+                        found = next(pieces, -1)
+                except InputError as error:
+                    done(error)
+                    return
                 if found is not None:
                     if found >= 0:
                         self.go_to(found)
