@@ -21,11 +21,12 @@ def steps(model: Any, ids: Sequence[int], config: GenerationConfig, seed: int) -
     """Each step's tokens, one a sequence, without end: a sequence that has ended goes on, and is to be left."""
     so_far, processors, inputs = _prepare(model, ids, config)  # (S, T)
     generator = torch.Generator(so_far.device).manual_seed(seed)
-    new = None  # how many of the tokens the cache lacks: at first all
+    first = True
     while True:
         with torch.no_grad():
+            lacks = None if first or not inputs["use_cache"] else 1  # tokens that the cache lacks: all where None
             given = model.prepare_inputs_for_generation(
-                so_far, next_sequence_length=new, is_first_iteration=new is None, **inputs
+                so_far, next_sequence_length=lacks, is_first_iteration=first, **inputs
             )
             outputs = model(**given, return_dict=True)
             inputs = model._update_model_kwargs_for_generation(outputs, inputs)
@@ -35,7 +36,7 @@ def steps(model: Any, ids: Sequence[int], config: GenerationConfig, seed: int) -
             else:
                 chosen = scores.argmax(-1)
             so_far = torch.cat([so_far, chosen[:, None]], dim=1)
-        new = 1
+        first = False
         yield chosen.tolist()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -82,20 +82,52 @@ ARCHITECTURES: dict[str, PreTrainedConfig] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("config", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
-def test_the_loop_draws_what_generate_draws(config: PreTrainedConfig) -> None:
-    torch.manual_seed(3)
-    model: Any = AutoModelForCausalLM.from_config(config).eval()
-    prompt = [97, 98, 99, 100, 101, 102]
-    settings = GenerationConfig(
-        max_new_tokens=12, min_new_tokens=12, do_sample=True, top_k=40, top_p=0.95, temperature=0.9,
-        repetition_penalty=1.1, num_return_sequences=3, pad_token_id=0, eos_token_id=256,
-    )  # fmt: skip
+def generated(model: Any, prompt: list[int], settings: GenerationConfig) -> list[list[int]]:
+    """What generate() writes after the prompt, a row of one token a sequence for each step."""
     given = torch.tensor([prompt])
     torch.manual_seed(11)
-    expected = model.generate(input_ids=given, attention_mask=torch.ones_like(given), generation_config=settings)
-    drawn = list(islice(decode.steps(model, prompt, settings, 11), 12))
-    assert drawn == expected[:, len(prompt) :].T.tolist()
+    found = model.generate(input_ids=given, attention_mask=torch.ones_like(given), generation_config=settings)
+    return cast("list[list[int]]", found[:, len(prompt) :].T.tolist())
+
+
+@pytest.mark.parametrize("config", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"top_k": 40, "top_p": 0.95, "temperature": 0.9, "repetition_penalty": 1.1},
+        {"typical_p": 0.8, "min_p": 0.002, "no_repeat_ngram_size": 2, "use_cache": False},
+        {"do_sample": False, "num_return_sequences": 1, "repetition_penalty": 1.3, "use_cache": False},
+    ],
+    ids=["drawn", "without a cache", "greedy without a cache"],
+)
+def test_the_loop_draws_what_generate_draws(config: PreTrainedConfig, more: dict[str, Any]) -> None:
+    torch.manual_seed(3)
+    model: Any = AutoModelForCausalLM.from_config(config).eval()
+    for p in model.parameters():
+        p.data.normal_(std=0.3)  # so that each token depends on those before
+    prompt = [97, 98, 99, 100, 101, 102]
+    settings = GenerationConfig(
+        **{"do_sample": True, "num_return_sequences": 3} | more,
+        max_new_tokens=12, min_new_tokens=12, pad_token_id=0, eos_token_id=256,
+    )  # fmt: skip
+    expected = generated(model, prompt, settings)
+    assert list(islice(decode.steps(model, prompt, settings, 11), 12)) == expected
+
+
+def test_up_to_its_end_each_sequence_is_what_generate_draws() -> None:
+    torch.manual_seed(3)
+    model: Any = AutoModelForCausalLM.from_config(config_of("gpt2")).eval()
+    ends = list(range(0, 257, 8))
+    settings = GenerationConfig(
+        max_new_tokens=24, do_sample=True, num_return_sequences=4, pad_token_id=1, eos_token_id=ends
+    )
+    expected = torch.tensor(generated(model, [97, 98, 99], settings)).T.tolist()
+    drawn = torch.tensor(list(islice(decode.steps(model, [97, 98, 99], settings, 11), len(expected[0])))).T.tolist()
+    first = [next((at for at, token in enumerate(row) if token in ends), 99) for row in expected]
+    assert min(first) < max(first) < 23  # one ended while others went on
+    assert [row[: at + 1] for row, at in zip(drawn, first, strict=True)] == [
+        row[: at + 1] for row, at in zip(expected, first, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "qwen2"])
