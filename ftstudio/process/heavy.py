@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import platform
 
 _MEMORY = "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1099511627776:glibc.malloc.hugetlb=1"
 """Keep freed memory, and in huge pages. As it comes, glibc gives every large tensor back to the kernel and has it
@@ -21,14 +21,13 @@ and a step of 1.1 s takes 12."""
 
 def keeps_memory() -> bool:
     """Whether memory that this process frees stays its own: glibc was told so at the start."""
-    return sys.platform == "linux" and "glibc.malloc.mmap_max=0" in os.environ.get("GLIBC_TUNABLES", "")
+    told = "glibc.malloc.mmap_max=0" in os.environ.get("GLIBC_TUNABLES", "")
+    return told and platform.libc_ver()[0] == "glibc"
 
 
 def environment(**more: str) -> dict[str, str]:
     """This process's, with GPUs numbered as nvidia-smi does, and memory kept; what a person has set stays."""
-    ours = {
-        "GLIBC_TUNABLES": _MEMORY,
-        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": _PRODUCTS,
-        "GOMP_SPINCOUNT": _PATIENCE,
-    }
+    ours = {"GLIBC_TUNABLES": _MEMORY, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": _PRODUCTS}
+    if "OMP_WAIT_POLICY" not in os.environ:  # which says the same, and would lose against it
+        ours["GOMP_SPINCOUNT"] = _PATIENCE
     return {**ours, **os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **more}

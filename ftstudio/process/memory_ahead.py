@@ -12,6 +12,8 @@ import contextlib
 import ctypes
 import os
 import resource
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftstudio.process.heavy import keeps_memory
@@ -21,6 +23,11 @@ BESIDES = 1.5
 _SHARE = 0.25
 """Of the free memory, the most that is touched: what is planned may be wrong."""
 _PART = 1 << 26
+_GROUPS = {
+    "": ("sys/fs/cgroup", ("memory.max", "memory.high"), "memory.current"),
+    "memory": ("sys/fs/cgroup/memory", ("memory.limit_in_bytes",), "memory.usage_in_bytes"),
+}
+"""Of control groups, version 2 and version 1: where they are mounted, the files that limit one, and what it holds."""
 
 
 def touch_ahead(size: int) -> int:
@@ -48,19 +55,28 @@ def touch_ahead(size: int) -> int:
     return size
 
 
-def _free_bytes() -> int:
-    """Memory that is free now, on the machine and in this control group; 0 where nobody says."""
-    free = 0
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+def _free_bytes(root: Path = Path("/")) -> int:
+    """Memory that is free now, on the machine and in the control groups of this process; 0 where nobody says."""
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
         free = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-        group = (
-            Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text(encoding="utf-8").rpartition(":/")[2].strip()
-        )
-        most, now = ((group / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
-        if most != "max":
-            free = min(free, int(most) - int(now))
-    return free
+        return max(0, min(free, *_left_in_groups(root)))
+    except (OSError, StopIteration, ValueError):
+        return 0
+
+
+def _left_in_groups(root: Path) -> Iterator[int]:
+    """What each control group above this process has left; pages of files, which it could give up, count as taken."""
+    yield sys.maxsize
+    for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, kinds, path = line.split(":", 2)
+        for kind in _GROUPS.keys() & set(kinds.split(",")):
+            mount, limits, used = _GROUPS[kind]
+            group = root / mount / path.strip("/")
+            for folder in (group, *group.parents):  # in a container, the path may be one outside of it
+                for name in limits if folder.is_relative_to(root / mount) else ():
+                    with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                        yield int((folder / name).read_text()) - int((folder / used).read_text())
 
 
 def _is_limited() -> bool:

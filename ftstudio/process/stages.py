@@ -84,7 +84,7 @@ def tokenise(project: Project, run: WorkerRun) -> Prepared:
     run.tokenizer, run.model, run.shape = encoded.tokenizer, model, encoded.shape
     run.keep = int(getattr(project.parts["trainer"].options, "save_total_limit", None) or 2)
     run.trainer_title = trainers.title
-    run.checkpoint_bytes = plan.checkpoint_bytes(project)
+    run.checkpoint_bytes = run.checkpoint_bytes or plan.checkpoint_bytes(project)  # a model may be known only now
     measured.keep(project, encoded)
     return Prepared(model, encoded, chosen, str(fingerprint))
 

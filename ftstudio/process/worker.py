@@ -73,7 +73,8 @@ def work(folder: RunFolder, attempt: int, device: str, *, hung_up: Callable[[], 
         explained_end(run, traceback_in=console) as code,
     ):
         if run.devices == ("cpu",):
-            touch_ahead(int(BESIDES * checkpoint_bytes(project)))
+            run.checkpoint_bytes = checkpoint_bytes(project)
+            touch_ahead(int(BESIDES * run.checkpoint_bytes))
         clean(folder.checkpoints)
         go_on(run, read_record(folder).lineage)
         result = run_all(project, run)

@@ -139,7 +139,7 @@ class Sample:
             "eos_token_id": ends or None,
             "bos_token_id": loaded.tokenizer.bos_token_id,
             "pad_token_id": pad if pad is not None else next(iter(ends), 0),
-            "use_cache": True,  # training with gradient checkpointing leaves a false behind, which is slow and says no more
+            "use_cache": True,  # gradient checkpointing leaves a false behind, which is slow and changes no text
         }
         if o.min_new_tokens is not None:
             settings["min_new_tokens"] = min(o.min_new_tokens, limit)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ftstudio.process import heavy
+from ftstudio.process import heavy, memory_ahead
 
 SIZE = 256 << 20
 TAKE = f"""
@@ -63,3 +63,41 @@ def test_what_is_taken_after_it_was_touched_ahead_is_not_touched_for_the_first_t
 def test_nothing_is_touched_where_it_would_not_help(no_help):
     ahead, *_ = run("ahead", **no_help)
     assert ahead == 0
+
+
+GIB = 1 << 30
+V1, V2 = "sys/fs/cgroup/memory", "sys/fs/cgroup"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "left"),
+    [
+        ("0::/", {}, 16),
+        ("0::/", {f"{V2}/memory.max": "max", f"{V2}/memory.current": GIB}, 16),
+        ("0::/user/job", {f"{V2}/user/job/memory.max": 3 * GIB, f"{V2}/user/job/memory.current": GIB}, 2),
+        ("0::/user/job", {f"{V2}/user/memory.max": 3 * GIB, f"{V2}/user/memory.current": 2 * GIB}, 1),
+        ("0::/job", {f"{V2}/job/memory.high": 5 * GIB, f"{V2}/job/memory.current": GIB}, 4),
+        ("0::/job", {f"{V2}/job/memory.high": GIB, f"{V2}/job/memory.current": 2 * GIB}, 0),
+        ("4:cpu,memory:/job", {f"{V1}/job/memory.limit_in_bytes": 3 * GIB, f"{V1}/job/memory.usage_in_bytes": GIB}, 2),
+        ("4:memory:/outside", {f"{V1}/memory.limit_in_bytes": 3 * GIB, f"{V1}/memory.usage_in_bytes": GIB}, 2),
+    ],
+    ids=["none", "no limit", "its own", "one above", "high", "used up", "version 1", "version 1, in a container"],
+)
+def test_what_is_free_is_what_the_control_groups_leave(tmp_path, groups, files, left):
+    files = {"proc/meminfo": f"MemTotal: 1 kB\nMemAvailable: {16 << 20} kB\n", "proc/self/cgroup": groups, **files}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert memory_ahead._free_bytes(tmp_path) == left * GIB
+
+
+def test_nothing_is_free_where_nobody_says(tmp_path):
+    assert memory_ahead._free_bytes(tmp_path) == 0
+
+
+def test_at_most_a_quarter_of_what_is_free_is_touched(monkeypatch):
+    monkeypatch.setattr(memory_ahead, "_free_bytes", lambda: GIB // 2)
+    monkeypatch.setattr(memory_ahead, "keeps_memory", lambda: True)
+    monkeypatch.setattr(memory_ahead, "_is_limited", lambda: False)
+    monkeypatch.setattr(memory_ahead.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert memory_ahead.touch_ahead(1 << 60) == GIB // 8
