@@ -15,7 +15,9 @@ _PAGE = """# Benchmarks
 
 Made by `make bench` and `python -m tests.benchmarks --page docs/benchmarks.md`. Every variant runs by turns, round after
 round: ratios of medians travel from machine to machine, times do not. `python -m tests.benchmarks NAME` runs one anew,
-and keeps the results of the others. A ratio is that to the first variant of the same measure.
+and keeps the results of the others, which lie beside this page as JSON. A ratio is that to the first variant of the same
+measure. Each trainer runs as a person starts it: ours by its own command, which starts its worker with settings of the C
+library, of OpenMP and of oneDNN (ftstudio/process/heavy.py); peers as a script, with what these do by themselves.
 
 """
 
@@ -42,7 +44,8 @@ def main(arguments: list[str], found: dict) -> int:
     unknown = [name for name in asked.names if name not in found]
     if unknown:
         parser.error(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(found)}")
-    outcomes, failed = _kept(asked.out), []
+    beside = asked.page.with_suffix(".json") if asked.page else asked.out / "results.json"
+    outcomes, failed = _newest(_kept(beside), _kept(asked.out / "results.json")), []
     names = asked.names or ([] if asked.page else list(found))
     for name in names:
         sys.stderr.write(f"{name} ...\n")
@@ -54,26 +57,40 @@ def main(arguments: list[str], found: dict) -> int:
         asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / "results.json").write_text(json.dumps(outcomes, indent=2) + "\n")
     now = {name: outcomes[name] for name in names if name not in failed}
+    asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "results.md").write_text(harness.table(outcomes))
     if asked.page is not None:
-        asked.page.write_text(_PAGE + harness.table({name: outcomes[name] for name in found if name in outcomes}))
+        shown = {name: {**outcomes[name], "about": _about(found[name])} for name in found if name in outcomes}
+        asked.page.write_text(_PAGE + harness.table(shown))
+        beside.write_text(json.dumps(shown, indent=1) + "\n")
     sys.stdout.write(harness.table(now) if now else "")
     return 0 if not failed and all(goal["met"] for found in now.values() for goal in found["goals"]) else 1
 
 
-def _kept(folder: Path) -> dict:
+def _kept(file: Path) -> dict:
     try:
-        return json.loads((folder / "results.json").read_text())
+        return json.loads(file.read_text())
     except FileNotFoundError:
         return {}
+
+
+def _newest(one: dict, other: dict) -> dict:
+    """Of each benchmark the later outcome."""
+    both = [*one.items(), *other.items()]
+    return dict(sorted(both, key=lambda item: item[1]["machine"]["date"]))
 
 
 def _run(name: str, module, rounds: int | None) -> dict:
     where = harness.machine()
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
         values = harness.measure(module.BENCHMARK, Path(folder), rounds)
-    title, _, about = module.__doc__.partition("\n")
-    return {**harness.outcome(title, module.BENCHMARK, values), "about": about.strip(), "machine": where}
+    title = module.__doc__.partition("\n")[0]
+    return {**harness.outcome(title, module.BENCHMARK, values), "about": _about(module), "machine": where}
+
+
+def _about(module) -> str:
+    """What a benchmark says of itself beneath its table; on the page as it stands now."""
+    return module.__doc__.partition("\n")[2].strip()
 
 
 if __name__ == "__main__":

@@ -42,13 +42,17 @@ def prepare(folder):
 
 
 def goals(medians):
-    def times(one, other):
-        return medians[f"{one}: ms a token"] / medians[f"{other}: ms a token"]
+    def times(one, other, measure="ms a token"):
+        return medians[f"{one}: {measure}"] / medians[f"{other}: {measure}"]
 
     for small, large in itertools.pairwise(BATCHES):
         yield Goal(f"time a token, batch of {large} to {small}", times(f"batch of {large}", f"batch of {small}"), 1.1)
+        peak = times(f"batch of {large}", f"batch of {small}", "peak GB")
+        yield Goal(f"peak of memory, batch of {large} to {small}", peak, 2)
     yield Goal("time a token, rows of 1024 to 64", times("rows of 1024", "rows of 64"), 1.5)
+    yield Goal("peak of memory, rows of 1024 to 64", times("rows of 1024", "rows of 64", "peak GB"), 1.5)
     small, _, large = MODELS
+    yield Goal("peak of memory, 124 million parameters to 39 million", times(large, small, "peak GB"), 124 / 39)
     yield Goal("time a token, 124 million parameters to 39 million", times(large, small), 124 / 39)
 
 

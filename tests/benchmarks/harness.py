@@ -158,7 +158,8 @@ def table(outcomes: Mapping[str, Mapping]) -> str:
             "|---|---|---|---|---|",
         ]
         for variant, r in found["results"].items():
-            ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+            told = r["ratio"] is not None and "loss" not in _measure_of(variant)  # which has no ratio
+            ratio = f"{r['ratio']:.2f}" if told else ""
             spread = f"{r['lowest']:.4g} to {r['highest']:.4g}"
             lines.append(f"| {variant} | {r['median']:.4g} | {ratio} | {spread} | {r['rounds']} |")
         lines += ["", found["about"]] if found.get("about") else []

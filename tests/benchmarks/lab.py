@@ -1,6 +1,7 @@
 """What trainers are compared on: GPT-2 at its own size with random weights, rows of real text, and peers in processes.
 
-Every trainer gets the same rows in the same order: ftstudio tokenises them, and its cache is what the peers read.
+Every trainer gets the same rows: ftstudio tokenises them, and its cache is what the peers read. They come in the same
+order, but for TRL's, which packs them in an order of its own: its losses can be compared with none but themselves.
 """
 
 import json
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import tomlkit
+
+from ftstudio.process import heavy
 
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = Path("build/benchmarks/environments")
@@ -135,15 +138,16 @@ class Lab:
             **{f"loss {step}": losses[step - 1] for step in SHOWN if step <= len(losses)},
         }
 
-    def peer_says(self, script: str, **work: object) -> dict:
-        """The answer of a peer's script to this work."""
+    def peer_says(self, script: str, *, as_ours: bool = False, **work: object) -> dict:
+        """The answer of a peer's script to this work; `as_ours`: started with the settings of our own workers."""
         told = {"model": str(self.gpt2), "learning_rate": 3e-4, "threads": os.cpu_count(), **work}
         file = self.folder / "work.json"
         file.write_text(json.dumps(told))
         python = environment("trl", "trl==1.16.0") if script == "sft" else Path(sys.executable)
         done = subprocess.run(
-            [python, PEERS / f"{script}.py", file], check=True, text=True, capture_output=True, env=self.environment
-        )
+            [python, PEERS / f"{script}.py", file], check=True, text=True, capture_output=True,
+            env={**heavy.environment(), **self.environment} if as_ours else self.environment,
+        )  # fmt: skip
         return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -172,7 +176,7 @@ def environment(name: str, *packages: str) -> Path:
 
 
 def matmul_rate(dtype: str, size: int = 4096) -> float:
-    """GFLOP/s of a square product in a process of its own: the best of some."""
+    """GFLOP/s of a square product in a process of its own: the fourth best of twelve."""
     script = (
         "import time, torch\n"
         f"a, b = (torch.randn({size}, {size}).to(torch.{dtype}) for _ in range(2))\n"

@@ -86,6 +86,13 @@ def test_results_are_kept_until_their_benchmark_runs_again_and_a_page_is_made_of
     page = (tmp_path / "page.md").read_text()
     assert page.index("| a | 3 |") < page.index("| a | 2 |")
     assert "| a | 1 |" not in page
+    elsewhere = ["--out", str(tmp_path / "empty"), "--page", str(tmp_path / "page.md")]
+    assert main(elsewhere, some) == 0
+    assert (tmp_path / "page.md").read_text() == page, "what lies beside it as JSON is enough"
+    values = iter([5.0])
+    assert main(["two", *elsewhere], some) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert page.index("| a | 3 |") < page.index("| a | 5 |")
 
 
 def test_a_benchmark_that_fails_takes_no_other_along(tmp_path, capsys):

@@ -41,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
         model=model, args=arguments, train_dataset=rows.remove_columns("text"), data_collator=collator,
         callbacks=[Watch(steps)],
     )  # fmt: skip
-    trainer.train()
+    loss = trainer.train().training_loss
     trainer.save_model(folder)
     ids = tokenizer.encode(work["prompt"], return_tensors="pt")
     with torch.no_grad():
@@ -53,7 +53,8 @@ common.sys.stdout.write(
     "\n"
     + common.json.dumps({
         "whole": time.perf_counter() - began, "training": steps.ends[-1] - steps.began, "steps": len(steps.ends),
-        "text": text,
+        "text": text, "tokens": 3 * sum(map(sum, rows["attention_mask"])), "loss": loss,
+        "peak_bytes": common.resource.getrusage(common.resource.RUSAGE_SELF).ru_maxrss * 1024,
     })
     + "\n"
 )  # fmt: skip
