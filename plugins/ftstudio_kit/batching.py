@@ -14,69 +14,20 @@ from __future__ import annotations
 
 import bisect
 import inspect
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ftstudio.api import Table
 from ftstudio_kit.loss import IGNORE
+from ftstudio_kit.token_rows import Ints, Rows
 
-Ints = npt.NDArray[np.int64]
 Bin = Sequence[int]
-
-
-class Rows:
-    """All rows of a table in two flat arrays: 8 bytes a token, or 4 when every token is trained on."""
-
-    def __init__(self, ids: npt.NDArray[np.int32], labels: npt.NDArray[np.int32], starts: Ints) -> None:
-        """Row i is `ids[starts[i]:starts[i + 1]]`."""
-        self.ids, self.labels, self.starts = ids, labels, starts
-        self.lengths: Ints = np.diff(starts)
-
-    @classmethod
-    def of(cls, table: Table) -> Rows:
-        """Read a table with the columns input_ids and labels. Rows without a token are left out."""
-        ids, labels, lengths = [_flat([])], [_flat([])], [_flat([])]
-        for some_ids, some_labels in _batches(table):
-            ids.append(_flat(some_ids))
-            labels.append(_flat(some_labels))
-            lengths.append(_flat([[len(row) for row in some_ids if len(row)]]))
-        starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
-        flat, flat_labels = np.concatenate(ids), np.concatenate(labels)
-        return cls(flat, flat if np.array_equal(flat, flat_labels) else flat_labels, starts)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest row, 0 when there is none."""
-        return int(self.lengths.max(initial=0))
-
-    def row(self, index: int) -> slice:
-        """Where a row lies in the flat arrays."""
-        return slice(int(self.starts[index]), int(self.starts[index + 1]))
-
-
-def _flat(rows: Iterable[Sequence[int]]) -> npt.NDArray[np.int32]:
-    """The numbers of all rows one after the other: an array a row would cost more than most rows hold."""
-    return np.fromiter(itertools.chain.from_iterable(rows), np.int32)
-
-
-def _batches(table: Table) -> Iterator[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]]:
-    batches = getattr(table, "iter", None)  # datasets.Dataset reads a thousand rows in the time of thirty single ones
-    if batches is None:
-        yield from (([row["input_ids"]], [row["labels"]]) for row in table)
-    else:
-        yield from ((batch["input_ids"], batch["labels"]) for batch in batches(batch_size=1000))
 
 
 class Singles(Sequence[Bin]):
@@ -152,10 +103,10 @@ def collate(rows: Rows, bins: Sequence[Bin], pad_token_id: int, *, packed: bool 
     for at, indices in enumerate(bins):
         end = 0
         for index in indices:
-            part, begin = rows.row(index), end
-            end += part.stop - part.start
-            ids[at, begin:end] = rows.ids[part]
-            labels[at, begin + 1 : end] = rows.labels[part][1:]
+            (own, own_labels), begin = rows.row(index), end
+            end += len(own)
+            ids[at, begin:end] = own
+            labels[at, begin + 1 : end] = own_labels[1:]
             positions[at, begin:end] = np.arange(end - begin)
         positions[at, end:] = np.arange(shape[1] - end)
     even = min(lengths) == shape[1]
@@ -191,8 +142,8 @@ def join(rows: Rows, bins: Sequence[Bin]) -> Batch:
     tokens, starts = int(lengths.sum()), np.cumsum(lengths) - lengths
     ids, positions = (np.zeros(rounded(tokens), np.int64) for _ in range(2))
     labels = np.full(rounded(tokens), IGNORE, np.int64)
-    np.concatenate([rows.ids[part] for part in parts], out=ids[:tokens])
-    np.concatenate([rows.labels[part] for part in parts], out=labels[:tokens])
+    np.concatenate([own for own, _ in parts], out=ids[:tokens])
+    np.concatenate([own for _, own in parts], out=labels[:tokens])
     labels[starts] = IGNORE
     positions[:tokens] = np.arange(tokens) - np.repeat(starts, lengths)
     return Batch(

@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ftstudio_kit import adapters, attention, dropout, gelu
-from ftstudio_kit.batching import Batch, Rows, join, rounded
+from ftstudio_kit.batching import Batch, join, rounded
 from ftstudio_kit.loading import context_of, embedding_rows
 from ftstudio_kit.lora import is_adapted
 from ftstudio_kit.loss import IGNORE, shift_labels, summed_loss
 from ftstudio_kit.matrices import Gradients, Matrices, product
 from ftstudio_kit.precision import autocast
+from ftstudio_kit.token_rows import Rows
 
 HEAD_TOKENS = 2048
 """Trained tokens whose logits are held at once: 0.2 GB for a vocabulary of 50,257 in bfloat16."""
@@ -270,7 +271,7 @@ def _probe(model: PreTrainedModel) -> Batch:
     longest = context_of(model) or 5
     lengths = min(5, longest), min(3, longest)
     ids = (np.arange(7, 7 + sum(lengths)) % embedding_rows(model)).astype(np.int32)
-    return join(Rows(ids, ids, np.cumsum((0, *lengths))), [(0,), (1,)])
+    return join(Rows([(ids, ids)], np.array(lengths)), [(0,), (1,)])
 
 
 def _windows(model: Any) -> list[int | None]:

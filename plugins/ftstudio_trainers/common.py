@@ -13,10 +13,11 @@ from transformers import PreTrainedModel
 
 from ftstudio.api import ComponentError, Encoded, ModelRef, Run
 from ftstudio_kit import chat, lora, rng
-from ftstudio_kit.batching import Batches, Bin, Rows, Singles, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, Bin, Singles, pack, packing_is_exact
 from ftstudio_kit.lean import Plain, Way
 from ftstudio_kit.loading import context_of, recompute_activations, to_device
 from ftstudio_kit.precision import use_bf16
+from ftstudio_kit.token_rows import Rows
 from ftstudio_kit.training import open_for_training
 from ftstudio_trainers.options import CommonOptions
 

@@ -39,7 +39,8 @@ from pathlib import Path
 import ftstudio_datasets.text, ftstudio_tokenizers.pretrained
 from ftstudio.api import ModelRef
 from ftstudio.testing import FakeRun
-from ftstudio_kit.batching import Rows, pack
+from ftstudio_kit.batching import pack
+from ftstudio_kit.token_rows import Rows
 from ftstudio_datasets.options import TextOptions
 from ftstudio_tokenizers.options import PretrainedOptions
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np, torch
 from torch.profiler import ProfilerActivity, profile
 from ftstudio.api import ModelRef
-from ftstudio_kit.batching import Rows, join
+from ftstudio_kit.batching import join
+from ftstudio_kit.token_rows import Rows
 from ftstudio_kit.lean import way_through
 from ftstudio_kit.loading import load_model
 from ftstudio_kit.matrices import gradient_norm
@@ -32,7 +33,7 @@ assert way.flat
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
 parameters = list(model.parameters())
 ids = np.random.default_rng(0).integers(0, 50257, rows * length).astype(np.int32)
-batch = join(Rows(ids, ids, np.arange(0, len(ids) + 1, length)), [(row,) for row in range(rows)])
+batch = join(Rows([(ids, ids)], np.full(rows, length)), [(row,) for row in range(rows)])
 model.train()
 
 def step():

@@ -13,8 +13,8 @@ from transformers import Gemma2Config
 
 from ftstudio_kit import attention
 from ftstudio_kit.attention import SHORT, Layout
-from ftstudio_kit.batching import Rows
 from ftstudio_kit.lean import Lean, Plain, way_through
+from ftstudio_kit.token_rows import Rows
 
 
 def by_the_book(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:

@@ -9,13 +9,15 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from tiny_models import ListTable, config_of, toy_rows
 from transformers import AutoModelForCausalLM
 
-from ftstudio_kit.batching import Batches, Rows, ahead, collate, order, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, ahead, collate, order, pack, packing_is_exact
 from ftstudio_kit.loss import summed_loss
+from ftstudio_kit.token_rows import Rows
 
 END = 256
 
@@ -28,10 +30,38 @@ def model_of(family: str) -> Any:
 def test_rows_of_a_dataset_are_those_of_a_list() -> None:
     table = toy_rows(7, masked=2)
     dataset = datasets.Dataset.from_list(table.rows)
-    one, other = Rows.of(table), Rows.of(dataset)
-    assert np.array_equal(one.ids, other.ids)
-    assert np.array_equal(one.labels, other.labels)
-    assert one.lengths.tolist() == [len(row["input_ids"]) for row in table.rows]
+    chosen = datasets.Dataset.from_list([*table.rows, *table.rows]).select([8, 2, 13, 3])
+    expected = [(row["input_ids"], row["labels"]) for row in table.rows]
+    assert contents(Rows.of(table)) == expected
+    assert contents(Rows.of(dataset)) == expected
+    assert contents(Rows.of(datasets.concatenate_datasets([dataset, dataset]))) == expected * 2
+    assert contents(Rows.of(chosen)) == [expected[at % 7] for at in (8, 2, 13, 3)]
+
+
+def contents(rows: Rows) -> list[tuple[list[int], list[int]]]:
+    assert [len(rows.row(at)[0]) for at in range(len(rows))] == rows.lengths.tolist()
+    ids_and_labels = (rows.row(at) for at in range(len(rows)))
+    return [(ids.tolist(), labels.tolist()) for ids, labels in ids_and_labels]
+
+
+def test_rows_of_a_file_stay_in_it(tmp_path: Path) -> None:
+    schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+    path = tmp_path / "rows.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        for batch in range(3):
+            ids = [list(range(n + batch)) for n in (3, 0, 5)]
+            labels = [[-100] * len(row) if batch == 1 else row for row in ids]
+            writer.write_batch(pa.record_batch([ids, labels], schema=schema))
+    rows = Rows.of(datasets.Dataset.from_file(str(path)))
+    assert rows.lengths.tolist() == [3, 5, 4, 1, 6, 5, 2, 7]  # without the row that has no token
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    spans = [[int(end, 16) for end in line.split()[0].split("-")] for line in maps if line.endswith(str(path))]
+    for at in range(len(rows)):
+        ids, labels = rows.row(at)
+        assert ids.tolist() == list(range(len(ids)))
+        assert labels.tolist() == ([-100] * len(ids) if at in {2, 3, 4} else ids.tolist())
+        for array in (ids, labels):
+            assert any(begin <= array.ctypes.data < end for begin, end in spans)
 
 
 def test_a_row_without_tokens_is_left_out() -> None:

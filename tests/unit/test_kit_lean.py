@@ -25,11 +25,12 @@ from transformers import (
 )
 
 from ftstudio_kit import attention, dropout, lean
-from ftstudio_kit.batching import Batch, Rows, collate, join, pack
+from ftstudio_kit.batching import Batch, collate, join, pack
 from ftstudio_kit.function import applied
 from ftstudio_kit.lean import Lean, Plain, Way, way_through
 from ftstudio_kit.loading import recompute_activations
 from ftstudio_kit.lora import LoraSettings, attach
+from ftstudio_kit.token_rows import Rows
 
 SMALL: dict[str, Any] = {
     "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -130,7 +131,7 @@ def test_the_head_may_be_all_that_is_trained() -> None:
 def test_sizes_are_rounded_up_by_tokens_that_change_nothing() -> None:
     rows = Rows.of(toy_rows(5))
     batch = flat(rows)
-    assert batch.tokens == sum(batch.lengths) == rows.starts[-1]
+    assert batch.tokens == sum(batch.lengths) == rows.lengths.sum()
     assert batch.input_ids.shape == batch.labels.shape == (1, -(-batch.tokens // 16) * 16)
     assert (batch.labels[0, batch.tokens :] == -100).all()
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from ftstudio.testing import FakeRun
 from ftstudio_kit import lean, matrices
-from ftstudio_kit.batching import Rows
 from ftstudio_kit.lean import Lean, way_through
 from ftstudio_kit.lora import LoraSettings
 from ftstudio_kit.loss import IGNORE
 from ftstudio_kit.matrices import Gradients, Matrices, product
+from ftstudio_kit.token_rows import Rows
 from ftstudio_kit.training import open_for_training
 
 # ------------------------------------------------------------------------------------------- products

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftstudio.api import ComponentError, Table
-from ftstudio_kit.batching import Batch, Ints, Rows, collate, order
+from ftstudio_kit.batching import Batch, collate, order
+from ftstudio_kit.token_rows import Ints, Rows
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,8 @@ class PairTable:
             )
         rows = Rows.of(table)
         halves = np.fromiter(_chosen(table), np.int64)
-        starts = np.empty(2 * len(rows) + 1, np.int64)
-        starts[::2], starts[1::2] = rows.starts, rows.starts[:-1] + halves
-        return cls(Rows(rows.ids, rows.labels, starts), pad_token_id)
+        lengths = np.stack([halves, rows.lengths - halves], axis=1).reshape(-1)
+        return cls(Rows(rows.parts, lengths), pad_token_id)
 
     def __len__(self) -> int:
         return len(self.rows) // 2
@@ -43,8 +43,11 @@ class PairTable:
 
     def digest(self) -> bytes:
         """A sha256 of exactly these tokens, and of which are trained."""
-        parts = (self.rows.ids, self.rows.labels, self.rows.starts)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).digest()
+        found = hashlib.sha256(self.rows.lengths.tobytes())
+        for which in (0, 1):
+            for part in self.rows.parts:
+                found.update(part[which].tobytes())
+        return found.digest()
 
     def batch(self, pairs: Ints) -> Batch:
         """Tensors (2B, T) of B pairs, the chosen ones first."""

@@ -23,10 +23,11 @@ from ftstudio_dpo.pairs import PairTable
 from ftstudio_dpo.speed import Clock
 from ftstudio_dpo.timing import Timing
 from ftstudio_kit import memory, rng, state
-from ftstudio_kit.batching import Batch, Ints
+from ftstudio_kit.batching import Batch
 from ftstudio_kit.loading import context_of, recompute_activations, to_device
 from ftstudio_kit.lora import LoraSettings
 from ftstudio_kit.precision import autocast, use_bf16
+from ftstudio_kit.token_rows import Ints
 from ftstudio_kit.training import (
     export_model,
     load_weights,
