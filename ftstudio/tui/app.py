@@ -10,6 +10,7 @@ import gc
 import os
 import shlex
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from ftstudio.process.bench import Bench
 
 LOOK_SECONDS = 1.0
+IDLE_SECONDS = 5.0
+"""So long after the last key, click or paste files are looked at half as often: a studio that is only open costs little."""
 MOST_SAID = 4
 """Sentences on the keymap that the panel has room for."""
 
@@ -117,6 +120,8 @@ class Studio(TypeAhead):
         self.found = Found()
         self.keymap: Mapping[str, str] = {}
         """Which keys a person bound to which actions, as settings.toml has them."""
+        self.touched = time.monotonic()
+        """When somebody last pressed a key, moved the mouse or pasted."""
         self.compared: tuple[Path, ...] = ()
         """The runs that were marked on Home, until Compare takes them."""
         self.away_since = self.memory.seen_until(root) if root.is_dir() else 0.0
@@ -139,6 +144,8 @@ class Studio(TypeAhead):
 
     async def on_event(self, event: Event) -> None:
         """A key takes away what was said before it; where nothing can be seen, nothing can be done but leave."""
+        if isinstance(event, InputEvent):
+            self.touched = time.monotonic()
         if isinstance(event, InputEvent) and not event.is_forwarded and self.too_small:
             if isinstance(event, Key) and event.key in action_of("leave", self.keymap).keys.split(","):
                 self.exit()
@@ -219,7 +226,12 @@ class Studio(TypeAhead):
         while not worker.is_cancelled:
             seen = self.watcher.look()
             self.call_from_thread(self._take_in, seen)
-            self._leaves.wait(LOOK_SECONDS if seen.found.whole else 0.05)
+            self._leaves.wait(self.seconds_until_look() if seen.found.whole else 0.05)
+
+    def seconds_until_look(self) -> float:
+        """How long the files are left alone between two looks."""
+        idle = time.monotonic() - self.touched > IDLE_SECONDS
+        return 2 * LOOK_SECONDS if idle else LOOK_SECONDS
 
     def _take_in(self, seen: Seen) -> None:
         before, self.found = self.found, seen.found

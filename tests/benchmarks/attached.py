@@ -1,6 +1,7 @@
 """What an open studio costs while nobody touches it: CPU, and bytes to the terminal, with one live run.
 
-50 projects and 1,000 runs lie beside it; it writes 20 events a second. Over SSH means that SSH_CONNECTION is set.
+50 projects and 1,000 runs lie beside it; it writes 20 events a second. Over SSH means that SSH_CONNECTION is set. Measuring
+begins six seconds after the last key, when files are looked at half as often.
 """
 
 import time
@@ -8,7 +9,7 @@ import time
 from tests.benchmarks.harness import Benchmark, Goal
 from tests.benchmarks.studio import NEWEST, SSH, lab, live_runs, own_folders, studio
 
-SECONDS, SETTLE = 30.0, 4.0
+SECONDS, SETTLE = 30.0, 6.0
 RATE = 20.0
 HOME, TRAIN, SSH_HOME, SSH_TRAIN = "Home", "Train", "Home over SSH", "Train over SSH"
 CPU, BYTES = "% of a core", "kB a second"
@@ -45,4 +46,4 @@ def goals(medians):
         yield Goal(f"{where}, kB a second to the terminal", medians[f"{where}: {BYTES}"], MOST_BYTES)
 
 
-BENCHMARK = Benchmark(prepare, goals, unit="% or kB/s", rounds=1)
+BENCHMARK = Benchmark(prepare, goals, unit="% or kB/s", rounds=1, warm=False)

@@ -16,6 +16,7 @@ from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import Status
 from ftstudio.tui import run_help, words
+from ftstudio.tui.app import IDLE_SECONDS, LOOK_SECONDS
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
 from ftstudio.tui.since import since_before
@@ -52,6 +53,17 @@ def test_the_next_steps_name_keys_that_were_bound_anew(tmp_path, settings_file):
     text = session(tmp_path, read)
     assert "f7   a new project" in text
     assert " n   a new" not in text
+
+
+def test_files_are_looked_at_half_as_often_where_nobody_touches_anything(tmp_path):
+    async def script(driver):
+        app = driver.app
+        app.touched = time.monotonic() - IDLE_SECONDS - 1
+        assert app.seconds_until_look() == 2 * LOOK_SECONDS
+        await driver.press("down")
+        assert app.seconds_until_look() == LOOK_SECONDS
+
+    session(tmp_path, script)
 
 
 def test_projects_without_runs_are_named(tmp_path, make_project):
