@@ -14,9 +14,9 @@ _PRODUCTS = "256"
 """Compiled products that oneDNN keeps: 1,024 of them, as it comes, hold up to 1.5 GB where rows have all lengths."""
 
 _PATIENCE = "30000"
-"""How often an OpenMP thread looks for work before it sleeps, a millisecond and a half. libgomp's own 300,000 is longer than
-the kernel's turns: with one more busy process on two cores, threads that wait keep those that work from their core,
-and a step of 1.1 s takes 12."""
+"""How often an OpenMP thread looks for work before it sleeps, a millisecond and a half. libgomp's own 300,000 is longer
+than the kernel's turns: with one more busy process on two cores, threads that wait keep those that work from their
+core, and a step of 1.1 s takes 12."""
 
 
 def keeps_memory() -> bool:

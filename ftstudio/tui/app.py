@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 IDLE_SECONDS = 5.0
-"""So long after the last key, click or paste files are looked at half as often: a studio that is only open costs little."""
+"""So long after the last key, click or paste, files are looked at half as often: being open should cost little."""
 MOST_SAID = 4
 """Sentences on the keymap that the panel has room for."""
 
