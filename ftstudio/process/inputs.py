@@ -6,15 +6,13 @@ The base counts for an adapter, and for what begins at the beginning; a whole mo
 
 from __future__ import annotations
 
-import _thread
 import dataclasses
 import hashlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from queue import SimpleQueue
 from types import NoneType
 from typing import Any
 
@@ -27,8 +25,8 @@ from ftstudio.runs.control import asked
 from ftstudio.text import safe_text
 
 
-def inputs_of(prepared: Prepared, run: WorkerRun, model_hashes: Mapping[str, str]) -> dict[str, Any]:
-    """inputs.toml: what this attempt really works on; `model_hashes` are the model's `hashes`."""
+def inputs_of(prepared: Prepared, run: WorkerRun) -> dict[str, Any]:
+    """inputs.toml: what this attempt really works on."""
     torch = sys.modules.get("torch")
     return {
         "attempt": run.info.attempt,
@@ -44,7 +42,7 @@ def inputs_of(prepared: Prepared, run: WorkerRun, model_hashes: Mapping[str, str
             "revision": prepared.model.revision,
             "path": str(prepared.model.path),
             "weights": prepared.model.weights,
-            "sha256": dict(model_hashes),
+            "sha256": hashes(prepared.model.path),
         },
     }
 
@@ -56,26 +54,6 @@ def hashes(folder: Path) -> dict[str, str]:
         with path.open("rb") as file:
             found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
-
-
-def hashes_ahead(folder: Path) -> Callable[[], dict[str, str]]:
-    """Begin `hashes` on another core, while this one imports what comes next; what is returned waits for them."""
-    told: SimpleQueue[dict[str, str] | None] = SimpleQueue()
-
-    def work() -> None:
-        found = None
-        try:
-            found = hashes(folder)
-        except OSError:  # whoever waits tries again, and is told
-            pass
-        finally:
-            told.put(found)
-
-    try:
-        _thread.start_new_thread(work, ())
-    except RuntimeError:  # no thread can be had
-        return lambda: hashes(folder)
-    return lambda: told.get() or hashes(folder)
 
 
 def pinned(run: WorkerRun, options: Any) -> Any:

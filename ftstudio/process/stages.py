@@ -21,7 +21,7 @@ from ftstudio.process.calling import blamed, built, call, method
 from ftstudio.process.data import Prepared, apply_selection
 from ftstudio.process.endings import newest_step
 from ftstudio.process.final import write_final
-from ftstudio.process.inputs import check_base, compare_inputs, hashes, hashes_ahead, inputs_of, pinned
+from ftstudio.process.inputs import check_base, compare_inputs, hashes, inputs_of, pinned
 from ftstudio.process.left_running import threads_of
 from ftstudio.process.manners import left_as_found
 from ftstudio.process.worker_run import STARTING, WorkerRun
@@ -49,18 +49,17 @@ def run_all(project: Project, run: WorkerRun) -> Checkpoint:
 
 def prepare(project: Project, run: WorkerRun) -> Prepared:
     """Fetch the model, load and choose the rows, tokenise them; write down what they were."""
-    model = base_model(project, run)
-    model_hashes = hashes_ahead(model.path)
-    prepared = tokenise(project, run, model)
-    inputs = inputs_of(prepared, run, model_hashes())
+    prepared = tokenise(project, run)
+    inputs = inputs_of(prepared, run)
     compare_inputs(run, inputs, exact=project.offer("trainer").component.exact_resume)
     write_toml(run.folder.inputs, inputs)
     return prepared
 
 
-def tokenise(project: Project, run: WorkerRun, model: ModelRef) -> Prepared:
-    """Load and choose the rows, tokenise them for the model."""
+def tokenise(project: Project, run: WorkerRun) -> Prepared:
+    """Fetch the model, load and choose the rows, tokenise them."""
     sources, tokenizers, trainers = project.offer("dataset"), project.offer("tokenizer"), project.offer("trainer")
+    model = base_model(project, run)
 
     run.phase("loading the data")
     loader = built(project, "dataset")

@@ -104,7 +104,7 @@ class Warm:
         key = measured.data_key(project)
         if again or self._listing is None or self._listing[0] != key:
             self._listing = None  # what is replaced need not lie in memory beside what comes
-            prepared: Prepared = tokenise(project, run, base_model(project, run))
+            prepared: Prepared = tokenise(project, run)
             self._listing = (key, Listing(prepared.encoded, run))
         return self._listing[1]
 

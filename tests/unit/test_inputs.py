@@ -9,7 +9,7 @@ import pytest
 from ftstudio.api import Checkpoint, ComponentError, ModelRef
 from ftstudio.files import write_toml
 from ftstudio.process import stages
-from ftstudio.process.inputs import check_base, compare_inputs, hashes, hashes_ahead, pinned
+from ftstudio.process.inputs import check_base, compare_inputs, hashes, pinned
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.runs.control import ask
 from ftstudio.runs.events import read_events
@@ -198,23 +198,3 @@ def test_the_model_is_fetched_by_the_options_that_were_pinned(run, monkeypatch):
     monkeypatch.setattr(stages, "pinned", lambda run, options: replace(options, context=8))
     stages.base_model(load(run.project), run)
     assert asked == [8]
-
-
-def test_hashes_that_are_made_ahead_are_those_of_the_files(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / "model.safetensors").write_bytes(b"weights" * 1000)
-    expected = hashes(tmp_path)
-    assert set(expected) == {"config.json", "model.safetensors"}
-    assert hashes_ahead(tmp_path)() == expected
-
-    def no_thread(*_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr("ftstudio.process.inputs._thread.start_new_thread", no_thread)
-    assert hashes_ahead(tmp_path)() == expected
-
-
-def test_a_file_that_cannot_be_hashed_ahead_is_told_to_whoever_waits(tmp_path):
-    (tmp_path / "model.safetensors").symlink_to(tmp_path / "gone")
-    with pytest.raises(FileNotFoundError, match="model.safetensors"):
-        hashes_ahead(tmp_path)()
