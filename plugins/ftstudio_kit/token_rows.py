@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from ftstudio.api import Table
 
@@ -63,19 +64,20 @@ def _arrow(table: Any) -> Iterator[tuple[Tokens, Tokens, Ints]]:
     for some in table.select_columns(["input_ids", "labels"]).with_format("arrow").iter(batch_size=50_000):
         for batch in some.to_batches():
             ids, labels = (batch.column(name) for name in ("input_ids", "labels"))
-            yield _tokens(ids.flatten()), _tokens(labels.flatten()), np.diff(ids.offsets.to_numpy()).astype(np.int64)
+            lengths = _numbers(pc.list_value_length(ids), np.int64)
+            yield _numbers(ids.flatten(), np.int32), _numbers(labels.flatten(), np.int32), lengths
 
 
-def _tokens(numbers: Any) -> Tokens:
-    found: Tokens = numbers.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    return found
+def _numbers(array: Any, dtype: Any) -> Any:
+    return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 
 def _plain(table: Table) -> Iterator[tuple[Tokens, Tokens, Ints]]:
     """Of any other table, a thousand rows at a time: a part a row would cost more than most rows hold."""
     rows = ((row["input_ids"], row["labels"]) for row in table)
     while some := list(itertools.islice(rows, 1000)):
-        yield (*(_flat(row[which] for row in some) for which in (0, 1)), np.array([len(ids) for ids, _ in some]))  # type: ignore[misc]
+        ids, labels = (_flat(row[which] for row in some) for which in (0, 1))
+        yield ids, labels, np.array([len(row) for row, _ in some], np.int64)
 
 
 def _flat(rows: Iterable[Sequence[int]]) -> Tokens:

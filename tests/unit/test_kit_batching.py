@@ -36,6 +36,11 @@ def test_rows_of_a_dataset_are_those_of_a_list() -> None:
     assert contents(Rows.of(dataset)) == expected
     assert contents(Rows.of(datasets.concatenate_datasets([dataset, dataset]))) == expected * 2
     assert contents(Rows.of(chosen)) == [expected[at % 7] for at in (8, 2, 13, 3)]
+    fixed = datasets.Features(
+        dict.fromkeys(("input_ids", "labels"), datasets.Sequence(datasets.Value("int64"), length=3))
+    )
+    even = datasets.Dataset.from_list([{"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}] * 2, features=fixed)
+    assert contents(Rows.of(even)) == [([1, 2, 3], [-100, 2, 3])] * 2
 
 
 def contents(rows: Rows) -> list[tuple[list[int], list[int]]]:
