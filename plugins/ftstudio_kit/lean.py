@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from ftstudio_kit import adapters, attention, dropout, gelu
 from ftstudio_kit.batching import Batch, join, rounded
-from ftstudio_kit.loading import context_of, embedding_rows
+from ftstudio_kit.loading import context_of, embedding_rows, leave_file
 from ftstudio_kit.lora import is_adapted
 from ftstudio_kit.loss import IGNORE, shift_labels, summed_loss
 from ftstudio_kit.matrices import Gradients, Matrices, product
@@ -152,9 +152,7 @@ class Lean:
         for joined in self.joined:
             joined.drop_own()
         if self.bf16:  # one weight that is still a page of the file would keep all of the file's pages in memory
-            for parameter in self.whole.parameters():
-                if parameter.dtype == torch.float32:
-                    parameter.data = parameter.data.clone()
+            leave_file(self.whole)
 
     def clear(self, parameters: Iterable[nn.Parameter]) -> None:
         """See `Way`."""
@@ -213,9 +211,8 @@ def way_through(model: PreTrainedModel, device: str, *, bf16: bool, compiled: bo
     try:
         probe, powers = _probe(model), _powers(model)
         own = [_answers(model, probe, power) for power in powers]
-        lean = Lean(
-            model, bf16=False, join=False
-        )  # an adapter adds nothing yet, and joining copies all that it is over
+        # an adapter adds nothing yet, and joining copies all that it lies over
+        lean = Lean(model, bf16=False, join=False)
         with attention.heard() as windows:
             answers = [_scaled(lean.head, power, partial(lean.logits, probe)) for power in powers]
         if windows != _windows(lean.whole) * len(powers) or not all(map(_alike, answers, own)):

@@ -69,6 +69,15 @@ def load_model(
     return to_device(model, device).eval()
 
 
+def leave_file(model: PreTrainedModel) -> None:
+    """Have float32 weights in memory of their own. Until then they are pages of their file, and each page is copied for
+    itself when it is first written to: a second for half a gigabyte.
+    """
+    for parameter in model.parameters():
+        if parameter.dtype == torch.float32:
+            parameter.data = parameter.data.clone()
+
+
 def to_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
     """The model on a device. Raises ComponentError where there is no such device."""
     try:

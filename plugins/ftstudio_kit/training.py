@@ -21,6 +21,7 @@ from ftstudio_kit import lora, memory
 from ftstudio_kit.loading import (
     align_special_tokens,
     embedding_rows,
+    leave_file,
     link_or_copy,
     load_model,
     load_tokenizer,
@@ -70,16 +71,8 @@ def open_for_training(
         )
     if settings is not None:
         return cast("PreTrainedModel", lora.attach(model, settings)), tokenizer
-    _copy_from_file(model)
+    leave_file(model)
     return model, tokenizer
-
-
-def _copy_from_file(model: PreTrainedModel) -> None:
-    """Have weights in memory of their own. Until then they are pages of their file, and each page is copied for itself
-    when it is first written to: a second for half a gigabyte.
-    """
-    for parameter in model.parameters():
-        parameter.data = parameter.data.clone()
 
 
 def write_model(model: PreTrainedModel, folder: Path) -> None:

@@ -47,6 +47,7 @@ def main(arguments: list[str], found: dict) -> int:
     beside = asked.page.with_suffix(".json") if asked.page else asked.out / "results.json"
     outcomes, failed = _newest(_kept(beside), _kept(asked.out / "results.json")), []
     names = asked.names or ([] if asked.page else list(found))
+    asked.out.mkdir(parents=True, exist_ok=True)
     for name in names:
         sys.stderr.write(f"{name} ...\n")
         try:
@@ -54,10 +55,8 @@ def main(arguments: list[str], found: dict) -> int:
         except Exception as error:  # noqa: BLE001 - the others' hours of work are not lost for it
             failed.append(name)
             sys.stderr.write(f"{name} failed: {error}\n{getattr(error, 'stderr', None) or ''}\n")
-        asked.out.mkdir(parents=True, exist_ok=True)
         (asked.out / "results.json").write_text(json.dumps(outcomes, indent=2) + "\n")
     now = {name: outcomes[name] for name in names if name not in failed}
-    asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "results.md").write_text(harness.table(outcomes))
     if asked.page is not None:
         shown = {name: {**outcomes[name], "about": _about(found[name])} for name in found if name in outcomes}

@@ -21,13 +21,12 @@ from ftstudio.api import ModelRef
 from ftstudio_kit.batching import join
 from ftstudio_kit.token_rows import Rows
 from ftstudio_kit.lean import way_through
-from ftstudio_kit.loading import load_model
+from ftstudio_kit.loading import leave_file, load_model
 from ftstudio_kit.matrices import gradient_norm
 
 folder, rows, length, steps = sys.argv[1], *map(int, sys.argv[2:])
 model = load_model(ModelRef(Path(folder), weights=True, name="gpt2"), dropout=0.0)
-for parameter in model.parameters():
-    parameter.data = parameter.data.clone()
+leave_file(model)
 way = way_through(model, "cpu", bf16=True)
 assert way.flat
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
