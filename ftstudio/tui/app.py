@@ -139,8 +139,13 @@ class Studio(TypeAhead):
         return self.has_class("too-small")
 
     def on_resize(self, event: Resize) -> None:
-        """A terminal too small for anything says so, on whatever screen and over any dialog."""
+        """A terminal too small for anything says so, on whatever screen and over any dialog.
+
+        All is painted again even at a size that it had: a terminal that was small for a moment has lost what it showed.
+        """
         self.set_class(event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1], "too-small")
+        if self.screen_stack:
+            self.screen.refresh()
 
     async def on_event(self, event: Event) -> None:
         """A key takes away what was said before it; where nothing can be seen, nothing can be done but leave."""

@@ -63,10 +63,13 @@ class Screen:
     def __init__(self, columns, rows):
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._left = ""
+        self.columns = self.rows = 0
         self.resize(columns, rows)
 
     def resize(self, columns, rows):
-        """An empty grid of another size: the studio draws it all again."""
+        """An empty grid of another size: the studio draws it all again. At the same size nothing changes."""
+        if (columns, rows) == (self.columns, self.rows):
+            return
         self.columns, self.rows = columns, rows
         self.cells = [[" "] * columns for _ in range(rows)]
         self.row = self.column = 0

@@ -297,12 +297,23 @@ def test_a_terminal_of_one_cell_and_two_hundred_sizes_in_a_storm_end_in_the_righ
     shown.resize(80, 24)
     shown.sees("run 0001")
     for key, words in PANES.items():
-        shown.resize(80, 24)
         shown.press(key)
         shown.sees(words, "run 0001")
     shown.press("q")
     assert shown.ended() == 0
     assert "Traceback" not in shown.shown
+
+
+def test_a_window_that_was_small_for_a_moment_is_painted_again(make_project, terminal):
+    """The studio hears of a size that it has, for it was too slow for the one before; the terminal has lost its lines."""
+    project = make_project()
+    made(project, "finished")
+    shown = terminal(project.parent)
+    shown.sees("lab:0001", "finished")
+    for _ in range(20):
+        shown.resize(20, 3)
+        shown.resize(80, 24)
+        shown.sees("lab:0001", "finished", seconds=20)
 
 
 def test_no_screen_of_the_real_studio_imports_what_is_heavy(make_project, terminal, tmp_path, monkeypatch):
