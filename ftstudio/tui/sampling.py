@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftstudio.api import Message, Problem, Prompt
+from ftstudio.api import Problem, Prompt
 from ftstudio.errors import InputError, ProblemsError
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.models import RunModel, models_of, shape_of_run
@@ -147,11 +147,3 @@ def first_prompt(folder: Path) -> Prompt | None:
     from ftstudio.project import load  # noqa: PLC0415 - loads the plugins
 
     return next(iter(load(folder).prompts), None)
-
-
-def conversation(turns: Sequence[tuple[str, str]], prompt: str) -> list[Message]:
-    """What was said so far (question, answer), and what is asked now."""
-    messages: list[Message] = []
-    for question, answer in turns:
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return [*messages, {"role": "user", "content": prompt}]

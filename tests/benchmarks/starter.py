@@ -21,7 +21,6 @@ def prepare(folder):
     return {"native": lambda: lab.trained(settings)} | {
         name: lambda script=script, more=more: lab.peer(script, rows, **work, **more)
         for name, (script, more) in PEERS.items()
-        if "as ours" not in name
     }
 
 

@@ -35,21 +35,26 @@ def trained(make_project):
 
     def make(*steps, shape="text", final=False, name="lab", **tables):
         folder = make_project(name, **({"generator": {"tell": True}} | tables))
-        run = create_run(load(folder), ["test"])
-        write_toml(run.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
-        write_toml(run.inputs, {"data": {"shape": shape}})
-        run.events.write_text("")
-        for step in steps:
-            draft = checkpoints.stage(run.checkpoints, step)
-            (draft.path / "config.json").write_text("{}")
-            (draft.path / "model.safetensors").write_bytes(b"weights")
-            checkpoints.commit(draft, step, metrics={}, best=step == steps[0], shape=shape, base=None)
-        if final:
-            run.final.mkdir()
-            (run.final / "config.json").write_text("{}")
+        run_of(folder, *steps, shape=shape, final=final)
         return folder
 
     return make
+
+
+def run_of(folder, *steps, shape, final=False):
+    """One more run of the project, with checkpoints at these steps."""
+    run = create_run(load(folder), ["test"])
+    write_toml(run.state, {"state": "finished", "attempt": 1, "host": "gpu03", "boot_id": "b"})
+    write_toml(run.inputs, {"data": {"shape": shape}})
+    run.events.write_text("")
+    for step in steps:
+        draft = checkpoints.stage(run.checkpoints, step)
+        (draft.path / "config.json").write_text("{}")
+        (draft.path / "model.safetensors").write_bytes(b"weights")
+        checkpoints.commit(draft, step, metrics={}, best=step == steps[0], shape=shape, base=None)
+    if final:
+        run.final.mkdir()
+        (run.final / "config.json").write_text("{}")
 
 
 @pytest.fixture
@@ -140,6 +145,22 @@ def test_models_of_messages_answer_in_a_conversation_until_a_new_one_is_begun(op
         await driver.until(lambda: "after 1 turns: three" in columns(driver)[0].answer)
 
     open_generate(script, trained(8, shape="messages"))
+
+
+def test_a_conversation_is_with_the_models_of_one_run(open_generate, trained):
+    async def script(driver):
+        await driver.until("lab:0002 at 6")
+        await ask(driver, "one")
+        await answered(driver)
+        await driver.press("escape", "less_than_sign")
+        await driver.until("lab:0001 at 8")
+        assert [a.answer for a in columns(driver)] == ["", ""]
+        await ask(driver, "two")
+        await driver.until(lambda: all("after 1 turns: two" in a.answer for a in columns(driver)))
+
+    folder = trained(8, shape="messages")
+    run_of(folder, 6, shape="messages")
+    open_generate(script, folder)
 
 
 def keys_at_once(driver, text):

@@ -28,6 +28,7 @@ from ftstudio.text import prompt_text
 from ftstudio.tui import sampling
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.background import Asks
+from ftstudio.tui.conversation import Conversation
 from ftstudio.tui.copying import copy
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.panes.telling import At, Ended, Heard, Teller
@@ -87,8 +88,7 @@ class GeneratePane(Pane, Asks):
         self.chosen: dict[int, Source | None] = {}
         self.settings: list[Setting] = []
         self.overrides: dict[str, str] = {}
-        self.turns: list[tuple[str, dict[int, str]]] = []
-        self.asked = ""
+        self.conversation = Conversation()
         self.time = 0
         self.busy = False
         self._stamp: tuple[int, ...] = ()
@@ -116,9 +116,11 @@ class GeneratePane(Pane, Asks):
         self.look()
 
     def show_run(self, run: RunFolder | None) -> None:
-        """Another run: its models, unless others were chosen for this one."""
+        """Another run: its models, unless others were chosen for this one; they have said nothing yet."""
         if run != self.run_folder:
-            self.run_folder, self.chosen, self.turns = run, {}, []
+            self.run_folder, self.chosen = run, {}
+            if self.talks:
+                self.do_generate_new()
             self.look()
 
     def seen(self, seen: Seen) -> None:
@@ -165,7 +167,7 @@ class GeneratePane(Pane, Asks):
         self.sources = [s for i in (0, 1) if (s := self.chosen.get(i, defaults.get(i))) is not None]
         self.settings = list(message.settings)
         line = self.query_one(PromptLine)
-        if not line.value and not self.asked:
+        if not line.value and not self.conversation.asked:
             line.propose(message.prompt)
         self._name_columns()
         self.draw()
@@ -238,32 +240,15 @@ class GeneratePane(Pane, Asks):
         if not self.sources:
             mend = self.waits or f"Mend the project. {self.studio.way_on('run.start', 'starts a run')}"
             raise InputError("There is no model to sample yet.", mend)
-        self._keep_turn()
-        self.asked, self.busy, self.time = prompt, True, self.time + 1
+        answers = dict(enumerate(self.query(Answer)))
+        self.conversation.ask(prompt, {i: answer.answer for i, answer in answers.items()}, talks=self.talks)
+        self.busy, self.time = True, self.time + 1
         self._remember(prompt)
-        asked = [self._prompt(column, source, prompt) for column, source in enumerate(self.sources)]
-        for column, (answer, source) in enumerate(zip(self.query(Answer), self.sources, strict=False)):
-            answer.begin(source.title, self._before(column, source, prompt))
+        asked: list[Prompt] = []
+        for column, source in enumerate(self.sources):
+            asked.append(self.conversation.prompt(column, source))
+            answers[column].begin(source.title, self.conversation.above(column, source))
         self.generate(self.time, list(self.sources), asked, dict(self.overrides))
-
-    def _keep_turn(self) -> None:
-        """What was answered becomes part of the conversation."""
-        if self.asked and self.talks:
-            self.turns.append((self.asked, {i: a.answer for i, a in enumerate(self.query(Answer))}))
-
-    def _prompt(self, column: int, source: Source, prompt: str) -> Prompt:
-        if source.shape != "messages":
-            return prompt
-        return sampling.conversation([(asked, said.get(column, "")) for asked, said in self.turns], prompt)
-
-    def _before(self, column: int, source: Source, prompt: str) -> list[tuple[str, str]]:
-        """What stands above the text that is being written."""
-        if source.shape != "messages":
-            return [("dim", prompt)]
-        shown: list[tuple[str, str]] = []
-        for asked, said in self.turns:
-            shown += [("bold", f"> {asked}\n"), ("", f"{said.get(column, '')}\n\n")]
-        return [*shown, ("bold", f"> {prompt}\n")]
 
     @work(thread=True, exclusive=True, group="generate")
     def generate(self, time: int, sources: list[Source], prompts: list[Prompt], overrides: Mapping[str, str]) -> None:
@@ -344,13 +329,13 @@ class GeneratePane(Pane, Asks):
     def do_generate_again(self) -> None:
         """The prompt that stands in the line, or the last one."""
         line = self.query_one(PromptLine)
-        self._begin(line.value or self.asked)
-        self._go_on(line, self.asked)
+        self._begin(line.value or self.conversation.asked)
+        self._go_on(line, self.conversation.asked)
 
     def do_generate_new(self) -> None:
         """Forget the conversation."""
         self._cancel()
-        self.turns, self.asked = [], ""
+        self.conversation = Conversation()
         for answer in self.query(Answer):
             answer.begin(answer.title, [])
         self._name_columns()
