@@ -119,6 +119,9 @@ def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
     What comes back waits for the turn, works, and writes down how it ended. Raises InputError with the reason when the
     run may not start. Forks: call it where there is one thread.
     """
+    # before anybody hears that it waits: Ctrl+C comes once that is said, and is to find the wait
+    from ftstudio.process.worker import work  # noqa: PLC0415 - only where a run is worked on
+
     lock = RecordLock(run.lock)
     try:
         refused = refusal(run, 1, lock)
@@ -130,8 +133,6 @@ def begin_here(run: RunFolder, device: str = "auto") -> Callable[[], None]:
         raise sentence(error, run) from error
 
     def go_on() -> None:
-        from ftstudio.process.worker import work  # noqa: PLC0415 - plugins, and with them torch, only where a run is
-
         asked = supervisor.asked_of_us
         try:
             with _hang_up_noticed(asked):
