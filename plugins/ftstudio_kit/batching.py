@@ -12,7 +12,6 @@ comes along (`transformers.masking_utils._preprocess_mask_arguments`). Hence a p
 
 from __future__ import annotations
 
-import bisect
 import inspect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,23 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ftstudio_kit.bins import Bin, Bins
 from ftstudio_kit.loss import IGNORE
 from ftstudio_kit.token_rows import Ints, Rows
-
-Bin = Sequence[int]
-
-
-class Singles(Sequence[Bin]):
-    """Each of so many rows as a bin of its own, in the memory of none."""
-
-    def __init__(self, count: int) -> None:
-        self.rows = count
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __getitem__(self, index: Any) -> Any:
-        return (range(self.rows)[index],)
 
 
 @dataclass(frozen=True)
@@ -189,7 +174,7 @@ class Batches:
     """The batches of a training run, addressed by (epoch, optimizer step of that epoch)."""
 
     rows: Rows
-    bins: Sequence[Bin]
+    bins: Bins
     batch_size: int
     accumulation: int
     pad_token_id: int
@@ -201,9 +186,7 @@ class Batches:
     @cached_property
     def lengths(self) -> Ints:
         """Tokens of each bin."""
-        if isinstance(self.bins, Singles):
-            return self.rows.lengths
-        return np.array([int(self.rows.lengths[list(one)].sum()) for one in self.bins], np.int64)
+        return self.bins.totals(self.rows.lengths)
 
     def epoch(self, epoch: int, skip: int = 0) -> Iterator[list[Batch]]:
         """For each optimizer step of an epoch after the first `skip`, its batches (the last step may have fewer)."""
@@ -228,37 +211,6 @@ def ahead(steps: Iterator[list[Batch]]) -> Iterator[list[Batch]]:
 
 
 # ------------------------------------------------------------------------------------------------ packing
-
-
-def pack(lengths: Ints, capacity: int, seed: int = 0) -> list[list[int]]:
-    """Whole rows into as few bins of `capacity` tokens as best-fit decreasing finds (at most 11/9 of the optimum).
-
-    The same arguments give the same bins. Rows of one length come in an order drawn from `seed`, so that neighbours
-    in a file do not share a bin. A row longer than `capacity` has a bin of its own.
-    """
-    shuffled = np.random.default_rng([seed]).permutation(len(lengths))
-    bins: list[list[int]] = []
-    by_space: dict[int, list[int]] = {}  # free tokens -> bins with just that many
-    spaces: list[int] = []  # the keys of by_space, sorted
-    for index in shuffled[np.argsort(-lengths[shuffled], kind="stable")]:
-        length = int(lengths[index])
-        at = bisect.bisect_left(spaces, length)
-        if at == len(spaces):
-            number, space = len(bins), capacity
-            bins.append([])
-        else:
-            space = spaces[at]
-            number = by_space[space].pop()
-            if not by_space[space]:
-                del by_space[space], spaces[at]
-        bins[number].append(int(index))
-        left = space - length
-        if left > 0:
-            if left not in by_space:
-                bisect.insort(spaces, left)
-                by_space[left] = []
-            by_space[left].append(number)
-    return bins
 
 
 @torch.no_grad()

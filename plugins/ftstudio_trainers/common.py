@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -13,7 +12,8 @@ from transformers import PreTrainedModel
 
 from ftstudio.api import ComponentError, Encoded, ModelRef, Run
 from ftstudio_kit import chat, lora, rng
-from ftstudio_kit.batching import Batches, Bin, Singles, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, packing_is_exact
+from ftstudio_kit.bins import Bins, Singles, pack
 from ftstudio_kit.lean import Plain, Way
 from ftstudio_kit.loading import context_of, recompute_activations, to_device
 from ftstudio_kit.precision import use_bf16
@@ -128,7 +128,7 @@ def _freeze(model: PreTrainedModel, patterns: tuple[str, ...]) -> None:
 
 
 def _batches(options: CommonOptions, rows: Rows, pad_token_id: int, run: Run, *, flat: bool) -> Batches:
-    bins: Sequence[Bin]
+    bins: Bins
     if options.packing:
         capacity = options.packing_length or rows.longest
         bins = pack(rows.lengths, capacity, run.seed)

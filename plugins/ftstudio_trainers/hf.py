@@ -214,7 +214,7 @@ class _Examples(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.batches.bins)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        length = int(self.batches.rows.lengths[list(self.batches.bins[index])].sum())
+        length = int(self.batches.lengths[index])
         return {"bin": self.batches.bins[index], "input_ids": range(length)}
 
 

@@ -1,7 +1,10 @@
 """Tokenising, packing and caching 100 MB of text beside datasets.map with the same tokenizer; again; and 1 GB.
 
-Both make a row of each line. Memory is what processes hold themselves, with their children: pages of the files that they map,
-Arrow's, are the system's to take back. Tokens are all tokens of all rows; ours end each row with one more.
+Both make a row of each line, some fifteen tokens; packing is ours alone, and is counted. Memory is what processes hold themselves,
+with their children: pages of the files that they map, Arrow's, are the system's to take back. Tokens are all tokens of all
+rows; ours end each row with one more. What grows with the data is the index of rows, which has to say where each of them begins and
+what it is packed with: 20 bytes a row (kit/token_rows.py, kit/bins.py). Lines are the shortest rows that text comes in: a gigabyte
+is 32 million of them, and four million rows of 128 tokens.
 """
 
 import json
@@ -39,7 +42,7 @@ from pathlib import Path
 import ftstudio_datasets.text, ftstudio_tokenizers.pretrained
 from ftstudio.api import ModelRef
 from ftstudio.testing import FakeRun
-from ftstudio_kit.batching import pack
+from ftstudio_kit.bins import pack
 from ftstudio_kit.token_rows import Rows
 from ftstudio_datasets.options import TextOptions
 from ftstudio_tokenizers.options import PretrainedOptions
@@ -50,10 +53,11 @@ data = ftstudio_datasets.text.Text(TextOptions(path=(sys.argv[1],), split_by="li
 tokenizer = ftstudio_tokenizers.pretrained.Pretrained(PretrainedOptions(max_length=256))
 encoded = tokenizer.encode(data, ModelRef(Path(sys.argv[2]), weights=True, name="starter"), run)
 told = {"s": time.perf_counter() - began, "peak GB": most / 1e6}
-if len(encoded.train) < 10_000_000:
-    rows = Rows.of(encoded.train)
-    pack(rows.lengths, 256, 0)
-    told |= {"s with packing": time.perf_counter() - began, "million tokens": rows.lengths.sum() / 1e6}
+rows = Rows.of(encoded.train)
+pack(rows.lengths, 256, 0)
+told |= {"s with packing": time.perf_counter() - began, "million tokens": rows.lengths.sum() / 1e6}
+time.sleep(0.2)  # until memory was looked at once more
+told |= {"peak GB with packing": most / 1e6, "million rows": len(rows) / 1e6}
 print(json.dumps(told))
 """
 _MAP = """
@@ -107,10 +111,10 @@ def prepare(folder):
 def goals(medians):
     ratio = medians["datasets.map, 100 MB: s"] / medians["ftstudio, 100 MB: s with packing"]
     yield Goal("datasets.map's time to ftstudio's with packing, 100 MB", ratio, 1.0, at_least=True)
-    yield Goal("again from the cache, seconds", medians["ftstudio, 100 MB again: s"], 1.0)
-    grown = medians["ftstudio, 1 GB: peak GB"] / medians["ftstudio, 100 MB: peak GB"]
-    yield Goal("peak of memory, 1 GB to 100 MB", grown, 1.2)
-    yield Goal("time, 1 GB to 100 MB", medians["ftstudio, 1 GB: s"] / medians["ftstudio, 100 MB: s"], 11)
+    yield Goal("again from the cache, with packing, seconds", medians["ftstudio, 100 MB again: s with packing"], 1.0)
+    for what, limit in (("peak GB", 1.2), ("peak GB with packing", 1.2), ("s with packing", 11)):
+        grown = medians[f"ftstudio, 1 GB: {what}"] / medians[f"ftstudio, 100 MB: {what}"]
+        yield Goal(f"{what}, 1 GB to 100 MB", grown, limit)
 
 
 BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2, warm=False)

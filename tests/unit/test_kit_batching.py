@@ -15,7 +15,8 @@ import torch
 from tiny_models import ListTable, config_of, toy_rows
 from transformers import AutoModelForCausalLM
 
-from ftstudio_kit.batching import Batches, ahead, collate, order, pack, packing_is_exact
+from ftstudio_kit.batching import Batches, ahead, collate, order, packing_is_exact
+from ftstudio_kit.bins import Singles, pack
 from ftstudio_kit.loss import summed_loss
 from ftstudio_kit.token_rows import Rows
 
@@ -119,27 +120,12 @@ def test_grouping_by_length_saves_padding_and_begins_with_the_longest() -> None:
 
 def test_batches_after_a_skip_are_those_of_the_whole_epoch() -> None:
     rows = Rows.of(toy_rows(23))
-    batches = Batches(rows, [(i,) for i in range(23)], 3, 2, END, seed=1)
+    batches = Batches(rows, Singles(23), 3, 2, END, seed=1)
     whole = list(batches.epoch(4))
     assert len(whole) == 4
     assert [len(step) for step in whole] == [2, 2, 2, 2]
     for step, again in zip(whole[2:], batches.epoch(4, skip=2), strict=True):
         assert all(torch.equal(a.input_ids, b.input_ids) for a, b in zip(step, again, strict=True))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_packing_keeps_every_row_once_in_bins_that_fit(seed: int) -> None:
-    lengths = np.random.default_rng(seed).integers(1, 60, 400)
-    bins = pack(lengths, 64, seed)
-    assert sorted(i for one in bins for i in one) == list(range(400))
-    assert all(lengths[one].sum() <= 64 for one in bins)
-    assert len(bins) <= 11 / 9 * np.ceil(lengths.sum() / 64) + 1
-    assert bins == pack(lengths, 64, seed)
-    assert bins != pack(lengths, 64, seed + 1)
-
-
-def test_a_row_longer_than_the_bins_has_one_of_its_own() -> None:
-    assert [0] in pack(np.array([100, 3, 4]), 10)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "qwen2"])
@@ -149,7 +135,7 @@ def test_packed_rows_have_the_loss_and_gradient_that_they_have_apart(family: str
     bins = pack(rows.lengths, 40)
     assert len(bins) < 11
     losses, gradients = [], []
-    for one in ([(i,) for i in range(11)], bins):
+    for one in (Singles(11), bins):
         batch = collate(rows, one, END, packed=one is bins)
         model.zero_grad()
         loss = summed_loss(model(**batch.inputs(), use_cache=False).logits, batch.labels) / batch.trained
@@ -162,7 +148,7 @@ def test_packed_rows_have_the_loss_and_gradient_that_they_have_apart(family: str
 
 def test_steps_that_are_made_ahead_are_the_same_and_an_error_is_raised_where_it_is_asked_for() -> None:
     rows = Rows.of(toy_rows(11))
-    batches = Batches(rows, [(i,) for i in range(11)], 2, 2, END, seed=1)
+    batches = Batches(rows, Singles(11), 2, 2, END, seed=1)
     made = [[batch.input_ids.tolist() for batch in step] for step in ahead(batches.epoch(0))]
     assert made == [[batch.input_ids.tolist() for batch in step] for step in batches.epoch(0)]
     assert len(made) == 3
@@ -179,7 +165,7 @@ def test_steps_that_are_made_ahead_are_the_same_and_an_error_is_raised_where_it_
 
 def test_steps_that_are_not_wanted_any_more_leave_no_thread() -> None:
     rows = Rows.of(toy_rows(11))
-    steps = ahead(Batches(rows, [(i,) for i in range(11)], 2, 2, END, seed=1).epoch(0))
+    steps = ahead(Batches(rows, Singles(11), 2, 2, END, seed=1).epoch(0))
     next(steps)
     steps.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]

@@ -25,7 +25,8 @@ from transformers import (
 )
 
 from ftstudio_kit import attention, dropout, lean
-from ftstudio_kit.batching import Batch, collate, join, pack
+from ftstudio_kit.batching import Batch, collate, join
+from ftstudio_kit.bins import pack
 from ftstudio_kit.function import applied
 from ftstudio_kit.lean import Lean, Plain, Way, way_through
 from ftstudio_kit.loading import recompute_activations

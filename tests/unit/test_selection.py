@@ -13,7 +13,7 @@ from ftstudio.process.jobs import longest_batch
 from ftstudio.process.lengths import fullest_bins, longest_rows
 from ftstudio.project import Selection
 from ftstudio.testing import FakeRun
-from ftstudio_kit.batching import pack
+from ftstudio_kit.bins import pack
 from ftstudio_trainers.options import NativeOptions
 
 MANY = 200_000
