@@ -15,9 +15,11 @@ _PAGE = """# Benchmarks
 
 Made by `make bench` and `python -m tests.benchmarks --page docs/benchmarks.md`. Every variant runs by turns, round after
 round: ratios of medians travel from machine to machine, times do not. `python -m tests.benchmarks NAME` runs one anew,
-and keeps the results of the others, which lie beside this page as JSON. A ratio is that to the first variant of the same
+and keeps the results of the others, which lie beside this page as JSON; it ends with an error where a goal is missed, as some
+are here, each with what bounds it. A ratio is that to the first variant of the same
 measure. Each trainer runs as a person starts it: ours by its own command, which starts its worker with settings of the C
-library, of OpenMP and of oneDNN (ftstudio/process/heavy.py); peers as a script, with what these do by themselves.
+library, of OpenMP and of oneDNN (ftstudio/process/heavy.py); peers as a script, with what these do by themselves. All learn from the
+same rows in the same order, but TRL, which packs them in one of its own: its losses can be compared with none but themselves.
 
 """
 

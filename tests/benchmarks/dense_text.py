@@ -65,7 +65,7 @@ def goals(medians):
         share = rate / medians["bf16 matmul: GFLOP/s"]
         yield Goal(f"share of the bf16 matmul rate, {length} tokens a row", share, 0.55, at_least=True)
         share = rate / medians["fp32 matmul: GFLOP/s"]
-        yield Goal(f"share of the fp32 matmul rate, {length} tokens a row", share, 1, at_least=True)
+        yield Goal(f"native in bf16 to the whole fp32 matmul rate, {length} tokens a row", share, 1, at_least=True)
 
 
 BENCHMARK = Benchmark(prepare, goals, unit="as named", rounds=2, warm=False)

@@ -4,6 +4,7 @@ Every trainer gets the same rows: ftstudio tokenises them, and its cache is what
 order, but for TRL's, which packs them in an order of its own: its losses can be compared with none but themselves.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -151,9 +152,27 @@ class Lab:
         return json.loads(done.stdout.splitlines()[-1])
 
 
+def events_of(run: Path) -> list[dict]:
+    """All events of a run."""
+    return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+
+
+def phases(run: Path, began: float) -> dict[str, float]:
+    """Seconds of each phase of a run that was asked for at `began`, by its events; what comes after its last step is its
+    checkpoint's until the next phase.
+    """
+    events = events_of(run)
+    last = max((event for event in events if event["kind"] == "metrics"), key=lambda event: event["t"])
+    marks = [("until its worker runs", began), ("the checkpoint", last["t"]), ("", events[-1]["t"])]
+    marks = sorted([*marks, *((e["name"], e["t"]) for e in events if e["kind"] == "phase")], key=lambda mark: mark[1])
+    took: dict[str, float] = {}
+    for (name, begin), (_, end) in itertools.pairwise(marks):
+        took[name] = took.get(name, 0.0) + end - begin
+    return {f"s of {name}": value for name, value in took.items()}
+
+
 def _logged(run: Path) -> list[dict]:
-    events = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return [event for event in events if event["kind"] == "metrics" and "loss" in event["metrics"]]
+    return [event for event in events_of(run) if event["kind"] == "metrics" and "loss" in event["metrics"]]
 
 
 SHOWN = (1, 5, 10, 20, 50, 100)

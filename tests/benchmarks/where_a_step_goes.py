@@ -1,4 +1,4 @@
-"""Where the time of a step of the native trainer goes, GPT-2 (124M), by torch's profiler: 4 rows of 256 tokens, and 2 of 15.
+"""Where the time of a step of the native trainer goes, GPT-2 (124M), by torch's profiler, for batches of several kinds.
 
 Each operation's own time, without what it calls; "all" is a step by the clock. The operations are those of the trainer's
 own way through the model and of its optimizer, in this order: forward, loss, backward, norm, AdamW, copies refreshed.
@@ -24,8 +24,8 @@ from ftstudio_kit.lean import way_through
 from ftstudio_kit.loading import leave_file, load_model
 from ftstudio_kit.matrices import gradient_norm
 
-folder, rows, length, steps = sys.argv[1], *map(int, sys.argv[2:])
-model = load_model(ModelRef(Path(folder), weights=True, name="gpt2"), dropout=0.0)
+folder, dropout, rows, length, steps = sys.argv[1], float(sys.argv[2]), *map(int, sys.argv[3:])
+model = load_model(ModelRef(Path(folder), weights=True, name="gpt2"), dropout=dropout)
 leave_file(model)
 way = way_through(model, "cpu", bf16=True)
 assert way.flat
@@ -60,14 +60,17 @@ print(json.dumps(took))
 def prepare(folder):
     lab = Lab(folder)
 
-    def steps(rows, length):
-        command = [sys.executable, "-c", _STEPS, lab.gpt2, rows, length, 8]
+    def steps(rows, length, dropout=0.0):
+        command = [sys.executable, "-c", _STEPS, lab.gpt2, dropout, rows, length, 8]
         done = subprocess.run(
             [str(word) for word in command], env=heavy.environment(), check=True, text=True, capture_output=True
         )
         return json.loads(done.stdout.splitlines()[-1])
 
-    return {"4 rows of 256": lambda: steps(4, 256), "2 rows of 15": lambda: steps(2, 15)}
+    return {
+        "4 rows of 256": lambda: steps(4, 256), "4 rows of 256, dropout 0.1": lambda: steps(4, 256, 0.1),
+        "1 row of 1,024": lambda: steps(1, 1024), "2 rows of 15": lambda: steps(2, 15),
+    }  # fmt: skip
 
 
 BENCHMARK = Benchmark(prepare, unit="ms a step", rounds=1, warm=False)
