@@ -196,7 +196,7 @@ class Lean:
             loss += _become_gradient(logits, wanted, weight)
             into.copy_(product(logits, head))
             if self.head.requires_grad:
-                self.gradients.add(self.head, logits.t() @ states)
+                self.gradients.add_product(self.head, logits, states)
         return loss, gradient
 
 

@@ -21,6 +21,8 @@ from ftstudio_kit.function import applied
 
 COLUMNS = 1 << 14
 """Of a product at once."""
+FEW = 32
+"""Rows whose gradient of a matrix is multiplied in float32: then that takes less than to copy it out of bfloat16."""
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -62,11 +64,26 @@ class Gradients:
         """Add a gradient of any dtype."""
         if parameter.grad is not None:
             parameter.grad.add_(gradient.to(parameter.dtype))  # dtypes mixed in one sum take twice the time
+        else:
+            self._begin(parameter).copy_(gradient)
+
+    def add_product(self, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
+        """Add the product of left (M, I), transposed, and right (M, O)."""
+        if len(left) > FEW and left.dtype != parameter.dtype:
+            self.add(parameter, left.t() @ right)
             return
+        left, right = left.to(parameter.dtype), right.to(parameter.dtype)
+        if parameter.grad is not None:
+            parameter.grad.addmm_(left.t(), right)
+        else:
+            torch.mm(left.t(), right, out=self._begin(parameter))
+
+    def _begin(self, parameter: nn.Parameter) -> Tensor:
+        """The gradient of a parameter that has none, to be written over."""
         self._own.add(parameter)
         spare = self._spare.pop(parameter, None)
         parameter.grad = torch.empty_like(parameter) if spare is None else spare
-        parameter.grad.copy_(gradient)
+        return parameter.grad
 
     def add_rows(self, parameter: nn.Parameter, rows: Tensor, gradient: Tensor) -> None:
         """Add `gradient` (N, D) to the rows (N,) of the parameter's."""
@@ -151,7 +168,7 @@ class _Linear(torch.autograd.Function):
         flat, matrix = ctx.saved_tensors
         out = gradient[0].reshape(-1, gradient[0].shape[-1]).to(matrix.dtype)
         if ctx.weight.requires_grad:
-            ctx.gradients.add(ctx.weight, flat.t() @ out if ctx.by_columns else out.t() @ flat)
+            ctx.gradients.add_product(ctx.weight, *((flat, out) if ctx.by_columns else (out, flat)))
         if ctx.bias is not None and ctx.bias.requires_grad:
             ctx.gradients.add(ctx.bias, out.sum(0))
         into = None

@@ -56,6 +56,30 @@ def assert_it_is_the_product(rows: int, columns: int, dtype: torch.dtype, *, bia
         assert torch.equal(product(a, right, bias if biased else None), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", [1, matrices.FEW, matrices.FEW + 1, 200])
+def test_gradients_of_a_matrix_are_added_up_in_float32(dtype: torch.dtype, rows: int) -> None:
+    """Of small whole numbers, which each dtype holds as they are; the memory of the step before is written over."""
+    torch.manual_seed(3)
+    weight, gradients = nn.Parameter(torch.zeros(5, 7)), Gradients()
+    for _ in range(2):
+        left, right = torch.randint(-1, 2, (rows, 5)).to(dtype), torch.randint(-1, 2, (rows, 7)).to(dtype)
+        once = left.double().t() @ right.double()
+        for times in (1, 2, 3):
+            gradients.add_product(weight, left, right)
+            assert weight.grad is not None
+            assert weight.grad.dtype == torch.float32
+            assert torch.equal(weight.grad.double(), times * once)
+        gradients.clear([weight])
+        assert weight.grad is None
+
+
+def test_a_gradient_of_few_rows_is_not_rounded_to_bfloat16() -> None:
+    weight, gradients = nn.Parameter(torch.zeros(1, 1)), Gradients()
+    gradients.add_product(weight, torch.tensor([[256.0], [1.0]]).bfloat16(), torch.ones(2, 1).bfloat16())
+    assert weight.grad == 257  # in bfloat16 256
+
+
 def test_logits_of_a_vocabulary_in_parts_are_those_of_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = Rows.of(toy_rows(4))
     model = model_of(FAMILIES["llama"])
