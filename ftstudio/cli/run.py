@@ -26,7 +26,7 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 @click.command()
 @click.argument("path", metavar="PROJECT")
 @SETTINGS
-@click.option("--each", metavar="KEY.KEY=A,B,C", help="One run a value, all queued.")
+@click.option("--each", multiple=True, metavar="KEY.KEY=A,B,C", help="One run a value, all queued; several multiply.")
 @click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE
@@ -37,7 +37,7 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 def run(
     path: str,
     overrides: tuple[str, ...],
-    each: str | None,
+    each: tuple[str, ...],
     parent: str | None,
     weights_only: bool,
     device: str,
@@ -49,10 +49,11 @@ def run(
     """Run a project: fetch, tokenise, train, sample. Ctrl+C stops it with a checkpoint, twice leaves it running."""
     if weights_only and parent is None:
         raise InputError("--weights-only says what to take from another run.", "Name it: --from RUN[:STEP].")
-    for option, given in (("--each", each is not None), ("--detach", detach), ("--auto-resume", auto_resume)):
+    for option, given in (("--each", each), ("--detach", detach), ("--auto-resume", auto_resume)):
         if inline and given:
             raise InputError(f"--inline runs it here and now, so {option} means nothing.", "Leave one of them out.")
     origin = find_parent(parent, default_root(), weights_only=weights_only) if parent else None
+    combinations = each_value(each, overrides)
     wishes = [
         Wanted(
             project=project_folder(path),
@@ -61,10 +62,12 @@ def run(
             parent=origin,
             auto_resume=auto_resume,
         )
-        for once in ([(value,) for value in each_value(each)] if each else [()])
+        for once in combinations
     ]
     outlooks = [wish.outlook() for wish in wishes]  # none is made when one of them could not start
     output.problems(outlooks[0].problems)
+    if each:
+        _say_which(combinations)
     if not inline:
         _say_what_ends_it()
     folders = []
@@ -75,12 +78,19 @@ def run(
         if inline:
             return _inline(wish, folder, outlook.project, as_json=as_json)
         wish.start(folder)
-        if each is not None or detach:
+        if each or detach:
             _say_if_queued(folder)
         folders.append(folder)
-    if each is not None:
+    if each:
         return _left_alone(folders, as_json=as_json)
     return _followed(folders[0], outlooks[0].project, 1, detach=detach, as_json=as_json)
+
+
+def _say_which(combinations: list[tuple[str, ...]]) -> None:
+    """How many runs there will be, and what each of them sets."""
+    output.say(f"{len(combinations)} runs, one a line:")
+    for once in combinations:
+        output.say(f"  {'  '.join(once)}")
 
 
 def _inline(wish: Wanted, folder: RunFolder, project: Project, *, as_json: bool) -> int:

@@ -33,6 +33,8 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["check"], "Missing argument 'PROJECT'"),
         (["check", "gone"], "There is no project 'gone' here"),
         (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
+        (["run", "lab", "--each", "seed=1,2", "--each", "seed=3,4"], "'seed' is set twice. Name it once, with all its"),
+        (["run", "lab", "--set", "seed=1", "--each", "seed=3,4"], "'seed' is set twice. Name it once, with all its"),
         (["run", "lab", "--device", "gpu"], "'gpu' is no device. Write cpu, cuda, cuda:0 ... or mps."),
         (["run", "lab", "--nonsense"], "No such option"),
         (["--nonsense"], "No such option '--nonsense'."),
@@ -238,10 +240,13 @@ def test_what_is_said_to_be_typed_leads_back_to_a_project_that_was_given_by_its_
     command = shlex.split(refused.err.partition("in a new run: ")[2].rstrip(".\n"))[1:]
     forked = ftstudio(*command, "--set", "trainer.max_steps=3")
     assert forked.code == 0, forked.err
-    each = ftstudio("run", "hand/a", "--each", "trainer.max_steps=1,2")
+    each = ftstudio("run", "hand/a", "--each", "trainer.max_steps=1,2", "--each", "seed=3,4")
+    before, _, after = each.err.partition("▸ run a:0003")
+    assert "4 runs, one a line:\n  trainer.max_steps=1  seed=3\n  trainer.max_steps=1  seed=4\n" in before
+    assert "▸ run a:0006" in after
     *_, status, project, watch = shlex.split(each.err.partition("Watch them: ")[2])
     shown = ftstudio(status, project, "--json")
-    assert (watch, {row["run"] for row in shown.json}) == ("--watch", {"0001", "0002", "0003", "0004"})
+    assert (watch, {row["run"] for row in shown.json}) == ("--watch", {f"{n:04d}" for n in range(1, 7)})
 
 
 @pytest.mark.parametrize(
