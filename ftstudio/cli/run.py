@@ -108,8 +108,10 @@ def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
     else:
         for folder in folders:
             output.data(str(folder.path))
-        watch = typed("status", folders[0].project, "--watch")
-        output.say(f"  They go on without this terminal, as places come free. Watch them: {watch}")
+        project = folders[0].project
+        output.say("  They go on without this terminal, as places come free.")
+        output.say(f"  Compare them when they have ended: {typed('compare', project)}")
+        output.say(f"  Watch them: {typed('status', project, '--watch')}")
     return 0
 
 

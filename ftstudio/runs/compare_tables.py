@@ -15,6 +15,8 @@ Row = list[str]
 """What it is, and its value for each run."""
 
 CELL = 200
+SETTING = 32
+"""Characters of a setting's value beside others in one line."""
 NO_DOUBT = "Nothing keeps their losses from being compared."
 
 
@@ -41,6 +43,18 @@ def result_rows(facts: Sequence[RunFacts]) -> list[Row]:
             rows.append([f"best {name}", *(_best(f, name) for f in facts)])
     rows.append(["note", *(f.note for f in facts)])
     return [row for row in rows if any(row[1:])]
+
+
+def ranked_rows(found: Comparison) -> list[Row]:
+    """One row a run, the best first, below a head: its name, its lowest loss, the step of that, state, what differs."""
+    by = found.ranked_by
+    rows = [["", by or "loss", "at step", "state", "settings that differ"]]
+    for place, facts in enumerate(found.runs):
+        step, value = facts.best.get(by, (None, 0.0))
+        figure = "" if step is None else number_text(value) + ("  best" if place == 0 else "")
+        set_so = (f"{key}={cut(value_text(values[place]), SETTING)}" for key, values in found.settings.items())
+        rows.append([facts.label, figure, "" if step is None else f"{step:,}", facts.state, "  ".join(set_so)])
+    return rows
 
 
 def _steps(facts: RunFacts) -> str:

@@ -159,6 +159,13 @@ def test_compare_shows_differences_results_and_doubts(ftstudio, run):
     table = ftstudio("compare", *runs, "--md").out
     assert "| trainer.max_steps | 10 | 3 |" in table
     assert "- loss cannot be compared" in table
+    ranked = ftstudio("compare", run.project)
+    head, first, *more = ranked.out.splitlines()
+    assert head.split() == ["loss", "at", "step", "state", "settings", "that", "differ"]
+    assert first.split()[:5] == ["lab:0001", "1", "best", "10", "finished"]
+    assert any(line.startswith("lab:0002  3.333") for line in more)
+    assert ranked.out.count("trainer.max_steps=") == 2
+    assert "! loss cannot be compared" in ranked.out
 
 
 def test_a_run_folder_that_was_copied_elsewhere_is_read_like_any_other(ftstudio, run, tmp_path):
