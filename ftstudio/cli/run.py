@@ -27,7 +27,12 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 @click.argument("path", metavar="PROJECT")
 @SETTINGS
 @click.option("--each", multiple=True, metavar="KEY.KEY=A,B,C", help="One run a value, all queued; several multiply.")
-@click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="RUN[:STEP]",
+    help="Go out from a run's checkpoint: a step, best or last. RUN may be any, or 0001 of this project.",
+)
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
@@ -52,11 +57,13 @@ def run(
     for option, given in (("--each", each), ("--detach", detach), ("--auto-resume", auto_resume)):
         if inline and given:
             raise InputError(f"--inline runs it here and now, so {option} means nothing.", "Leave one of them out.")
-    origin = find_parent(parent, default_root(), weights_only=weights_only) if parent else None
+    project, origin = project_folder(path), None
+    if parent:
+        origin = find_parent(parent, default_root(), project.resolve(), weights_only=weights_only)
     combinations = each_value(each, overrides)
     wishes = [
         Wanted(
-            project=project_folder(path),
+            project=project,
             overrides=(*overrides, *once),
             device=device,
             parent=origin,

@@ -24,7 +24,7 @@ from ftstudio.text import prompt_text, quote
 @click.command()
 @click.argument("path", metavar="PROJECT|RUN")
 @click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="A text to continue; the project's without.")
-@click.option("--checkpoint", type=int, metavar="STEP", help="A committed checkpoint instead of the final model.")
+@click.option("--checkpoint", default="", metavar="STEP", help="A checkpoint, not the final model: a step, best, last.")
 @click.option("--base", is_flag=True, help="The model before fine-tuning.")
 @SETTINGS
 @DEVICE
@@ -32,7 +32,7 @@ from ftstudio.text import prompt_text, quote
 def sample(
     path: str,
     prompts: tuple[str, ...],
-    checkpoint: int | None,
+    checkpoint: str,
     base: bool,
     overrides: tuple[str, ...],
     device: str,

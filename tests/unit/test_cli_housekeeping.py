@@ -60,7 +60,7 @@ def test_a_pruned_run_is_still_whole(ftstudio, run):
     assert "freed" in done.out
     assert steps_of(run) == [10]
     assert ftstudio("status", run.path, "--json").json["state"] == "finished"
-    assert ftstudio("sample", run.path, "--checkpoint", "10").code == 0
+    assert ftstudio("sample", run.path, "--checkpoint", "last").code == 0
 
 
 def test_a_run_that_lost_its_optimizer_state_goes_on_from_where_it_has_it(ftstudio, make_project):

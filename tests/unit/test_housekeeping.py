@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ftstudio.errors import InputError
+from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import toml_text
 from ftstudio.locks import RecordLock
 from ftstudio.runs import checkpoints as commits
@@ -18,6 +18,7 @@ from ftstudio.runs.disk import freed_by, project_use, run_use
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent
 from ftstudio.runs.housekeeping import Keep, parse_keep, prune
+from ftstudio.runs.models import model_of
 from ftstudio.runs.status import boot_id
 
 WEIGHTS, MOMENTS = b"w" * 1000, b"m" * 2000
@@ -217,6 +218,37 @@ def test_a_fork_of_a_checkpoint_without_optimizer_state_makes_no_run(run, ftstud
     assert [entry.name for entry in (run.project / "runs").iterdir()] == ["0001"]
     assert find_parent(f"{run.path}:2", run.project.parent, weights_only=True).manifest.step == 2
     assert find_parent(f"{run.path}:4", run.project.parent).manifest.step == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "step"),
+    [("0001", "0001", 4), ("1:2", "0001", 2), ("0001:best", "0001", 2), ("0002:last", "0002", 7), ("2:7", "0002", 7)],
+)
+def test_a_number_alone_is_a_run_of_the_project_that_is_named(run, tmp_path, text, name, step):
+    make_run(run.project, "0002", steps=(5, 7), best=0)
+    parent = find_parent(text, tmp_path / "elsewhere", run.project)
+    assert (parent.run.path.name, parent.run.project, parent.manifest.step) == (name, run.project, step)
+
+
+def test_a_number_that_is_no_run_of_the_project_says_which_there_are(run, tmp_path, monkeypatch):
+    for text in ("60", "0060", "60:2"):
+        with pytest.raises(UnknownNameError, match=r"'lab' has no run '(00)?60'\. It has: 0001\."):
+            find_parent(text, tmp_path, run.project)
+    with pytest.raises(InputError, match="lab:0001 has no checkpoint '60'. It has: 1, 2, 3, 4; or say best or last"):
+        find_parent("0001:60", tmp_path, run.project)
+    other = make_run(tmp_path / "other", steps=(9,))
+    monkeypatch.chdir(other.path.parent)  # an existing path wins
+    assert find_parent("0001", tmp_path, run.project).run == other
+
+
+def test_a_model_is_named_by_step_best_or_last(run):
+    assert model_of(run).step is None
+    assert [model_of(run, which).step for which in ("1", "000003", "best", "last")] == [1, 3, 2, 4]
+    with pytest.raises(InputError, match="has no checkpoint '9'. It has: 1, 2, 3, 4; or say best or last"):
+        model_of(run, "9")
+    prune(run, parse_keep("last"))
+    with pytest.raises(InputError, match="has no checkpoint 'best'. It has: 4; or say last"):
+        model_of(run, "best")
 
 
 def test_optimizer_state_can_be_dropped_everywhere_and_twice(run):
