@@ -20,7 +20,7 @@ from ftstudio.process.asking import request
 from ftstudio.runs.control import Request
 from ftstudio.runs.find import address, find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, read_state
+from ftstudio.runs.status import GLYPHS, LIVE, read_state
 from ftstudio.text import quote
 
 LOG_BYTES = 1 << 20
@@ -95,6 +95,17 @@ def logs(run: str, follow_it: bool, count: int) -> None:
         output.data(line)
     if follow_it:
         _follow_log(folder, offset)
+    elif not text:
+        _say_why_empty(folder)
+
+
+def _say_why_empty(folder: RunFolder) -> None:
+    """That its worker printed nothing, how it is or why it ended, and where the rest stands."""
+    known = read_state(folder)
+    output.say(f"Nothing was printed into {folder.console}{' yet' if known.state in LIVE else ''}.")
+    output.say(f"{GLYPHS[known.state]} {folder.title} {known.state}" + (f": {known.reason}" if known.reason else ""))
+    if folder.events.exists():
+        output.say(f"  What it told stands in {folder.events}.")
 
 
 def _follow_log(folder: RunFolder, offset: int) -> None:

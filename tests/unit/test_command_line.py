@@ -153,6 +153,22 @@ def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_projec
     assert "\x1b" not in done.out
 
 
+def test_logs_of_a_run_that_printed_nothing_say_so_and_how_it_ended(ftstudio_here, make_project):
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    for file, text in (
+        (run.record, ""), (run.console, ""), (run.state, 'state = "failed"\nattempt = 1\nreason = "No \\u001b data."\n')
+    ):  # fmt: skip
+        file.write_text(text)
+    run.events.write_text('{"t":1,"attempt":1,"kind":"message","step":null,"text":"x"}\n')
+    done = ftstudio_here("logs", run.path)
+    assert (done.code, done.out) == (0, "")
+    assert done.err == (
+        f"Nothing was printed into {run.console}.\n✗ lab:0001 failed: No \\x1b data.\n"
+        f"  What it told stands in {run.events}.\n"
+    )
+
+
 def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project):
     hostile = ["\x1b]0;x\x07", "\x1b[6n", "\x9b31m", "\u202e", "[/red]", "\x1b]52;c;eA==\x07"]
     folder = make_project(
