@@ -10,9 +10,9 @@ import click
 
 from ftstudio.cli import output
 from ftstudio.cli.options import JSON
-from ftstudio.errors import InputError
+from ftstudio.errors import FtstudioError, InputError, UnknownNameError
 from ftstudio.explain import explained
-from ftstudio.finding import FILE, default_root, list_projects, project_folder
+from ftstudio.finding import FILE, default_root, holds, list_projects, project_folder
 from ftstudio.runs import notes, trash
 from ftstudio.runs.disk import TRASH, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
 from ftstudio.runs.find import find_run, is_run, list_runs
@@ -116,7 +116,10 @@ def _run_row(use: RunUse) -> list[str]:
 @click.option("--purge", is_flag=True, help="Delete for good what is in .trash: of a project, or of all.")
 @click.option("--yes", is_flag=True, help="With --purge: do not ask.")
 def rm(names: tuple[str, ...], restore: bool, purge: bool, yes: bool) -> None:
-    """Move runs into their project's .trash, from where they can be put back."""
+    """Move runs into their project's .trash, from where they can be put back.
+
+    A project is a folder: when no run of it is live, remove it with rm -r.
+    """
     if restore and purge:
         raise InputError("--restore and --purge cannot be combined.", "Choose one.")
     if purge:
@@ -130,12 +133,34 @@ def rm(names: tuple[str, ...], restore: bool, purge: bool, yes: bool) -> None:
             output.say(f"{run.title} is back.")
             output.data(str(run.path))
         return
-    for run in dict.fromkeys(_any_run(name) for name in names):
-        removed = trash.remove(run)
+    runs = list(dict.fromkeys(_run_to_remove(name) for name in names))
+    for run, removed in zip(runs, trash.remove_all(runs), strict=True):
         output.say(f"{run.title}, {size_text(removed.bytes)}, is in the trash; nothing was freed yet.")
         output.say(f"  Get it back: ftstudio rm --restore {_argument(removed.path)}")
         output.say(f"  Delete it for good: ftstudio rm --purge {_argument(run.project)}")
         output.data(str(removed.path))
+
+
+def _run_to_remove(text: str) -> RunFolder:
+    """The run that is meant. Of a project without one it is said how that itself is removed."""
+    try:
+        return _any_run(text)
+    except UnknownNameError as error:
+        folder = _project_without_runs(text)
+        if folder is None:
+            raise
+        raise UnknownNameError(
+            f"{quote(text)} is a project and has no run.",
+            f"To remove the project itself, delete its folder: rm -r {_argument(folder)}",
+        ) from error
+
+
+def _project_without_runs(text: str) -> Path | None:
+    try:
+        folder = project_folder(text).resolve()
+    except FtstudioError:
+        return None
+    return folder if holds(folder, FILE) and not list_runs(folder) else None
 
 
 def _any_run(text: str) -> RunFolder:

@@ -16,7 +16,7 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,30 @@ class Removed:
 
 def remove(run: RunFolder) -> Removed:
     """Move a run into its project's trash. Raises InputError when it is not at rest or in no project."""
-    project, trash = run.project, run.project / TRASH
-    if run.path.parent.name != "runs" or not (project / FILE).is_file():
+    return remove_all([run])[0]
+
+
+def remove_all(runs: Iterable[RunFolder]) -> list[Removed]:
+    """Move runs into their projects' trash: none, with InputError, when one is not at rest or in no project."""
+    with contextlib.ExitStack() as held:
+        taken = []
+        for run in runs:
+            _refuse_homeless(run)
+            held.enter_context(at_rest(run))
+            taken.append(run)
+        return [_into_trash(run) for run in taken]
+
+
+def _refuse_homeless(run: RunFolder) -> None:
+    if run.path.parent.name != "runs" or not (run.project / FILE).is_file():
         where = "lies in .trash already" if run.path.parent.name == TRASH else "is in no project, so it has no .trash"
         raise InputError(f"{quote(run.path, 200)} {where}.", "Nothing was moved.")
-    refuse_symlinks(run.path, project)
-    with at_rest(run), _alone(project):
+    refuse_symlinks(run.path, run.project)
+
+
+def _into_trash(run: RunFolder) -> Removed:
+    trash = run.project / TRASH
+    with _alone(run.project):
         trash.mkdir(exist_ok=True)
         names = itertools.chain([run.name], (f"{run.name}.{i}" for i in itertools.count(2)))
         place = next(trash / name for name in names if not os.path.lexists(trash / name))

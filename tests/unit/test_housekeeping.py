@@ -395,6 +395,17 @@ def files_of(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "lock"}
 
 
+def test_of_several_runs_none_is_removed_when_one_cannot_be(run, tmp_path):
+    live = make_run(run.project, "0002", state="running", host="gpu03")
+    homeless = make_run(tmp_path / "folder", "0003")
+    for bad, sentence in ((live, "lab:0002 is running on 'gpu03'"), (homeless, "is in no project")):
+        with pytest.raises(InputError, match=sentence):
+            trash.remove_all([run, bad])
+        assert run.record.exists()
+    other = make_run(run.project, "0003")
+    assert [removed.path.name for removed in trash.remove_all([run, other])] == ["0001", "0003"]
+
+
 def test_a_removed_run_comes_back_as_it_was(run):
     before, size = files_of(run.path), run_use(run).bytes
     removed = trash.remove(run)
