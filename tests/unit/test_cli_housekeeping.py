@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,34 @@ def test_a_purge_asks_and_without_a_terminal_refuses(ftstudio, run):
     assert "freed" in done.err
     assert list((run.project / ".trash").iterdir()) == []
     assert "The trash is empty." in ftstudio("rm", "--purge", run.project).err
+
+
+def test_what_is_removed_put_back_and_purged_is_told_as_json(ftstudio_here, run):
+    place, project = str(run.project / ".trash" / "0001"), run.project
+    (removed,) = ftstudio_here("rm", run.path, "--json").json
+    assert removed.pop("bytes") > 100
+    assert removed == {"project": "lab", "run": "0001", "path": place}
+    back = ftstudio_here("rm", "--restore", project, "--json").json
+    assert back == [{"project": "lab", "run": "0001", "path": str(run.path)}]
+    assert ftstudio_here("note", run.path, "x", "--pin", "--json").json == {
+        "project": "lab", "run": "0001", "note": "x", "pinned": True
+    }  # fmt: skip
+    (pruned,) = ftstudio_here("prune", project, "--dry-run", "--json").json
+    assert (pruned["kept"], pruned["changed"]) == ([10], [2, 4, 6, 8])
+    assert ftstudio_here("rm", run.path).code == 0
+    purged = ftstudio_here("rm", "--purge", project, "--yes", "--json").json
+    assert purged["deleted"] == [place]
+    assert purged["freed_bytes"] > 100
+    assert ftstudio_here("rm", "--purge", project, "--json").json == {"deleted": [], "freed_bytes": 0}
+
+
+def test_a_prompt_may_come_through_a_pipe(ftstudio, run):
+    command = [sys.executable, "-m", "ftstudio", "sample", str(run.path), "--prompt", "-"]
+    done = subprocess.run(command, input="The\n\nriver\n", capture_output=True, text=True, check=True)
+    assert re.match(r"The\n\nriver[^\n]", done.stdout)
+    empty = ftstudio("sample", run.path, "--prompt", "-")
+    assert (empty.code, empty.out) == (2, "")
+    assert "There is no prompt: stdin is empty." in empty.err
 
 
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", 1), (b"y\n", 0)])
