@@ -145,6 +145,30 @@ def test_status_without_any_run_says_the_next_step(ftstudio):
     assert ftstudio("status", "--json").json == []
 
 
+def test_status_shows_a_pin_and_the_first_words_of_a_note_where_there_is_room(ftstudio_here, make_project):
+    folder = make_project()
+    for number in ("0001", "0002"):
+        run = RunFolder(folder / "runs" / number)
+        run.path.mkdir(parents=True)
+        run.record.write_text("format = 1")
+        run.state.write_text('state = "finished"\nattempt = 1\n')
+    text = "lower rate\x1b[31m from step 400 on"
+    assert ftstudio_here("note", run.path, text, "--pin").code == 0
+    rows = {row["run"]: row for row in ftstudio_here("status", folder, "--json").json}
+    assert (rows["0002"]["note"], rows["0002"]["pinned"]) == (text, True)
+    assert (rows["0001"]["note"], rows["0001"]["pinned"]) == ("", False)
+    assert ftstudio_here("status", run.path, "--json").json == rows["0002"]
+    for columns, line in (
+        ("100", "✓ lab:0002  finished        pinned  note: lower rate\\x1b[31m from step 400 on"),
+        ("60", "✓ lab:0002  finished        pinned  note: lower rate\\x1b[..."),
+        ("40", "✓ lab:0002  finished        pinned"),
+    ):
+        lines = ftstudio_here("status", folder, env={"COLUMNS": columns}).out.splitlines()
+        assert sorted(lines) == ["✓ lab:0001  finished", line]
+    (folder / "notes.toml").write_text("[")
+    assert len(ftstudio_here("status", folder).out.splitlines()) == 2
+
+
 def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_project):
     folder = make_project(trainer={"max_steps": 2, "note": "hello \x1b]0;owned\x07 \u202e"})
     assert ftstudio("run", folder).code == 0
