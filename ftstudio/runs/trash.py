@@ -3,6 +3,7 @@
     .trash/0007       the removed run, whole
     .trash/0007.2     another run of that number, removed later
     .trash/.*.purged  being deleted for good; the next purge finishes what was interrupted
+    runs/.0007        empty: a run of that number was purged, and no other gets it
 
 Nothing is moved or deleted through a symbolic link, and nothing that is in use.
 """
@@ -129,12 +130,27 @@ def purge(project: Path) -> int:
     with _alone(project):
         doomed = in_trash(project)
         freed = freed_by(doomed)
+        _keep_number(project, doomed)
         for place in doomed:
             _delete(place)
     alive = {run.name for run in list_runs(project)}
     gone = {number[1] for place in doomed if (number := _REMOVED.match(place.name))}
     notes.forget(project, gone - alive)
     return freed
+
+
+def _keep_number(project: Path, doomed: Iterable[Path]) -> None:
+    """Leave an empty file, runs/.0007, for the highest number among these: the next run shall not have it again.
+
+    Without a byte of content it finds room on a full disk too; where it does not, the purge matters more.
+    """
+    numbers = [number[1] for place in doomed if (number := _REMOVED.match(place.name))]
+    runs = project / "runs"
+    if numbers and not runs.is_symlink():
+        with contextlib.suppress(OSError):
+            runs.mkdir(exist_ok=True)
+            (runs / f".{max(numbers, key=int)}").touch()
+            fsync_folder(runs)
 
 
 def _delete(place: Path) -> None:

@@ -6,12 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
+from threading import Thread
 
 import pytest
 
 from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import toml_text
 from ftstudio.locks import RecordLock
+from ftstudio.project import load
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import housekeeping, notes, trash
 from ftstudio.runs.disk import freed_by, project_use, run_use
@@ -19,6 +21,7 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent
 from ftstudio.runs.housekeeping import Keep, parse_keep, prune
 from ftstudio.runs.models import model_of
+from ftstudio.runs.record import create_run, list_runs
 from ftstudio.runs.status import boot_id
 
 WEIGHTS, MOMENTS = b"w" * 1000, b"m" * 2000
@@ -449,6 +452,30 @@ def test_a_purge_deletes_what_is_in_the_trash_with_its_notes_and_nothing_else(ru
     assert list((run.project / ".trash").iterdir()) == []
     assert list(notes.read_notes(run.project)) == ["0002"]
     assert steps_of(other) == [1]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_number_is_given_out_once_whatever_is_purged_meanwhile(make_project):
+    project, given = load(make_project("lab")), []
+
+    def make():
+        given.append([create_run(project, ["test"]).name for _ in range(8)])
+
+    def clear():
+        trash.remove_all(run for run in list_runs(project.folder) if run.control.exists())
+        trash.purge(project.folder)
+
+    makers = [Thread(target=make) for _ in range(2)]
+    for thread in makers:
+        thread.start()
+    while len(given) < 2 and any(thread.is_alive() for thread in makers):
+        clear()
+    for thread in makers:
+        thread.join()
+    clear()
+    assert list_runs(project.folder) == []
+    given.append([create_run(project, ["test"]).name])
+    assert sorted(name for names in given for name in names) == [f"{number:04d}" for number in range(1, 18)]
 
 
 def test_a_purge_that_was_interrupted_leaves_nothing_to_restore_and_the_next_one_finishes(run, monkeypatch):
