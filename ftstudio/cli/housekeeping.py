@@ -13,9 +13,10 @@ from ftstudio.cli import output
 from ftstudio.cli.options import JSON
 from ftstudio.errors import FtstudioError, InputError, UnknownNameError
 from ftstudio.explain import explained
+from ftstudio.files import cache_dir
 from ftstudio.finding import FILE, default_root, holds, list_projects, project_folder
 from ftstudio.runs import notes, trash
-from ftstudio.runs.disk import TRASH, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
+from ftstudio.runs.disk import TRASH, Meter, ProjectUse, RunUse, freed_by, in_trash, run_use, use_of
 from ftstudio.runs.find import find_run, is_run, list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.housekeeping import Keep, Pruned, parse_keep, why_busy
@@ -52,7 +53,10 @@ def _projects_in(text: str | None) -> list[Path]:
 @click.argument("path", required=False, metavar="[PROJECT|RUN]")
 @JSON
 def disk(path: str | None, as_json: bool) -> None:
-    """What projects and runs hold on the disk, the largest first. Hard links count once."""
+    """What projects and runs hold on the disk, the largest first. Hard links count once.
+
+    The cache is what can be made again: it may be deleted while no run is live and no studio is open.
+    """
     run = _run_named(path) if path is not None else None
     if run is not None:
         use = run_use(run)
@@ -61,13 +65,19 @@ def disk(path: str | None, as_json: bool) -> None:
         else:
             _show_run(use)
         return
-    found = use_of(_projects_in(path))
+    found, cache = use_of(_projects_in(path)), cache_dir()
+    kept = Meter().add(cache)
     if as_json:
-        output.as_json({"bytes": sum(p.bytes for p in found), "projects": [p.as_json() for p in found]})
-    elif not found:
-        output.say(f"No projects in {quote(default_root(), 200)}.")
-    else:
+        beside = {"path": str(cache), "bytes": kept}
+        output.as_json(
+            {"bytes": sum(p.bytes for p in found), "projects": [p.as_json() for p in found], "cache": beside}
+        )
+        return
+    if found:
         _show_projects(found)
+    else:
+        output.say(f"No projects in {quote(default_root(), 200)}.")
+    output.say(f"Beside these the cache, {cache}, holds {size_text(kept)}; it can be made again.")
 
 
 def _show_run(use: RunUse) -> None:

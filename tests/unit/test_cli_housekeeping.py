@@ -47,7 +47,10 @@ def test_disk_tells_what_a_run_and_its_project_hold(ftstudio, run):
     text = ftstudio("disk", run.path)
     assert "checkpoint 10" in text.out
     assert "last" in text.out
-    assert "0001" in ftstudio("disk", run.project).out
+    shown = ftstudio("disk", run.project)
+    assert "0001" in shown.out
+    assert whole["cache"]["bytes"] > 0
+    assert f"the cache, {whole['cache']['path']}, holds " in shown.err
 
 
 def test_a_pruned_run_is_still_whole(ftstudio, run):
