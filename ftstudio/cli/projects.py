@@ -36,7 +36,12 @@ from ftstudio.text import number_text, plural, size_text
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Text, JSONL, JSON, CSV or Parquet.")
 @click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
-@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to make it. Without it in $FTSTUDIO_PROJECTS, else in ./projects where that is, else in ~/ftstudio.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting to write into it.")
 @JSON
 def new(

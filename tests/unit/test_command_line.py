@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from ftstudio.__main__ import FLAGS
 from ftstudio.cli.group import OR_LIVE, OR_NEWEST, PROJECT, RUN
 from ftstudio.cli.main import run
 from ftstudio.finding import project_folder
@@ -362,6 +363,12 @@ def test_the_list_of_commands_has_whole_sentences(capsys, group):
     listed = capsys.readouterr().out.partition("Commands:")[2]
     assert len(listed.split()) > 20
     assert "..." not in listed
+
+
+def test_the_help_names_the_flags_of_the_studio(capsys):
+    assert run(["--help"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {line[0] for line in lines if line} >= set(FLAGS)
 
 
 def test_what_an_argument_is_said_to_be_is_what_is_taken(make_project, monkeypatch, tmp_path):
