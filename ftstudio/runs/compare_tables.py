@@ -49,10 +49,13 @@ def ranked_rows(found: Comparison) -> list[Row]:
     """One row a run, the best first, below a head: its name, its lowest loss, the step of that, state, what differs."""
     by = found.ranked_by
     rows = [["", by or "loss", "at step", "state", "settings that differ"]]
+    last = [key.rpartition(".")[2] for key in found.settings]
+    names = [name if last.count(name) == 1 else key for name, key in zip(last, found.settings, strict=True)]
     for place, facts in enumerate(found.runs):
         step, value = facts.best.get(by, (None, 0.0))
         figure = "" if step is None else number_text(value) + ("  best" if place == 0 else "")
-        set_so = (f"{key}={cut(value_text(values[place]), SETTING)}" for key, values in found.settings.items())
+        values = (cut(value_text(each[place]), SETTING) for each in found.settings.values())
+        set_so = (f"{name}={value}" for name, value in zip(names, values, strict=True))
         rows.append([facts.label, figure, "" if step is None else f"{step:,}", facts.state, "  ".join(set_so)])
     return rows
 

@@ -237,16 +237,20 @@ def test_the_runs_of_a_project_are_sorted_by_their_lowest_loss_and_the_best_is_m
     runs = tmp_path / "lab" / "runs"
     make_run(runs / "0001", settings={"seed": 1}, metrics=((4, {"loss": 0.1}),))
     make_run(runs / "0002", settings={"seed": 2})
-    make_run(runs / "0003", settings={"seed": 3}, metrics=((4, {"eval_loss": 0.5}), (8, {"eval_loss": 0.9})))
+    make_run(
+        runs / "0003",
+        settings={"seed": 3, "trainer": {"dropout": 0.2}},
+        metrics=((4, {"eval_loss": 0.5}), (8, {"eval_loss": 0.9})),
+    )
     make_run(runs / "0004").record.write_text("[")
     found = compare_all(tmp_path / "lab")
     assert [f.run.name for f in found.runs] == ["0003", "0002", "0001"]
-    assert found.settings == {"seed": (3, 2, 1)}
+    assert found.settings == {"seed": (3, 2, 1), "trainer.dropout": (0.2, 0.1, 0.1)}
     assert [row[:3] + row[4:] for row in ranked_rows(found)] == [
         ["", "eval_loss", "at step", "settings that differ"],
-        ["lab:0003", "0.5  best", "4", "seed=3"],
-        ["lab:0002", "1", "5", "seed=2"],
-        ["lab:0001", "", "", "seed=1"],
+        ["lab:0003", "0.5  best", "4", "seed=3  dropout=0.2"],
+        ["lab:0002", "1", "5", "seed=2  dropout=0.1"],
+        ["lab:0001", "", "", "seed=1  dropout=0.1"],
     ]
     (sentence,) = found.left_out
     assert sentence.startswith("lab:0004 is left out. ")
