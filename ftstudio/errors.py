@@ -5,6 +5,7 @@
     │   ├── ProblemsError         2   several problems of one project, each with file, line, table and key
     │   ├── OptionError           2   one option's value is wrong; raised by options classes
     │   ├── ComponentError        2   a component met an expected failure of its input (a bad line, a Hub that is away)
+    │   │   └── NotResumedError   2   a resume found other data or another base; the run stays what it was
     │   ├── FileChangedError      2   somebody else wrote the file since we read it; nothing was overwritten
     │   └── UnknownNameError      2   a project, run, component or command that does not exist; names the nearest
     ├── PluginError               1   a plugin is broken: it raised, hung, or could not be imported
@@ -95,6 +96,10 @@ class OptionError(InputError):
 
 class ComponentError(InputError):
     """An expected failure of a component's input: no traceback, exit code 2."""
+
+
+class NotResumedError(ComponentError):
+    """A resume would have gone on with other data or another base model. The run stays what it was: resumable."""
 
 
 class FileChangedError(InputError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +30,7 @@ __all__ = [
     "Selection",
     "create",
     "default_root",
+    "each_in",
     "each_value",
     "edit",
     "example_files",
@@ -77,11 +80,27 @@ def override(text: str) -> tuple[str, Any]:
     return key, parse_value(value.strip())
 
 
-def each_value(text: str) -> list[str]:
-    """One override a value of "key.key=A,B,C"; commas inside of quotes, brackets or braces do not part values.
+def each_value(texts: Sequence[str], beside: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """The overrides of each run that some "key.key=A,B,C" ask for: they multiply, the first one changes slowest.
 
-    Raises InputError when it is not of that form or holds fewer than two values.
+    Without any that is one run without overrides. Commas inside of quotes, brackets or braces do not part values.
+    Raises InputError for what is not of that form or holds fewer than two values, and for a key that is set twice, by
+    these or by the overrides `beside` them.
     """
+    named = [override(text)[0] for text in (*beside, *texts)]
+    for text in texts:
+        key = override(text)[0]
+        if named.count(key) > 1:
+            raise InputError(f"{quote(key)} is set twice.", f"Name it once, with all its values: --each {key}=A,B,C.")
+    return list(itertools.product(*map(_one_a_value, texts)))
+
+
+def each_in(line: str) -> list[str]:
+    """The "key.key=A,B,C" of a line, parted by blanks; those of lists and tables part nothing."""
+    return re.split(r"(?<![,{\[\s])\s+(?=[\w.-]+=)", line.strip()) if line.strip() else []
+
+
+def _one_a_value(text: str) -> list[str]:
     key, values = override(text)
     if isinstance(values, str):  # A,B,C is no TOML value, but [A,B,C] may be one
         as_list = parse_value(f"[{values}]")

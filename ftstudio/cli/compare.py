@@ -16,34 +16,54 @@ from ftstudio.runs import compare as comparing
 from ftstudio.runs import compare_tables
 from ftstudio.runs.compare import Comparison
 from ftstudio.runs.compare_tables import NO_DOUBT, Row, cut, doubt_sentences
-from ftstudio.runs.find import find_run
+from ftstudio.runs.find import find_run, names_run
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="PROJECT|RUN RUN...")
 @click.option("--md", "markdown", is_flag=True, help="Tables in Markdown.")
 @JSON
 def compare(runs: tuple[str, ...], markdown: bool, as_json: bool) -> None:
-    """Runs beside each other: settings that differ, results, and whether their losses can be compared."""
+    """Runs beside each other: settings that differ, results, and whether their losses can be compared.
+
+    Of one PROJECT its newest runs, 20 at most, the one with the lowest eval_loss (else loss) first.
+    """
     if markdown and as_json:
         raise InputError("--md and --json cannot be combined.", "Choose one.")
     folders = []
     for text in runs:
         with explained(Path(text)):
             folders.append(find_run(text, default_root()))
-    found = comparing.compare(folders)
+    whole = len(runs) == 1 and not names_run(runs[0])
+    found = comparing.compare_all(folders[0].project) if whole else comparing.compare(folders)
+    for sentence in found.left_out:
+        output.say(f"! {sentence}")
     if as_json:
         output.as_json(found.as_json())
         return
     if markdown:
         output.data(compare_tables.markdown(found).rstrip("\n"))
         return
-    _terminal("settings that differ", compare_tables.setting_rows(found), found)
-    _terminal("results", compare_tables.result_rows(found.runs), found)
+    if whole:
+        _ranked(compare_tables.ranked_rows(found))
+    else:
+        _terminal("settings that differ", compare_tables.setting_rows(found), found)
+        _terminal("results", compare_tables.result_rows(found.runs), found)
     for sentence in doubt_sentences(found):
         output.data(f"! {sentence}")
     if not found.doubts:
         output.say(NO_DOUBT)
+
+
+def _ranked(rows: Sequence[Row]) -> None:
+    """A row a run; settings that find no room in theirs go on below."""
+    room = output.width() - sum(max(len(row[i]) for row in rows) + 2 for i in range(4))
+    lines = []
+    for row in rows:
+        first, *more = output.wrap(row[-1], max(24, room))
+        lines += [[*row[:-1], first], *([""] * 4 + [line] for line in more)]
+    output.table(lines)
+    output.data()
 
 
 def _terminal(title: str, rows: Sequence[Row], found: Comparison) -> None:

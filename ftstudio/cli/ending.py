@@ -28,17 +28,18 @@ def typed(*words: object) -> str:
 
 def end(folder: RunFolder, project: Project | None, state: StateFile, *, as_json: bool) -> int:
     """Report how a run ended, and return the exit code."""
+    wrong_input = state.exit_code == InputError.exit_code
     if as_json:
         result(folder, state, as_json=True)
     elif state.state == "finished":
         _summary(folder, project)
     else:
         output.say(f"{GLYPHS[state.state]} {folder.title} {state.state}: {state.reason}")
-        if state.state in {"stopped", "interrupted"} and folder.path.exists():
+        if state.state in {"stopped", "interrupted"} and not wrong_input and folder.path.exists():
             output.say(f"  Go on with it: {typed('resume', address(folder))}")
-        if state.state == "failed" and state.exit_code != InputError.exit_code and folder.console.exists():
+        if state.state == "failed" and not wrong_input and folder.console.exists():
             output.say(f"  The worker's output is in {folder.console}.")
-    return 2 if state.state == "failed" and state.exit_code == InputError.exit_code else EXIT_CODES.get(state.state, 1)
+    return InputError.exit_code if wrong_input else EXIT_CODES.get(state.state, 1)
 
 
 def result(folder: RunFolder, state: StateFile, *, as_json: bool) -> None:

@@ -19,6 +19,11 @@ from ftstudio.errors import FtstudioError
 from ftstudio.finding import refuse_hidden
 from ftstudio.text import expanded
 
+OF_THE_STUDIO = {
+    "--readonly": "Look only: every action that changes something is off.",
+    "--ascii": "No sign that is not ASCII.",
+    "--no-mouse": "Leave the mouse to the terminal.",
+}
 NOBODY_READS = 141
 """The exit code of a program that SIGPIPE ended, as shells give it."""
 
@@ -30,6 +35,12 @@ class _Commands(Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The studio's own flags before them."""
+        with formatter.section("Options of the studio"):
+            formatter.write_dl(list(OF_THE_STUDIO.items()))
+        super().format_commands(ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

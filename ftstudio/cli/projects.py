@@ -36,8 +36,14 @@ from ftstudio.text import number_text, plural, size_text
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Text, JSONL, JSON, CSV or Parquet.")
 @click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
-@click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help="Where to make it.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to make it. Without it in $FTSTUDIO_PROJECTS, else in ./projects where that is, else in ~/ftstudio.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY.KEY=VALUE", help="A setting to write into it.")
+@JSON
 def new(
     name: str,
     data: Path | None,
@@ -45,13 +51,17 @@ def new(
     example: str | None,
     root: Path | None,
     overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Make a project."""
     made = new_project(root or default_root(), name, data=data, model=model, example=example, overrides=overrides)
     if data is not None:
         output.say(f"{data.name}: {made.says}")
-    output.data(str(made.folder))
+    if not as_json:
+        output.data(str(made.folder))
     outlook = plan.look_ahead(load(made.folder))
+    if as_json:
+        output.as_json({**plan.as_json(outlook), "path": str(made.folder.resolve()), "says": made.says})
     if outlook.errors:
         output.problems(outlook.errors)
         output.say(_verdict(outlook))

@@ -7,11 +7,11 @@ import click
 from ftstudio.cli import output
 from ftstudio.cli.group import Group
 from ftstudio.cli.options import JSON
+from ftstudio.cli.runs import ask_and_tell
 from ftstudio.errors import InputError
 from ftstudio.explain import explained
 from ftstudio.files import state_dir
 from ftstudio.finding import default_root
-from ftstudio.process.asking import request
 from ftstudio.runs.find import find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.queue import Ticket, reasons, tickets
@@ -54,13 +54,14 @@ def move(run: str, where: str, as_json: bool) -> None:
 
 @queue.command()
 @click.argument("run")
-def withdraw(run: str) -> None:
+@JSON
+def withdraw(run: str, as_json: bool) -> None:
     """Take a waiting run out of the queue; it can be resumed later."""
     folder = find_run(run, default_root())
     state = read_state(folder)
     if state.state != "queued":
         raise InputError(f"{quote(run)} does not wait: it is {state.state}.", "See 'ftstudio queue list'.")
-    output.say(f"{folder.title}: {request(folder, 'stop')}")
+    ask_and_tell(folder, "stop", as_json=as_json)
 
 
 def _show(waiting: list[Ticket], *, as_json: bool) -> None:

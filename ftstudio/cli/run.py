@@ -26,8 +26,13 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 @click.command()
 @click.argument("path", metavar="PROJECT")
 @SETTINGS
-@click.option("--each", metavar="KEY.KEY=A,B,C", help="One run a value, all queued.")
-@click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")
+@click.option("--each", multiple=True, metavar="KEY.KEY=A,B,C", help="One run a value, all queued; several multiply.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="RUN[:STEP]",
+    help="Go out from a run's checkpoint: a step, best or last. RUN may be any, or 0001 of this project.",
+)
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
@@ -37,7 +42,7 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 def run(
     path: str,
     overrides: tuple[str, ...],
-    each: str | None,
+    each: tuple[str, ...],
     parent: str | None,
     weights_only: bool,
     device: str,
@@ -49,22 +54,27 @@ def run(
     """Run a project: fetch, tokenise, train, sample. Ctrl+C stops it with a checkpoint, twice leaves it running."""
     if weights_only and parent is None:
         raise InputError("--weights-only says what to take from another run.", "Name it: --from RUN[:STEP].")
-    for option, given in (("--each", each is not None), ("--detach", detach), ("--auto-resume", auto_resume)):
+    for option, given in (("--each", each), ("--detach", detach), ("--auto-resume", auto_resume)):
         if inline and given:
             raise InputError(f"--inline runs it here and now, so {option} means nothing.", "Leave one of them out.")
-    origin = find_parent(parent, default_root(), weights_only=weights_only) if parent else None
+    project, origin = project_folder(path), None
+    if parent:
+        origin = find_parent(parent, default_root(), project.resolve(), weights_only=weights_only)
+    combinations = each_value(each, overrides)
     wishes = [
         Wanted(
-            project=project_folder(path),
+            project=project,
             overrides=(*overrides, *once),
             device=device,
             parent=origin,
             auto_resume=auto_resume,
         )
-        for once in ([(value,) for value in each_value(each)] if each else [()])
+        for once in combinations
     ]
     outlooks = [wish.outlook() for wish in wishes]  # none is made when one of them could not start
     output.problems(outlooks[0].problems)
+    if each:
+        _say_which(combinations)
     if not inline:
         _say_what_ends_it()
     folders = []
@@ -75,12 +85,19 @@ def run(
         if inline:
             return _inline(wish, folder, outlook.project, as_json=as_json)
         wish.start(folder)
-        if each is not None or detach:
+        if each or detach:
             _say_if_queued(folder)
         folders.append(folder)
-    if each is not None:
+    if each:
         return _left_alone(folders, as_json=as_json)
     return _followed(folders[0], outlooks[0].project, 1, detach=detach, as_json=as_json)
+
+
+def _say_which(combinations: list[tuple[str, ...]]) -> None:
+    """How many runs there will be, and what each of them sets."""
+    output.say(f"{len(combinations)} runs, one a line:")
+    for once in combinations:
+        output.say(f"  {'  '.join(once)}")
 
 
 def _inline(wish: Wanted, folder: RunFolder, project: Project, *, as_json: bool) -> int:
@@ -98,8 +115,10 @@ def _left_alone(folders: list[RunFolder], *, as_json: bool) -> int:
     else:
         for folder in folders:
             output.data(str(folder.path))
-        watch = typed("status", folders[0].project, "--watch")
-        output.say(f"  They go on without this terminal, as places come free. Watch them: {watch}")
+        project = folders[0].project
+        output.say("  They go on without this terminal, as places come free.")
+        output.say(f"  Compare them when they have ended: {typed('compare', project)}")
+        output.say(f"  Watch them: {typed('status', project, '--watch')}")
     return 0
 
 

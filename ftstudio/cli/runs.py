@@ -12,6 +12,7 @@ from ftstudio.cli import output
 from ftstudio.cli.ending import LEFT_RUNNING, end
 from ftstudio.cli.follow import follow
 from ftstudio.cli.group import OR_LIVE
+from ftstudio.cli.options import JSON
 from ftstudio.errors import InputError
 from ftstudio.explain import explained
 from ftstudio.files import plain_file, read_tail
@@ -20,7 +21,7 @@ from ftstudio.process.asking import request
 from ftstudio.runs.control import Request
 from ftstudio.runs.find import address, find_run, list_runs, names_run
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.status import LIVE, read_state
+from ftstudio.runs.status import GLYPHS, LIVE, read_state
 from ftstudio.text import quote
 
 LOG_BYTES = 1 << 20
@@ -39,35 +40,48 @@ def _live(text: str) -> RunFolder:
     raise InputError(f"{quote(text)} has {len(live)} live runs.", f"Name one: {', '.join(map(address, live))}.")
 
 
-def _request(text: str, what: Request) -> None:
-    run = _live(text)
-    output.say(f"{run.title}: {request(run, what)}")
+def _request(text: str, what: Request, *, as_json: bool) -> None:
+    ask_and_tell(_live(text), what, as_json=as_json)
+
+
+def ask_and_tell(run: RunFolder, what: Request, *, as_json: bool) -> None:
+    """Ask something of a run, and say what comes of it."""
+    said = request(run, what)
+    if as_json:
+        known = read_state(run)
+        output.as_json({"run": str(run.path), "state": known.state, "reason": known.reason, "says": said})
+    else:
+        output.say(f"{run.title}: {said}")
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
-def stop(run: str) -> None:
+@JSON
+def stop(run: str, as_json: bool) -> None:
     """Finish the step, commit a checkpoint, end the run."""
-    _request(run, "stop")
+    _request(run, "stop", as_json=as_json)
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
-def kill(run: str) -> None:
+@JSON
+def kill(run: str, as_json: bool) -> None:
     """End the run at once; what came after its last checkpoint is lost."""
-    _request(run, "kill")
+    _request(run, "kill", as_json=as_json)
 
 
 @click.command(epilog=OR_LIVE)
 @click.argument("run")
-def checkpoint(run: str) -> None:
+@JSON
+def checkpoint(run: str, as_json: bool) -> None:
     """Commit a checkpoint now and go on."""
-    _request(run, "checkpoint")
+    _request(run, "checkpoint", as_json=as_json)
 
 
 @click.command()
 @click.argument("run")
-def attach(run: str) -> int:
+@JSON
+def attach(run: str, as_json: bool) -> int:
     """Follow a run. Ctrl+C only leaves."""
     folder = find_run(run, default_root())
     state = read_state(folder)
@@ -77,7 +91,7 @@ def attach(run: str) -> int:
             output.say(f"  {folder.title} goes on.")
             return LEFT_RUNNING
         state = left
-    return end(folder, None, state, as_json=False)
+    return end(folder, None, state, as_json=as_json)
 
 
 @click.command()
@@ -95,6 +109,17 @@ def logs(run: str, follow_it: bool, count: int) -> None:
         output.data(line)
     if follow_it:
         _follow_log(folder, offset)
+    elif not text:
+        _say_why_empty(folder)
+
+
+def _say_why_empty(folder: RunFolder) -> None:
+    """That its worker printed nothing, how it is or why it ended, and where the rest stands."""
+    known = read_state(folder)
+    output.say(f"Nothing was printed into {folder.console}{' yet' if known.state in LIVE else ''}.")
+    output.say(f"{GLYPHS[known.state]} {folder.title} {known.state}" + (f": {known.reason}" if known.reason else ""))
+    if folder.events.exists():
+        output.say(f"  What it told stands in {folder.events}.")
 
 
 def _follow_log(folder: RunFolder, offset: int) -> None:

@@ -23,8 +23,14 @@ from ftstudio.text import prompt_text, quote
 
 @click.command()
 @click.argument("path", metavar="PROJECT|RUN")
-@click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="A text to continue; the project's without.")
-@click.option("--checkpoint", type=int, metavar="STEP", help="A committed checkpoint instead of the final model.")
+@click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    metavar="TEXT",
+    help="A text to continue, - takes stdin; the project's without.",
+)
+@click.option("--checkpoint", default="", metavar="STEP", help="A checkpoint, not the final model: a step, best, last.")
 @click.option("--base", is_flag=True, help="The model before fine-tuning.")
 @SETTINGS
 @DEVICE
@@ -32,7 +38,7 @@ from ftstudio.text import prompt_text, quote
 def sample(
     path: str,
     prompts: tuple[str, ...],
-    checkpoint: int | None,
+    checkpoint: str,
     base: bool,
     overrides: tuple[str, ...],
     device: str,
@@ -40,7 +46,7 @@ def sample(
 ) -> None:
     """Continue prompts with a model."""
     run, project = _meant(path, overrides)
-    wanted: list[Any] = list(prompts) or list(project.prompts)
+    wanted: list[Any] = [_from_stdin() if text == "-" else text for text in prompts] or list(project.prompts)
     if not wanted:
         raise InputError("There is no prompt.", "Write --prompt TEXT, or prompts = [...] in [generator].")
     job: dict[str, Any] = {"kind": "sample", "prompts": wanted, "base": base}
@@ -55,6 +61,19 @@ def sample(
         stream.end()
     if as_json:
         output.as_json(report)
+
+
+def _from_stdin() -> str:
+    """All of stdin as one prompt, without the line end that an editor or echo leaves at its end."""
+    if sys.stdin.isatty():
+        output.say("Write the prompt; Ctrl+D on a line of its own ends it.")
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("What stdin holds is not UTF-8.", "Convert it first, with iconv for example.") from error
+    if not text.strip():
+        raise InputError("There is no prompt: stdin is empty.", "For example: echo The river | ftstudio sample ...")
+    return text.removesuffix("\n")
 
 
 def _meant(path: str, overrides: tuple[str, ...]) -> tuple[RunFolder | None, Project]:

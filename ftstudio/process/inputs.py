@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from ftstudio.api import ComponentError
+from ftstudio.errors import NotResumedError
 from ftstudio.files import read_toml
 from ftstudio.process.data import Prepared
 from ftstudio.process.worker_run import WorkerRun
@@ -76,7 +76,7 @@ def pinned(run: WorkerRun, options: Any) -> Any:
 def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) -> None:
     """Hold what this attempt works on against what was trained on before it: by this run, or by the one it forks.
 
-    Raises ComponentError for a change that nobody accepted; what was accepted is said, and what keeps the result from
+    Raises NotResumedError for a change that nobody accepted; what was accepted is said, and what keeps the result from
     being the same to the bit.
     """
     before, trouble = _read(run.folder.inputs)
@@ -95,7 +95,7 @@ def compare_inputs(run: WorkerRun, inputs: Mapping[str, Any], *, exact: bool) ->
 def check_base(run: WorkerRun, now: Mapping[str, str]) -> None:
     """Hold the base model of a fork's adapter against the one that the adapter was trained on.
 
-    Raises ComponentError when it is another one and nobody accepted that.
+    Raises NotResumedError when it is another one and nobody accepted that.
     """
     parent, before = run.lineage.get("run"), run.lineage.get("base")
     if not before:
@@ -130,9 +130,9 @@ def _compare_with_parent(run: WorkerRun, inputs: Mapping[str, Any]) -> None:
 
 
 def _refuse(run: WorkerRun, sentence: str) -> None:
-    """Raise ComponentError, or say what was accepted."""
+    """Raise NotResumedError, or say what was accepted."""
     if not asked(run.folder, "accept-changed-data", run.info.attempt):
-        raise ComponentError(
+        raise NotResumedError(
             sentence, "Put back what was there, start a new run, or resume this one with --accept-changed-data."
         )
     run.warn(f"Accepted: {sentence}")

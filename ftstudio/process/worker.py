@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from ftstudio.api import Checkpoint
-from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, PluginError
+from ftstudio.errors import FtstudioError, InputError, InterruptedRunError, NotResumedError, PluginError
 from ftstudio.explain import explain, is_disk_full
 from ftstudio.leaving import leave_after
 from ftstudio.locks import RecordLock
@@ -35,6 +35,7 @@ from ftstudio.process.worker_run import WorkerRun
 from ftstudio.runs.checkpoints import check_best, clean, newest, open_checkpoint
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import frozen_project, read_record
+from ftstudio.runs.state import state_before
 from ftstudio.runs.status import DISK_FULL, EXIT_CODES, READ_ONLY, State
 from ftstudio.text import safe_text, words_of
 
@@ -152,6 +153,8 @@ def explained_end(run: WorkerRun, *, traceback_in: str = "") -> Iterator[list[in
         yield code
     except BaseException as error:  # noqa: BLE001 - whatever ended the run is its last word
         state, reason, code[0] = ending(error, run.requests.reason)
+        if isinstance(error, NotResumedError) and run.info.attempt > 1:
+            state, reason = state_before(run.folder, run.info.attempt), f"Not resumed. {reason}"
         explained = isinstance(error, FtstudioError) or state == "interrupted"
         bug = isinstance(error, PluginError) or not explained
         if isinstance(error, PluginError) and error.__cause__ is not None and traceback_in:

@@ -2,6 +2,7 @@
 
     read_run(folder) -> RunFacts      from run.toml, inputs.toml, events.jsonl and the newest manifest alone
     compare([...])   -> Comparison    settings that differ, and a Doubt for each reason to distrust a comparison
+    compare_all(project)              the same of its newest runs, the one with the lowest loss first
 
 A loss is a mean over tokens. It says something beside another one only when both are means over the same tokens:
 the same rows, cut by the same vocabulary, with the same of them masked.
@@ -22,13 +23,16 @@ from ftstudio.errors import InputError
 from ftstudio.files import read_toml
 from ftstudio.runs.checkpoints import list_checkpoints, read_manifest
 from ftstudio.runs.events import EventReader, Series
+from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.notes import note_of
 from ftstudio.runs.record import flat, read_record
 from ftstudio.runs.status import State, read_state
-from ftstudio.text import quote, safe_text
+from ftstudio.text import plural, quote, safe_text
 
 LOSSES = ("eval_loss", "loss")
+NEWEST = 20
+"""Runs of a project that are compared at most."""
 UNSET = None
 """The value of a setting that a run does not have."""
 
@@ -103,6 +107,10 @@ class Comparison:
     runs: tuple[RunFacts, ...]
     settings: Mapping[str, tuple[Any, ...]]
     doubts: tuple[Doubt, ...]
+    ranked_by: str = ""
+    """The loss that the runs are sorted by, the lowest first; "" where they stand as they were named."""
+    left_out: tuple[str, ...] = ()
+    """What was left out and why, a sentence each."""
 
     def as_json(self) -> dict[str, Any]:
         """The value that `compare --json` prints."""
@@ -110,6 +118,8 @@ class Comparison:
             "runs": [r.as_json() for r in self.runs],
             "settings": {key: [plain(v) for v in values] for key, values in self.settings.items()},
             "doubts": [{"losses": list(d.losses), "reason": d.reason, "values": list(d.values)} for d in self.doubts],
+            "ranked_by": self.ranked_by,
+            "left_out": list(self.left_out),
         }
 
 
@@ -245,6 +255,35 @@ def compare(runs: Sequence[RunFolder]) -> Comparison:
         )
     facts = [read_run(run, label) for run, label in zip(map(RunFolder, distinct), _labels(distinct), strict=True)]
     return Comparison(runs=tuple(facts), settings=_differences(facts), doubts=tuple(_doubts(facts)))
+
+
+def compare_all(project: Path) -> Comparison:
+    """The runs of a project beside each other, the newest `NEWEST` of them, by their lowest eval_loss, else loss.
+
+    Those that have none come last; a run whose record cannot be read is left out. Raises InputError for fewer than two.
+    """
+    runs, facts, left_out = list_runs(project), [], []
+    if len(runs) > NEWEST:
+        left_out.append(f"{plural(len(runs) - NEWEST, 'older run')} left out: these are the newest {NEWEST}.")
+    for run in reversed(runs[-NEWEST:]):
+        try:
+            facts.append(read_run(run))
+        except InputError as error:
+            left_out.append(f"{run.title} is left out. {error}")
+    if len(facts) < 2:
+        raise InputError(
+            f"Comparing takes two runs or more, and {quote(project.name)} has {len(facts)} to compare.",
+            "Start several at once: --each trainer.learning_rate=1e-5,1e-4.",
+        )
+    by = next((name for name in LOSSES if any(name in f.best for f in facts)), "")
+    facts.sort(key=lambda f: f.best[by][1] if by in f.best else math.inf)
+    return Comparison(
+        runs=tuple(facts),
+        settings=_differences(facts),
+        doubts=tuple(_doubts(facts)),
+        ranked_by=by,
+        left_out=tuple(left_out),
+    )
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:

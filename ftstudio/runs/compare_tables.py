@@ -15,6 +15,8 @@ Row = list[str]
 """What it is, and its value for each run."""
 
 CELL = 200
+SETTING = 32
+"""Characters of a setting's value beside others in one line."""
 NO_DOUBT = "Nothing keeps their losses from being compared."
 
 
@@ -41,6 +43,21 @@ def result_rows(facts: Sequence[RunFacts]) -> list[Row]:
             rows.append([f"best {name}", *(_best(f, name) for f in facts)])
     rows.append(["note", *(f.note for f in facts)])
     return [row for row in rows if any(row[1:])]
+
+
+def ranked_rows(found: Comparison) -> list[Row]:
+    """One row a run, the best first, below a head: its name, its lowest loss, the step of that, state, what differs."""
+    by = found.ranked_by
+    rows = [["", by or "loss", "at step", "state", "settings that differ"]]
+    last = [key.rpartition(".")[2] for key in found.settings]
+    names = [name if last.count(name) == 1 else key for name, key in zip(last, found.settings, strict=True)]
+    for place, facts in enumerate(found.runs):
+        step, value = facts.best.get(by, (None, 0.0))
+        figure = "" if step is None else number_text(value) + ("  best" if place == 0 else "")
+        values = (cut(value_text(each[place]), SETTING) for each in found.settings.values())
+        set_so = (f"{name}={value}" for name, value in zip(names, values, strict=True))
+        rows.append([facts.label, figure, "" if step is None else f"{step:,}", facts.state, "  ".join(set_so)])
+    return rows
 
 
 def _steps(facts: RunFacts) -> str:

@@ -45,19 +45,22 @@ def names_run(text: str) -> bool:
     return is_run(expanded(text)) or (":" in text and not holds(expanded(text), FILE))
 
 
-def find_run(text: str, root: Path) -> RunFolder:
+def find_run(text: str, root: Path, within: Path | None = None) -> RunFolder:
     """The run that a person means: a run folder's path, PROJECT:0001, or a project (its newest run).
 
-    An existing path wins over a name. Raises UnknownNameError with the nearest name, InputError for what may not be
-    looked at.
+    Where a project is named already, `within`, the run's number alone does. An existing path wins over a name. Raises
+    UnknownNameError with the nearest name, InputError for what may not be looked at.
     """
     path = expanded(text)
     if is_run(path):
         return RunFolder(path.resolve())
     if holds(path, FILE):
         return _newest(path.resolve())
-    name, _, number = text.partition(":")
-    folder = _project_named(name, root)
+    if within is not None and text.isdigit():
+        name, number, folder = within.name, text, within
+    else:
+        name, _, number = text.partition(":")
+        folder = _project_named(name, root)
     if not number:
         return _newest(folder)
     run = RunFolder(folder / "runs" / (number.zfill(4) if number.isdigit() else number))

@@ -54,13 +54,14 @@ class Parent:
             return {}
 
 
-def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
+def find_parent(text: str, root: Path, within: Path | None = None, *, weights_only: bool = False) -> Parent:
     """The checkpoint that RUN, RUN:STEP, RUN:best or RUN:last means; without a step the last.
 
+    A number alone is that run of the project `within`.
     Raises UnknownNameError when there is none, InputError when it is damaged, or when its optimizer state was dropped
     and more than its weights is wanted.
     """
-    run, which = _split(text, root)
+    run, which = _split(text, root, within)
     committed = list_checkpoints(run.checkpoints)
     if not committed:
         raise InputError(f"{run.title} has no checkpoint to go out from.", "Wait for its first one.")
@@ -84,15 +85,15 @@ def find_parent(text: str, root: Path, *, weights_only: bool = False) -> Parent:
     return Parent(run, folder, manifest, weights_only)
 
 
-def _split(text: str, root: Path) -> tuple[RunFolder, str]:
+def _split(text: str, root: Path, within: Path | None) -> tuple[RunFolder, str]:
     """Run and step. A word that names a run as a whole has no step, so "poetry:0007" is one also where ./poetry is."""
     try:
-        return find_run(text, root), ""
+        return find_run(text, root, within), ""
     except UnknownNameError:
         head, _, last = text.rpartition(":")
         of_project = last in WORDS or (last.isdigit() and not last.startswith("0"))  # 0009 is a run that is not there
         if head and (names_run(head) or of_project):
-            return find_run(head, root), last
+            return find_run(head, root, within), last
         raise
 
 

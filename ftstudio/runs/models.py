@@ -10,6 +10,7 @@ from ftstudio.errors import InputError
 from ftstudio.files import read_toml
 from ftstudio.runs.checkpoints import best_of, list_checkpoints, read_manifest
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import quote
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,29 @@ def models_of(run: RunFolder) -> list[RunModel]:
     return [RunModel(run, run.final, None), *found] if run.final.is_dir() else found
 
 
-def model_of(run: RunFolder, step: int | None) -> RunModel:
-    """The model of a step; of none: the finished one, or the newest checkpoint. Raises InputError."""
+def model_of(run: RunFolder, which: str = "") -> RunModel:
+    """The model that a step, "best" or "last" means; "" the finished one, else the newest checkpoint.
+
+    Raises InputError when there is none.
+    """
     found = models_of(run)
-    if step is None and found:
-        return found[0]
-    if step is None:
+    committed = [model for model in found if model.step is not None]
+    if not which:
+        if found:
+            return found[0]
         raise InputError(
             f"{run.title} has no model yet: neither final/ nor a checkpoint.", "Wait for its first checkpoint."
         )
-    for model in found:
-        if model.step == step:
+    for model in committed:
+        meant = {"best": model.best, "last": model is committed[0]}
+        if meant.get(which, which.isdecimal() and int(which) == model.step):
             return model
-    steps = ", ".join(str(m.step) for m in reversed(found) if m.step is not None)
-    raise InputError(f"{run.title} has no checkpoint {step}.", f"It has: {steps}." if steps else "It has none.")
+    steps = ", ".join(str(model.step) for model in reversed(committed))
+    words = "best or last" if any(model.best for model in committed) else "last"
+    raise InputError(
+        f"{run.title} has no checkpoint {quote(which)}.",
+        f"It has: {steps}; or say {words}." if steps else "It has none.",
+    )
 
 
 def shape_of_run(run: RunFolder) -> str:

@@ -79,13 +79,14 @@ def create_run(
 
 
 def _next_folder(runs: Path) -> RunFolder:
-    """The first free number after the highest, runs in the trash included: one that is brought back finds its place.
+    """The first number after the highest that was given out: here, in the trash, or to a run that was purged.
 
-    Another process that takes a number first makes us take the next.
+    Another process that takes a number first makes us take the next. Runs are listed before the trash, for one that is
+    just being removed, and after it, for one that is purged or comes back meanwhile.
     """
     trash = runs.parent / ".trash"
-    places = [*runs.iterdir(), *(trash.iterdir() if trash.is_dir() else ())]
-    names = [place.name.partition(".")[0] for place in places]  # in the trash: 0007, 0007.2 ...
+    places = [*runs.iterdir(), *(trash.iterdir() if trash.is_dir() else ()), *runs.iterdir()]
+    names = [place.name.lstrip(".").partition(".")[0] for place in places]  # 0007, .0007; in the trash 0007.2 too
     number = max((int(name) for name in names if NUMBER.match(name)), default=0)
     while True:
         number += 1

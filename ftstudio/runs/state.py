@@ -197,6 +197,17 @@ def workers_word(run: RunFolder, attempt: int) -> tuple[State, str, int | None] 
     return None
 
 
+def state_before(run: RunFolder, attempt: int) -> State:
+    """How the attempt before this one ended, as the events say; without a word of that it was interrupted."""
+    for event in newest_first(run.events):
+        if event.attempt < attempt - 1:
+            break
+        for state in ENDED:
+            if (event.kind, event.attempt, event.data.get("state")) == ("state", attempt - 1, state):
+                return state
+    return "interrupted"
+
+
 def leave_last_word(run: RunFolder, text: str) -> None:
     """Write the last state.toml of a run that takes no more writes to the user's state folder. Raises OSError."""
     path = _last_word_path(run)

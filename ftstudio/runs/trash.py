@@ -3,6 +3,7 @@
     .trash/0007       the removed run, whole
     .trash/0007.2     another run of that number, removed later
     .trash/.*.purged  being deleted for good; the next purge finishes what was interrupted
+    runs/.0007        empty: a run of that number was purged, and no other gets it
 
 Nothing is moved or deleted through a symbolic link, and nothing that is in use.
 """
@@ -16,7 +17,7 @@ import re
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +46,30 @@ class Removed:
 
 def remove(run: RunFolder) -> Removed:
     """Move a run into its project's trash. Raises InputError when it is not at rest or in no project."""
-    project, trash = run.project, run.project / TRASH
-    if run.path.parent.name != "runs" or not (project / FILE).is_file():
+    return remove_all([run])[0]
+
+
+def remove_all(runs: Iterable[RunFolder]) -> list[Removed]:
+    """Move runs into their projects' trash: none, with InputError, when one is not at rest or in no project."""
+    with contextlib.ExitStack() as held:
+        taken = []
+        for run in runs:
+            _refuse_homeless(run)
+            held.enter_context(at_rest(run))
+            taken.append(run)
+        return [_into_trash(run) for run in taken]
+
+
+def _refuse_homeless(run: RunFolder) -> None:
+    if run.path.parent.name != "runs" or not (run.project / FILE).is_file():
         where = "lies in .trash already" if run.path.parent.name == TRASH else "is in no project, so it has no .trash"
         raise InputError(f"{quote(run.path, 200)} {where}.", "Nothing was moved.")
-    refuse_symlinks(run.path, project)
-    with at_rest(run), _alone(project):
+    refuse_symlinks(run.path, run.project)
+
+
+def _into_trash(run: RunFolder) -> Removed:
+    trash = run.project / TRASH
+    with _alone(run.project):
         trash.mkdir(exist_ok=True)
         names = itertools.chain([run.name], (f"{run.name}.{i}" for i in itertools.count(2)))
         place = next(trash / name for name in names if not os.path.lexists(trash / name))
@@ -111,12 +130,27 @@ def purge(project: Path) -> int:
     with _alone(project):
         doomed = in_trash(project)
         freed = freed_by(doomed)
+        _keep_number(project, doomed)
         for place in doomed:
             _delete(place)
     alive = {run.name for run in list_runs(project)}
     gone = {number[1] for place in doomed if (number := _REMOVED.match(place.name))}
     notes.forget(project, gone - alive)
     return freed
+
+
+def _keep_number(project: Path, doomed: Iterable[Path]) -> None:
+    """Leave an empty file, runs/.0007, for the highest number among these: the next run shall not have it again.
+
+    Without a byte of content it finds room on a full disk too; where it does not, the purge matters more.
+    """
+    numbers = [number[1] for place in doomed if (number := _REMOVED.match(place.name))]
+    runs = project / "runs"
+    if numbers and not runs.is_symlink():
+        with contextlib.suppress(OSError):
+            runs.mkdir(exist_ok=True)
+            (runs / f".{max(numbers, key=int)}").touch()
+            fsync_folder(runs)
 
 
 def _delete(place: Path) -> None:

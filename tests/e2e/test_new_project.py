@@ -175,6 +175,9 @@ def test_an_example_is_copied_as_it_is(ftstudio, tmp_path):
     assert done.code == 2
     assert done.err == "✗ --from and --set cannot be combined. Copy the example, then change its settings.\n"
     assert not (tmp_path / "projects").exists()
+    made = ftstudio("new", "mine", "--from", "quickstart", "--root", "projects", "--json").json
+    assert (made["project"], made["path"]) == ("mine", str(tmp_path / "projects" / "mine"))
+    assert made["plan"]["total_steps"] > 0
 
 
 def test_a_model_by_name_by_folder_or_from_scratch(ftstudio, tmp_path):

@@ -62,6 +62,22 @@ def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, mak
     assert [p.name for p in (folder / "runs").iterdir() if p.name.isdigit()] == ["0001"]
 
 
+def test_the_values_of_several_keys_multiply(tmp_path, make_project):
+    folder = make_project()
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("1 Setup")
+        await driver.press("S")
+        await driver.until("10 steps")
+        await driver.press("tab")
+        await driver.type("trainer.max_steps=3,5  seed=1,2")
+        await driver.until("4 runs, one after the other.")
+        await driver.until("in all        3 steps")
+
+    session(tmp_path, script, size=(120, 36))
+
+
 def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_standing(tmp_path, make_project):
     folder = make_project()
 

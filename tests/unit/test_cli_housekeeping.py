@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def test_disk_tells_what_a_run_and_its_project_hold(ftstudio, run):
     text = ftstudio("disk", run.path)
     assert "checkpoint 10" in text.out
     assert "last" in text.out
-    assert "0001" in ftstudio("disk", run.project).out
+    shown = ftstudio("disk", run.project)
+    assert "0001" in shown.out
+    assert whole["cache"]["bytes"] > 0
+    assert f"the cache, {whole['cache']['path']}, holds " in shown.err
 
 
 def test_a_pruned_run_is_still_whole(ftstudio, run):
@@ -60,7 +64,7 @@ def test_a_pruned_run_is_still_whole(ftstudio, run):
     assert "freed" in done.out
     assert steps_of(run) == [10]
     assert ftstudio("status", run.path, "--json").json["state"] == "finished"
-    assert ftstudio("sample", run.path, "--checkpoint", "10").code == 0
+    assert ftstudio("sample", run.path, "--checkpoint", "last").code == 0
 
 
 def test_a_run_that_lost_its_optimizer_state_goes_on_from_where_it_has_it(ftstudio, make_project):
@@ -116,6 +120,34 @@ def test_a_purge_asks_and_without_a_terminal_refuses(ftstudio, run):
     assert "The trash is empty." in ftstudio("rm", "--purge", run.project).err
 
 
+def test_what_is_removed_put_back_and_purged_is_told_as_json(ftstudio_here, run):
+    place, project = str(run.project / ".trash" / "0001"), run.project
+    (removed,) = ftstudio_here("rm", run.path, "--json").json
+    assert removed.pop("bytes") > 100
+    assert removed == {"project": "lab", "run": "0001", "path": place}
+    back = ftstudio_here("rm", "--restore", project, "--json").json
+    assert back == [{"project": "lab", "run": "0001", "path": str(run.path)}]
+    assert ftstudio_here("note", run.path, "x", "--pin", "--json").json == {
+        "project": "lab", "run": "0001", "note": "x", "pinned": True
+    }  # fmt: skip
+    (pruned,) = ftstudio_here("prune", project, "--dry-run", "--json").json
+    assert (pruned["kept"], pruned["changed"]) == ([10], [2, 4, 6, 8])
+    assert ftstudio_here("rm", run.path).code == 0
+    purged = ftstudio_here("rm", "--purge", project, "--yes", "--json").json
+    assert purged["deleted"] == [place]
+    assert purged["freed_bytes"] > 100
+    assert ftstudio_here("rm", "--purge", project, "--json").json == {"deleted": [], "freed_bytes": 0}
+
+
+def test_a_prompt_may_come_through_a_pipe(ftstudio, run):
+    command = [sys.executable, "-m", "ftstudio", "sample", str(run.path), "--prompt", "-"]
+    done = subprocess.run(command, input="The\n\nriver\n", capture_output=True, text=True, check=True)
+    assert re.match(r"The\n\nriver[^\n]", done.stdout)
+    empty = ftstudio("sample", run.path, "--prompt", "-")
+    assert (empty.code, empty.out) == (2, "")
+    assert "There is no prompt: stdin is empty." in empty.err
+
+
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", 1), (b"y\n", 0)])
 def test_a_purge_at_a_terminal_does_what_is_answered(ftstudio, run, answer, left):
     ftstudio("rm", run.path)
@@ -159,6 +191,13 @@ def test_compare_shows_differences_results_and_doubts(ftstudio, run):
     table = ftstudio("compare", *runs, "--md").out
     assert "| trainer.max_steps | 10 | 3 |" in table
     assert "- loss cannot be compared" in table
+    ranked = ftstudio("compare", run.project)
+    head, first, *more = ranked.out.splitlines()
+    assert head.split() == ["loss", "at", "step", "state", "settings", "that", "differ"]
+    assert first.split()[:5] == ["lab:0001", "1", "best", "10", "finished"]
+    assert any(line.startswith("lab:0002  3.333") for line in more)
+    assert ranked.out.count("max_steps=") == 2
+    assert "! loss cannot be compared" in ranked.out
 
 
 def test_a_run_folder_that_was_copied_elsewhere_is_read_like_any_other(ftstudio, run, tmp_path):
@@ -182,6 +221,7 @@ def test_a_run_folder_that_was_copied_elsewhere_is_read_like_any_other(ftstudio,
         (["disk", "."], "is no project and holds none"),
         (["disk", "x" * 5000], "is too long"),
         (["rm"], "No run is named."),
+        (["rm", "lab"], "'lab' is a project and has no run. To remove the project itself, delete its folder: rm -r /"),
         (["rm", "gone"], "There is no run or project 'gone'"),
         (["rm", "--restore"], "No run is named."),
         (["rm", "--restore", "--purge"], "cannot be combined"),

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from ftstudio.__main__ import FLAGS
 from ftstudio.cli.group import OR_LIVE, OR_NEWEST, PROJECT, RUN
 from ftstudio.cli.main import run
 from ftstudio.finding import project_folder
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.usefixtures("fakes")
         (["check"], "Missing argument 'PROJECT'"),
         (["check", "gone"], "There is no project 'gone' here"),
         (["run", "lab", "--set", "x"], "'x' is not of the form key.key=VALUE."),
+        (["run", "lab", "--each", "seed=1,2", "--each", "seed=3,4"], "'seed' is set twice. Name it once, with all its"),
+        (["run", "lab", "--set", "seed=1", "--each", "seed=3,4"], "'seed' is set twice. Name it once, with all its"),
         (["run", "lab", "--device", "gpu"], "'gpu' is no device. Write cpu, cuda, cuda:0 ... or mps."),
         (["run", "lab", "--nonsense"], "No such option"),
         (["--nonsense"], "No such option '--nonsense'."),
@@ -143,12 +146,52 @@ def test_status_without_any_run_says_the_next_step(ftstudio):
     assert ftstudio("status", "--json").json == []
 
 
+def test_status_shows_a_pin_and_the_first_words_of_a_note_where_there_is_room(ftstudio_here, make_project):
+    folder = make_project()
+    for number in ("0001", "0002"):
+        run = RunFolder(folder / "runs" / number)
+        run.path.mkdir(parents=True)
+        run.record.write_text("format = 1")
+        run.state.write_text('state = "finished"\nattempt = 1\n')
+    text = "lower rate\x1b[31m from step 400 on"
+    assert ftstudio_here("note", run.path, text, "--pin").code == 0
+    rows = {row["run"]: row for row in ftstudio_here("status", folder, "--json").json}
+    assert (rows["0002"]["note"], rows["0002"]["pinned"]) == (text, True)
+    assert (rows["0001"]["note"], rows["0001"]["pinned"]) == ("", False)
+    assert ftstudio_here("status", run.path, "--json").json == rows["0002"]
+    for columns, line in (
+        ("100", "✓ lab:0002  finished        pinned  note: lower rate\\x1b[31m from step 400 on"),
+        ("60", "✓ lab:0002  finished        pinned  note: lower rate\\x1b[..."),
+        ("40", "✓ lab:0002  finished        pinned"),
+    ):
+        lines = ftstudio_here("status", folder, env={"COLUMNS": columns}).out.splitlines()
+        assert sorted(lines) == ["✓ lab:0001  finished", line]
+    (folder / "notes.toml").write_text("[")
+    assert len(ftstudio_here("status", folder).out.splitlines()) == 2
+
+
 def test_logs_shows_the_workers_output_without_its_escapes(ftstudio, make_project):
     folder = make_project(trainer={"max_steps": 2, "note": "hello \x1b]0;owned\x07 \u202e"})
     assert ftstudio("run", folder).code == 0
     done = ftstudio("logs", folder)
     assert "hello \\x1b]0;owned\\x07 \\u202e" in done.out
     assert "\x1b" not in done.out
+
+
+def test_logs_of_a_run_that_printed_nothing_say_so_and_how_it_ended(ftstudio_here, make_project):
+    run = RunFolder(make_project() / "runs" / "0001")
+    run.path.mkdir(parents=True)
+    for file, text in (
+        (run.record, ""), (run.console, ""), (run.state, 'state = "failed"\nattempt = 1\nreason = "No \\u001b data."\n')
+    ):  # fmt: skip
+        file.write_text(text)
+    run.events.write_text('{"t":1,"attempt":1,"kind":"message","step":null,"text":"x"}\n')
+    done = ftstudio_here("logs", run.path)
+    assert (done.code, done.out) == (0, "")
+    assert done.err == (
+        f"Nothing was printed into {run.console}.\n✗ lab:0001 failed: No \\x1b data.\n"
+        f"  What it told stands in {run.events}.\n"
+    )
 
 
 def test_hostile_text_never_reaches_the_terminal_raw(ftstudio, make_project):
@@ -238,10 +281,13 @@ def test_what_is_said_to_be_typed_leads_back_to_a_project_that_was_given_by_its_
     command = shlex.split(refused.err.partition("in a new run: ")[2].rstrip(".\n"))[1:]
     forked = ftstudio(*command, "--set", "trainer.max_steps=3")
     assert forked.code == 0, forked.err
-    each = ftstudio("run", "hand/a", "--each", "trainer.max_steps=1,2")
+    each = ftstudio("run", "hand/a", "--each", "trainer.max_steps=1,2", "--each", "seed=3,4")
+    before, _, after = each.err.partition("▸ run a:0003")
+    assert "4 runs, one a line:\n  trainer.max_steps=1  seed=3\n  trainer.max_steps=1  seed=4\n" in before
+    assert "▸ run a:0006" in after
     *_, status, project, watch = shlex.split(each.err.partition("Watch them: ")[2])
     shown = ftstudio(status, project, "--json")
-    assert (watch, {row["run"] for row in shown.json}) == ("--watch", {"0001", "0002", "0003", "0004"})
+    assert (watch, {row["run"] for row in shown.json}) == ("--watch", {f"{n:04d}" for n in range(1, 7)})
 
 
 @pytest.mark.parametrize(
@@ -317,6 +363,12 @@ def test_the_list_of_commands_has_whole_sentences(capsys, group):
     listed = capsys.readouterr().out.partition("Commands:")[2]
     assert len(listed.split()) > 20
     assert "..." not in listed
+
+
+def test_the_help_names_the_flags_of_the_studio(capsys):
+    assert run(["--help"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {line[0] for line in lines if line} >= set(FLAGS)
 
 
 def test_what_an_argument_is_said_to_be_is_what_is_taken(make_project, monkeypatch, tmp_path):

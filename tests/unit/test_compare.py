@@ -8,8 +8,9 @@ import pytest
 from ftstudio.errors import InputError
 from ftstudio.files import toml_text
 from ftstudio.runs import checkpoints as commits
-from ftstudio.runs.compare import compare, doubt_text, read_run, value_text
+from ftstudio.runs.compare import NEWEST, compare, compare_all, doubt_text, read_run, value_text
 from ftstudio.runs.compare_tables import cell as markdown_cell
+from ftstudio.runs.compare_tables import ranked_rows
 from ftstudio.runs.events import EventWriter
 from ftstudio.runs.folder import RunFolder
 
@@ -230,6 +231,44 @@ def test_fewer_than_two_runs_are_refused(tmp_path):
         compare([run])
     with pytest.raises(InputError, match="is one and the same"):
         compare([run, run])
+
+
+def test_the_runs_of_a_project_are_sorted_by_their_lowest_loss_and_the_best_is_marked(tmp_path):
+    runs = tmp_path / "lab" / "runs"
+    make_run(runs / "0001", settings={"seed": 1}, metrics=((4, {"loss": 0.1}),))
+    make_run(runs / "0002", settings={"seed": 2})
+    make_run(
+        runs / "0003",
+        settings={"seed": 3, "trainer": {"dropout": 0.2}},
+        metrics=((4, {"eval_loss": 0.5}), (8, {"eval_loss": 0.9})),
+    )
+    make_run(runs / "0004").record.write_text("[")
+    found = compare_all(tmp_path / "lab")
+    assert [f.run.name for f in found.runs] == ["0003", "0002", "0001"]
+    assert found.settings == {"seed": (3, 2, 1), "trainer.dropout": (0.2, 0.1, 0.1)}
+    assert [row[:3] + row[4:] for row in ranked_rows(found)] == [
+        ["", "eval_loss", "at step", "settings that differ"],
+        ["lab:0003", "0.5  best", "4", "seed=3  dropout=0.2"],
+        ["lab:0002", "1", "5", "seed=2  dropout=0.1"],
+        ["lab:0001", "", "", "seed=1  dropout=0.1"],
+    ]
+    (sentence,) = found.left_out
+    assert sentence.startswith("lab:0004 is left out. ")
+
+
+def test_of_many_runs_of_a_project_the_newest_are_compared_which_is_said(tmp_path):
+    for number in range(1, NEWEST + 3):
+        make_run(tmp_path / "lab" / "runs" / f"{number:04d}", metrics=((number, {"loss": 1.0 * number}),))
+    found = compare_all(tmp_path / "lab")
+    assert [int(f.run.name) for f in found.runs] == list(range(3, NEWEST + 3))
+    assert found.ranked_by == "loss"
+    assert found.left_out == ("2 older runs left out: these are the newest 20.",)
+
+
+def test_a_project_with_one_run_has_nothing_to_compare(tmp_path):
+    make_run(tmp_path / "lab" / "runs" / "0001")
+    with pytest.raises(InputError, match="takes two runs or more, and 'lab' has 1 to compare"):
+        compare_all(tmp_path / "lab")
 
 
 @pytest.mark.parametrize(

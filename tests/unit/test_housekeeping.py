@@ -6,18 +6,22 @@ import shutil
 import socket
 import subprocess
 import sys
+from threading import Thread
 
 import pytest
 
-from ftstudio.errors import InputError
+from ftstudio.errors import InputError, UnknownNameError
 from ftstudio.files import toml_text
 from ftstudio.locks import RecordLock
+from ftstudio.project import load
 from ftstudio.runs import checkpoints as commits
 from ftstudio.runs import housekeeping, notes, trash
 from ftstudio.runs.disk import freed_by, project_use, run_use
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent
 from ftstudio.runs.housekeeping import Keep, parse_keep, prune
+from ftstudio.runs.models import model_of
+from ftstudio.runs.record import create_run, list_runs
 from ftstudio.runs.status import boot_id
 
 WEIGHTS, MOMENTS = b"w" * 1000, b"m" * 2000
@@ -219,6 +223,37 @@ def test_a_fork_of_a_checkpoint_without_optimizer_state_makes_no_run(run, ftstud
     assert find_parent(f"{run.path}:4", run.project.parent).manifest.step == 4
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "step"),
+    [("0001", "0001", 4), ("1:2", "0001", 2), ("0001:best", "0001", 2), ("0002:last", "0002", 7), ("2:7", "0002", 7)],
+)
+def test_a_number_alone_is_a_run_of_the_project_that_is_named(run, tmp_path, text, name, step):
+    make_run(run.project, "0002", steps=(5, 7), best=0)
+    parent = find_parent(text, tmp_path / "elsewhere", run.project)
+    assert (parent.run.path.name, parent.run.project, parent.manifest.step) == (name, run.project, step)
+
+
+def test_a_number_that_is_no_run_of_the_project_says_which_there_are(run, tmp_path, monkeypatch):
+    for text in ("60", "0060", "60:2"):
+        with pytest.raises(UnknownNameError, match=r"'lab' has no run '(00)?60'\. It has: 0001\."):
+            find_parent(text, tmp_path, run.project)
+    with pytest.raises(InputError, match="lab:0001 has no checkpoint '60'. It has: 1, 2, 3, 4; or say best or last"):
+        find_parent("0001:60", tmp_path, run.project)
+    other = make_run(tmp_path / "other", steps=(9,))
+    monkeypatch.chdir(other.path.parent)  # an existing path wins
+    assert find_parent("0001", tmp_path, run.project).run == other
+
+
+def test_a_model_is_named_by_step_best_or_last(run):
+    assert model_of(run).step is None
+    assert [model_of(run, which).step for which in ("1", "000003", "best", "last")] == [1, 3, 2, 4]
+    with pytest.raises(InputError, match="has no checkpoint '9'. It has: 1, 2, 3, 4; or say best or last"):
+        model_of(run, "9")
+    prune(run, parse_keep("last"))
+    with pytest.raises(InputError, match="has no checkpoint 'best'. It has: 4; or say last"):
+        model_of(run, "best")
+
+
 def test_optimizer_state_can_be_dropped_everywhere_and_twice(run):
     assert prune(run, parse_keep("none"), drop_optimizer=True).changed == (1, 2, 3, 4)
     assert prune(run, parse_keep("none"), drop_optimizer=True).changed == ()
@@ -363,6 +398,17 @@ def files_of(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "lock"}
 
 
+def test_of_several_runs_none_is_removed_when_one_cannot_be(run, tmp_path):
+    live = make_run(run.project, "0002", state="running", host="gpu03")
+    homeless = make_run(tmp_path / "folder", "0003")
+    for bad, sentence in ((live, "lab:0002 is running on 'gpu03'"), (homeless, "is in no project")):
+        with pytest.raises(InputError, match=sentence):
+            trash.remove_all([run, bad])
+        assert run.record.exists()
+    other = make_run(run.project, "0003")
+    assert [removed.path.name for removed in trash.remove_all([run, other])] == ["0001", "0003"]
+
+
 def test_a_removed_run_comes_back_as_it_was(run):
     before, size = files_of(run.path), run_use(run).bytes
     removed = trash.remove(run)
@@ -406,6 +452,30 @@ def test_a_purge_deletes_what_is_in_the_trash_with_its_notes_and_nothing_else(ru
     assert list((run.project / ".trash").iterdir()) == []
     assert list(notes.read_notes(run.project)) == ["0002"]
     assert steps_of(other) == [1]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_number_is_given_out_once_whatever_is_purged_meanwhile(make_project):
+    project, given = load(make_project("lab")), []
+
+    def make():
+        given.append([create_run(project, ["test"]).name for _ in range(8)])
+
+    def clear():
+        trash.remove_all(run for run in list_runs(project.folder) if run.control.exists())
+        trash.purge(project.folder)
+
+    makers = [Thread(target=make) for _ in range(2)]
+    for thread in makers:
+        thread.start()
+    while len(given) < 2 and any(thread.is_alive() for thread in makers):
+        clear()
+    for thread in makers:
+        thread.join()
+    clear()
+    assert list_runs(project.folder) == []
+    given.append([create_run(project, ["test"]).name])
+    assert sorted(name for names in given for name in names) == [f"{number:04d}" for number in range(1, 18)]
 
 
 def test_a_purge_that_was_interrupted_leaves_nothing_to_restore_and_the_next_one_finishes(run, monkeypatch):

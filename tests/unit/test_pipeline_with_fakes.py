@@ -264,10 +264,14 @@ def test_a_stop_commits_a_checkpoint_and_says_stopped(ftstudio, make_project):
     run = RunFolder(folder / "runs" / "0001")
     while not any(e.kind == "metrics" for e in read_events(run.events)):
         pass
-    assert ftstudio("stop", folder).code == 0
-    attached = ftstudio("attach", folder)
-    assert attached.code == 3
-    assert "stopped: Stopped at step" in attached.err
+    asked = ftstudio("stop", folder, "--json")
+    assert (asked.code, asked.err) == (0, "")
+    assert asked.json["run"] == str(run.path)
+    assert asked.json["says"] == "It will finish its step, commit a checkpoint and stop."
+    attached = ftstudio("attach", folder, "--json")
+    assert (attached.code, attached.json["state"]) == (3, "stopped")
+    assert attached.json["reason"].startswith("Stopped at step")
+    assert "stopped: Stopped at step" in ftstudio("attach", folder).err
     assert len(list(run.checkpoints.iterdir())) == 1
 
 
@@ -316,7 +320,7 @@ def test_sampling_a_run_and_its_base(ftstudio, make_project):
     assert ftstudio("run", folder).code == 0
     assert "Hi step" in ftstudio("sample", folder, "--prompt", "Hi").out
     assert ftstudio("sample", folder, "--checkpoint", "8", "--json").json["texts"] == [" step 8"]
-    assert "It has: 8, 10." in ftstudio("sample", folder, "--checkpoint", "7").err
+    assert "It has: 8, 10; or say last." in ftstudio("sample", folder, "--checkpoint", "7").err
     assert ftstudio("sample", folder, "--base").code == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ftstudio import plan
 from ftstudio.errors import FileChangedError, InputError, ProblemsError, UnknownNameError
-from ftstudio.project import create, edit, example_files, list_projects, load
+from ftstudio.project import create, each_in, each_value, edit, example_files, list_projects, load
 from ftstudio.source import edit_source, read_source
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -294,3 +294,22 @@ def test_a_split_that_leaves_nothing_to_train_on_is_one_error(make_project):
     (problem,) = plan.look_ahead(load(make_project(base=base))).errors
     assert problem.option == "validation_fraction"
     assert "keeps 3 of 3 rows apart; nothing is left to train on" in problem.message
+
+
+def test_the_values_of_several_keys_multiply_and_the_first_key_changes_slowest():
+    assert each_value([]) == [()]
+    assert each_value(["seed=1,2"]) == [("seed=1",), ("seed=2",)]
+    texts = each_in('trainer.x=1, 2  trainer.y="a, b","c" m.z=[3],{k = 1, l=2}')
+    assert texts == ["trainer.x=1, 2", 'trainer.y="a, b","c"', "m.z=[3],{k = 1, l=2}"]
+    runs = each_value(texts)
+    assert [run[:2] for run in runs[::2]] == [
+        (f"trainer.x={x}", f'trainer.y="{y}"') for x in (1, 2) for y in ("a, b", "c")
+    ]
+    assert len(set(runs)) == 8
+
+
+@pytest.mark.parametrize("beside", [["seed=1"], []])
+def test_a_key_that_is_given_its_values_twice_is_refused(beside):
+    texts = ["seed=1,2"] if beside else ["seed=1,2", "trainer.x=1,2", "seed=3,4"]
+    with pytest.raises(InputError, match=r"'seed' is set twice. Name it once, with all its values: --each seed=A,B,C"):
+        each_value(texts, beside)

@@ -101,7 +101,8 @@ def test_changed_data_is_refused_unless_accepted(ftstudio, make_project):
     run.record.write_text(run.record.read_text().replace('"four"', '"another"'))
     refused = ftstudio("resume", run.path)
     assert refused.code == 2
-    assert "The data changed since this run began" in refused.err
+    said = "✗ disturbed:0001 interrupted: Not resumed. The data changed since this run began"
+    assert refused.err.splitlines()[-1].startswith(said)
     accepted = ftstudio("resume", run.path, "--accept-changed-data")
     assert accepted.code == 0, accepted.err
     assert "Accepted: The data changed since this run began, so going on would train on something else." in accepted.err

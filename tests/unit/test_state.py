@@ -30,6 +30,7 @@ from ftstudio.runs.state import (
     path_key,
     process_start,
     read_state,
+    state_before,
 )
 
 HOLD = """
@@ -371,3 +372,17 @@ def test_a_state_that_is_missing_leaves_the_attempt_to_the_events(run):
     events.write("phase", name="training")
     events.close()
     assert read_state(run) == StateFile(state="interrupted", reason="Its state.toml is missing.", attempt=4)
+
+
+def test_how_the_attempt_before_ended_is_what_its_last_word_says(run):
+    for attempt, words in ((1, ["finished"]), (2, ["running", "stopped"]), (3, ["running"]), (4, ["running"])):
+        with contextlib.closing(EventWriter(run.events, attempt)) as events:
+            for word in words:
+                events.write("state", state=word)
+            events.write("message", text="x")
+    assert [state_before(run, attempt) for attempt in (2, 3, 4, 5)] == [
+        "finished",
+        "stopped",
+        "interrupted",
+        "interrupted",
+    ]

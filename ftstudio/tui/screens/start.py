@@ -118,10 +118,10 @@ class Start(ModalScreen[Path | None], Asks):
         return {str(field.id): field.value.strip() for field in self.query(Input)}
 
     def _wishes(self, value: Mapping[str, str]) -> list[Wanted]:
-        """One wish a value of `each`. Raises FtstudioError for what is no answer."""
+        """One wish a value of `each`, whose keys multiply. Raises FtstudioError for what is no answer."""
         from ftstudio.errors import InputError  # noqa: PLC0415
         from ftstudio.process.wanted import Wanted  # noqa: PLC0415 - loads the plugins
-        from ftstudio.project import each_value  # noqa: PLC0415
+        from ftstudio.project import each_in, each_value  # noqa: PLC0415
         from ftstudio.runs.fork import find_parent  # noqa: PLC0415
 
         try:
@@ -134,10 +134,9 @@ class Start(ModalScreen[Path | None], Asks):
         if self.origin is not None:
             text = f"{self.origin.path}:{value['step'] or 'last'}"
             parent = find_parent(text, self.project.parent, weights_only=self.weights_only)
-        each = [(one,) for one in each_value(value["each"])] if value["each"] else [()]
         return [
-            Wanted(project=self.project, overrides=(*overrides, *one), device=value["device"] or "auto", parent=parent)
-            for one in each
+            Wanted(project=self.project, overrides=(*overrides, *once), device=value["device"] or "auto", parent=parent)
+            for once in each_value(each_in(value["each"]), overrides)
         ]
 
     def look_ahead(self) -> None:
