@@ -16,6 +16,7 @@ from ftstudio.process.launch import resume
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
 from ftstudio.project import Project, each_value
+from ftstudio.runs.compare import value_text
 from ftstudio.runs.find import address, find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent, lineage_text
@@ -27,7 +28,12 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
 @click.argument("path", metavar="PROJECT")
 @SETTINGS
 @click.option("--each", metavar="KEY.KEY=A,B,C", help="One run a value, all queued.")
-@click.option("--from", "parent", metavar="RUN[:STEP]", help="Go out from a run's checkpoint: a step, best or last.")
+@click.option(
+    "--from",
+    "parent",
+    metavar="RUN[:STEP]",
+    help="Go out from a run's checkpoint (a step, best or last), with the project's settings of today.",
+)
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE
 @click.option("--detach", is_flag=True, help="Start it and return at once.")
@@ -72,6 +78,8 @@ def run(
         folder = wish.create(outlook, sys.argv)
         out_from = lineage_text(folder)
         output.say(f"▸ run {folder.title} in {folder.path}" + (f", {out_from}" if out_from else ""))
+        if origin is not None:
+            output.say(f"  {wish.differs(outlook, value_text)}")
         if inline:
             return _inline(wish, folder, outlook.project, as_json=as_json)
         wish.start(folder)
