@@ -1,4 +1,4 @@
-"""A new project: from a data file that is looked at, from an example, or with sentences to replace.
+"""A new project: from data that are looked at, from an example, or with sentences to replace.
 
 new_project ──sniff──> the [dataset] table ──settings──> project.toml ──create──> folder
 """
@@ -14,7 +14,7 @@ from ftstudio.errors import InputError
 from ftstudio.finding import is_folder, refuse_hidden
 from ftstudio.plugins import registry
 from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
-from ftstudio.sniff import sniff
+from ftstudio.sniff import UndecidedError, how_to_say, sniff
 from ftstudio.source import Source
 from ftstudio.tables import overridden
 from ftstudio.text import check_name, expanded, quote
@@ -47,10 +47,14 @@ def new_project(
     model: str | None = None,
     example: str | None = None,
     overrides: Sequence[str] = (),
+    undecided: bool = False,
 ) -> Made:
     """Make a project in `root`, whole or not at all. `overrides` are "table.key=VALUE", written into its file.
 
-    Raises InputError for a name that is not usable or taken, a file that nobody reads, or an example beside a file;
+    `data` is a file, a folder or a pattern; relative ones start at the current folder. `undecided`: data of which has
+    to be said how they are read make a project too, where that is still to be said.
+
+    Raises InputError for a name that is not usable or taken, data that nobody reads, or an example beside data;
     ProblemsError for overrides that no project may have.
     """
     check_name(name, "project")
@@ -67,9 +71,14 @@ def new_project(
     given = [override(text) for text in overrides]
     dataset, says = {"use": "inline", "texts": list(PLACEHOLDERS)}, ""
     if data is not None:
-        dataset, says = sniff(
-            data, {key.removeprefix("dataset."): value for key, value in given if _is_of_dataset(key)}
-        )
+        known = {key.removeprefix("dataset."): value for key, value in given if _is_of_dataset(key)}
+        try:
+            dataset, says = sniff(data, known)
+        except UndecidedError as error:
+            if not undecided:
+                how = how_to_say(error, data)
+                raise InputError(error.message, f"{error.hint} Like this: {how}".lstrip()) from error
+            dataset, says = error.table, error.message
     tables = settings(name, dataset, MODELS[0] if model is None else model)
     if given:
         interpret(root / name, Source(root / name / FILE, "", tables), given, registry()).require()

@@ -71,7 +71,7 @@ def check(options: MarkdownOptions, project: ProjectInfo, facts: Facts) -> Itera
 
 
 def sniff(path: Path) -> Mapping[str, Any] | None:
-    """For a folder that holds Markdown; single files are left to the source `text`, which is asked first."""
+    """For a folder that holds Markdown; single files are left to the source `text`."""
     if not path.is_dir():
         return None
     options = MarkdownOptions(path=(str(path),))
