@@ -14,7 +14,7 @@ from ftstudio.errors import InputError
 from ftstudio.finding import is_folder, refuse_hidden
 from ftstudio.plugins import registry
 from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
-from ftstudio.sniff import UndecidedError, how_to_say, sniff
+from ftstudio.sniff import KNOWN, UndecidedError, how_to_say, sniff
 from ftstudio.source import Source
 from ftstudio.tables import overridden
 from ftstudio.text import check_name, expanded, quote
@@ -26,7 +26,8 @@ PLACEHOLDERS = (
     'A file is better for more than a few: use = "text" and path = "data.txt".',
 )
 QUESTION = "Hello, who are you?"
-"""What a model is asked that learns to answer; one that learns to continue text gets a beginning."""
+"""What a model is asked that learns to answer, where the data propose no question; one that learns to continue text
+gets a beginning."""
 MODELS = ("starter", "scratch")
 """Models that are named by their component; every other word is a Hub id or a folder."""
 
@@ -90,9 +91,9 @@ def _is_of_dataset(key: str) -> bool:
 
 
 def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The tables of a new project. `dataset` is what `sniff` gives: a table, with "rows" and "shape" where known."""
-    table = {key: value for key, value in dataset.items() if key not in {"rows", "shape"}}
-    prompt = "The" if dataset.get("shape", "text") == "text" else QUESTION
+    """The tables of a new project. `dataset` is what `sniff` gives: a table, with KNOWN where it is."""
+    table = {key: value for key, value in dataset.items() if key not in KNOWN}
+    prompt = "The" if dataset.get("shape", "text") == "text" else dataset.get("prompt") or QUESTION
     rows = dataset.get("rows")
     enough = table["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
     if enough and "validation_path" not in table:

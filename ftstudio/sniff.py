@@ -25,6 +25,8 @@ from ftstudio.plugins import OWN, Offer, registry
 from ftstudio.text import expanded, plural, quote
 
 PACKED = {".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".7z", ".rar"}
+KNOWN = ("rows", "shape", "prompt")
+"""What an answer may hold beside the options."""
 MOST_LOOKED_AT = 10_000
 """Files of a folder or of a pattern that are looked for: a slip such as / ends as well."""
 
@@ -58,7 +60,7 @@ class _Answer:
 
 
 def sniff(path: Path, given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str]:
-    """The [dataset] table for a file, a pattern or a folder, and a sentence on what was found.
+    """The [dataset] table for a file, a pattern or a folder, with KNOWN where it is, and a sentence on what was found.
 
     `given` are options that are set already. Relative paths start at the current folder. Raises InputError when nobody
     reads it, UndecidedError when it has to be said how.
@@ -116,7 +118,7 @@ def _of_one(path: Path, given: Mapping[str, Any]) -> _Answer | None:
         if found is not None:
             says = str(found.get("says") or f"read as {offer.component.name}")
             use, options = found.get("use") or offer.component.name, found.get("options") or {}
-            known = {name: found[name] for name in ("rows", "shape") if found.get(name) is not None}
+            known = {name: found[name] for name in KNOWN if found.get(name) is not None}
             answer = _Answer(offer, use, options, says + (f". {broken.message}" if broken else ""), known)
             return _read_as(given["use"], answer) if "use" in given else answer
     if broken is not None:
@@ -202,8 +204,8 @@ def _of_several(pattern: str, given: Mapping[str, Any]) -> _Answer:
         raise InputError(f"{answer.offer.title} reads one file, not several.", "Name one of them.")
     options = {name: pattern if name in named else value for name, value in answer.options.items()}
     says = f"{plural(len(files), 'file')}; {quote(first.name)} is {answer.says}"
-    shape = {name: value for name, value in answer.known.items() if name == "shape"}
-    return replace(answer, options=options, says=says, known={**_counted(answer.offer, options), **shape})
+    alike = {name: value for name, value in answer.known.items() if name != "rows"}
+    return replace(answer, options=options, says=says, known={**_counted(answer.offer, options), **alike})
 
 
 def _counted(offer: Offer, options: Mapping[str, Any]) -> dict[str, int]:

@@ -57,8 +57,8 @@ def new(
         output.say(f"{data.name or data}: {made.says}")
     output.data(str(made.folder))
     outlook = plan.look_ahead(load(made.folder))
+    output.problems(p for p in outlook.problems if p.level != "note" or p.table != "dataset")  # those it said above
     if outlook.errors:
-        output.problems(outlook.errors)
         output.say(_verdict(outlook))
     output.say(f"Look at it:  {typed('check', made.folder)}")
     output.say(f"Start it:    {typed('run', made.folder)}")

@@ -133,3 +133,19 @@ def test_columns_that_cannot_be_guessed_make_a_project_where_that_is_wanted(tmp_
     assert table == {"use": "table", "path": str(tmp_path / "odd.jsonl"), "validation_fraction": 0.1}
     (problem,) = look_ahead(load(made.folder)).errors
     assert problem.option == "text_column"
+
+
+def test_that_all_of_a_conversation_is_trained_is_a_remark_that_names_the_option(tmp_path):
+    row = '{"messages": [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "Here."}]}\n'
+    (tmp_path / "chat.jsonl").write_text(row * 30)
+    folder = new_project(tmp_path, "mine", data=tmp_path / "chat.jsonl").folder
+    assert load(folder).prompts == ("Where?",)
+    (remark,) = [p for p in look_ahead(load(folder)).problems if p.option == "assistant_only_loss"]
+    assert (remark.level, remark.edit) == ("note", {"assistant_only_loss": True})
+    only = load(folder, ["tokenizer.assistant_only_loss=true"])
+    assert not [p for p in look_ahead(only).problems if p.option == "assistant_only_loss"]
+
+
+def test_a_question_too_long_to_be_asked_again_is_not_proposed(tmp_path):
+    (tmp_path / "qa.jsonl").write_text('{"question": "%s", "answer": "a"}\n' % ("why " * 100) * 30)
+    assert load(new_project(tmp_path, "mine", data=tmp_path / "qa.jsonl").folder).prompts == ("Hello, who are you?",)
