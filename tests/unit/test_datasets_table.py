@@ -260,6 +260,8 @@ def test_a_delimiter_is_one_character(delimiter: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.jsonl", '{"text": "a', "Line 1 of 'a.jsonl' is not valid JSON: Unterminated string starting at column 10: "),
+        ("a.json", '[{"text": "a', "'a.json' is not valid JSON: row 1, line 1: Unterminated string: "),
         ("a.jsonl", '{"text": "a"}\n\n{"text": }\n', "Line 3 of 'a.jsonl' is not valid JSON: Expecting value at"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', "Line 2 of 'a.jsonl' is not a JSON object"),
         ("a.jsonl", '{"text": "a"}\n{"text": ' + "[" * 200_000 + "\n", "Line 2 of 'a.jsonl' is nested too deeply"),

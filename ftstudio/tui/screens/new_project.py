@@ -81,7 +81,7 @@ class NewProject(ModalScreen[Path | None]):
             yield Static(Text("New project", "bold"))
             for name, label, example in (
                 ("name", "name", "letters, digits, '.', '_' or '-'"),
-                ("data", "data: files (text, JSONL, CSV, Parquet), an example, or nothing", "poems.jsonl"),
+                ("data", "data: a file (text, JSONL, CSV, Parquet), an example, or nothing", "poems.jsonl"),
                 ("model", "model: starter, scratch, a Hub id, or a folder", "starter"),
             ):
                 yield Static(label, classes="label", markup=False)
