@@ -110,20 +110,31 @@ def _of_one(path: Path, given: Mapping[str, Any]) -> _Answer | None:
     """The answer of the first source that has one. A plugin that fails in it is passed over, which is said."""
     broken: PluginError | None = None
     for offer in _in_order(given.get("use")):
+        asked_for = _is(offer, given.get("use"))
         try:
             found = _ask(offer, path, given)
         except PluginError as error:
+            if asked_for:
+                raise
             broken = broken or error
             continue
         if found is not None:
             says = str(found.get("says") or f"read as {offer.component.name}")
             use, options = found.get("use") or offer.component.name, found.get("options") or {}
             known = {name: found[name] for name in KNOWN if found.get(name) is not None}
-            answer = _Answer(offer, use, options, says + (f". {broken.message}" if broken else ""), known)
-            return _read_as(given["use"], answer) if "use" in given else answer
+            return _Answer(offer, use, options, says + (f". {broken.message}" if broken else ""), known)
+        if asked_for:
+            return None if path.is_dir() else _insisted(offer, path)
     if broken is not None:
         raise broken
     return None
+
+
+def _insisted(offer: Offer, path: Path) -> _Answer:
+    """The answer for a source that is asked for and does not know the file as its own."""
+    has = {field.name for field in describe(offer.component.options)}
+    options = {"path": str(path)} if "path" in has else {}
+    return _Answer(offer, offer.component.name, options, f"to be read as {offer.component.name}", {})
 
 
 def _in_order(wanted: object) -> list[Offer]:
@@ -137,18 +148,6 @@ def _in_order(wanted: object) -> list[Offer]:
 
 def _is(offer: Offer, use: object) -> bool:
     return use in {offer.component.name, f"{offer.record.distribution}/{offer.component.name}"}
-
-
-def _read_as(use: object, answer: _Answer) -> _Answer:
-    """The answer for the source that is asked for: of another's options those that it has as well."""
-    if _is(answer.offer, use):
-        return answer
-    with contextlib.suppress(FtstudioError):  # whoever reads the table says that there is no such source
-        wanted = registry().find("dataset", str(use))
-        has = {field.name for field in describe(wanted.component.options)}
-        kept = {name: value for name, value in answer.options.items() if name in has}
-        return _Answer(wanted, str(use), kept, f"{answer.says}; to be read as {quote(use)}", {})
-    return answer
 
 
 def _ask(offer: Offer, path: Path, given: Mapping[str, Any]) -> Mapping[str, Any] | None:

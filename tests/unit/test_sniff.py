@@ -70,17 +70,22 @@ def test_a_plugin_that_fails_is_passed_over_which_is_said(stranger, tmp_path):
     assert "strange" in says
 
 
-def test_the_source_that_is_asked_for_answers_first_and_keeps_none_of_anothers_options(stranger, tmp_path):
+def test_the_source_that_is_asked_for_has_no_options_of_another(stranger, tmp_path):
     (tmp_path / "a.md").write_text("one\ntwo\n\n" * 5)
-    stranger(lambda path: None, InlineOptions)
-    assert "split_by" in sniff(tmp_path / "a.md")[0]
-    assert sniff(tmp_path / "a.md", {"use": "zettel"})[0] == {"use": "zettel"}
+    path = str(tmp_path / "a.md")
+    assert sniff(tmp_path / "a.md")[0]["split_by"] == "blank_line"
     stranger(lambda path: None)
-    assert set(sniff(tmp_path / "a.md", {"use": "zettel"})[0]) == {"use", "path", "split_by"}
-    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
-    table, says = sniff(tmp_path / "a.jsonl", {"use": "text"})
-    assert table == {"use": "text", "path": str(tmp_path / "a.jsonl")}
-    assert says.endswith("to be read as 'text'")
+    assert sniff(tmp_path / "a.md", {"use": "zettel"}) == ({"use": "zettel", "path": path}, "to be read as zettel")
+    stranger(lambda path: None, InlineOptions)
+    assert sniff(tmp_path / "a.md", {"use": "zettel"})[0] == {"use": "zettel"}
+    stranger(lambda path: {"options": {"path": str(path)}, "says": "a Zettel"})
+    assert sniff(tmp_path / "a.md", {"use": "text"})[1].startswith("text, ")
+
+
+def test_a_file_that_its_suffix_means_for_another_source_is_read_by_the_one_that_is_asked_for(tmp_path):
+    (tmp_path / "a.jsonl").write_text("no JSON\n" * 30)
+    made = new_project(tmp_path, "mine", data=tmp_path / "a.jsonl", overrides=["dataset.use=text"])
+    assert not look_ahead(load(made.folder)).errors
 
 
 @pytest.mark.parametrize("data", ["note[[]s]/*.txt", "note[s]", "note[s]/"])
