@@ -23,7 +23,7 @@ from ftstudio.text import quote
 MOST_PROBLEMS = 1000
 """Problems of one check function that are listened to; one that never ends would otherwise end us."""
 Light = Literal["facts", "plan", "check", "sniff"]
-SNIFFED: Mapping[str, Any] = {"use": str, "options": Mapping, "says": str, "rows": int, "shape": str}
+SNIFFED: Mapping[str, Any] = {"use": str, "options": Mapping, "says": str, "rows": int, "shape": str, "prompt": str}
 
 
 def taken(function: Callable[..., Any]) -> int | None:

@@ -282,8 +282,8 @@ class Component:
     sniff: str = ""
     """Dataset sources: light function `(path: Path) -> Mapping | None`, for "new --data FILE": None when the file is
     not of its kind, else {"use": ..., "options": {...}, "says": "JSONL, 4,812 rows; question, answer ..."}, with
-    "rows" and "shape" (of `SHAPES`) where they are known. It may take a second argument: the options that are set
-    already, by name, as TOML gives them and not checked yet."""
+    "rows", "shape" (of `SHAPES`) and "prompt" (what the first row asks) where they are known. It may take a second
+    argument: the options that are set already, by name, as TOML gives them and not checked yet."""
     metrics: tuple[Metric, ...] = ()
     secrets: tuple[str, ...] = ()
     """Names of environment variables it needs; checked before a start, redacted wherever we write."""

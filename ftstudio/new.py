@@ -1,4 +1,4 @@
-"""A new project: from a data file that is looked at, from an example, or with sentences to replace.
+"""A new project: from data that are looked at, from an example, or with sentences to replace.
 
 new_project ──sniff──> the [dataset] table ──settings──> project.toml ──create──> folder
 """
@@ -14,7 +14,7 @@ from ftstudio.errors import InputError
 from ftstudio.finding import is_folder, refuse_hidden
 from ftstudio.plugins import registry
 from ftstudio.project import FILE, FORMAT, create, example_files, interpret, override
-from ftstudio.sniff import sniff
+from ftstudio.sniff import KNOWN, UndecidedError, how_to_say, sniff
 from ftstudio.source import Source
 from ftstudio.tables import overridden
 from ftstudio.text import check_name, expanded, quote
@@ -26,7 +26,8 @@ PLACEHOLDERS = (
     'A file is better for more than a few: use = "text" and path = "data.txt".',
 )
 QUESTION = "Hello, who are you?"
-"""What a model is asked that learns to answer; one that learns to continue text gets a beginning."""
+"""What a model is asked that learns to answer, where the data propose no question; one that learns to continue text
+gets a beginning."""
 MODELS = ("starter", "scratch")
 """Models that are named by their component; every other word is a Hub id or a folder."""
 
@@ -47,10 +48,14 @@ def new_project(
     model: str | None = None,
     example: str | None = None,
     overrides: Sequence[str] = (),
+    undecided: bool = False,
 ) -> Made:
     """Make a project in `root`, whole or not at all. `overrides` are "table.key=VALUE", written into its file.
 
-    Raises InputError for a name that is not usable or taken, a file that nobody reads, or an example beside a file;
+    `data` is a file, a folder or a pattern; relative ones start at the current folder. `undecided`: data of which has
+    to be said how they are read make a project too, where that is still to be said.
+
+    Raises InputError for a name that is not usable or taken, data that nobody reads, or an example beside data;
     ProblemsError for overrides that no project may have.
     """
     check_name(name, "project")
@@ -67,9 +72,14 @@ def new_project(
     given = [override(text) for text in overrides]
     dataset, says = {"use": "inline", "texts": list(PLACEHOLDERS)}, ""
     if data is not None:
-        dataset, says = sniff(
-            data, {key.removeprefix("dataset."): value for key, value in given if _is_of_dataset(key)}
-        )
+        known = {key.removeprefix("dataset."): value for key, value in given if _is_of_dataset(key)}
+        try:
+            dataset, says = sniff(data, known)
+        except UndecidedError as error:
+            if not undecided:
+                how = how_to_say(error, data)
+                raise InputError(error.message, f"{error.hint} Like this: {how}".lstrip()) from error
+            dataset, says = error.table, error.message
     tables = settings(name, dataset, MODELS[0] if model is None else model)
     if given:
         interpret(root / name, Source(root / name / FILE, "", tables), given, registry()).require()
@@ -81,9 +91,9 @@ def _is_of_dataset(key: str) -> bool:
 
 
 def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """The tables of a new project. `dataset` is what `sniff` gives: a table, with "rows" and "shape" where known."""
-    table = {key: value for key, value in dataset.items() if key not in {"rows", "shape"}}
-    prompt = "The" if dataset.get("shape", "text") == "text" else QUESTION
+    """The tables of a new project. `dataset` is what `sniff` gives: a table, with KNOWN where it is."""
+    table = {key: value for key, value in dataset.items() if key not in KNOWN}
+    prompt = "The" if dataset.get("shape", "text") == "text" else dataset.get("prompt") or QUESTION
     rows = dataset.get("rows")
     enough = table["use"] != "inline" and (rows is None or rows >= ROWS_TO_SPLIT)
     if enough and "validation_path" not in table:

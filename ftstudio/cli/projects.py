@@ -33,7 +33,12 @@ from ftstudio.text import number_text, plural, size_text
 
 @click.command()
 @click.argument("name")
-@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Text, JSONL, JSON, CSV or Parquet.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="From the current folder: a file (text, JSONL, JSON, CSV, Parquet), a folder, or a pattern ('texts/*.txt').",
+)
 @click.option("--model", metavar="M", help="A Hub id, a folder, starter (without --model), or scratch.")
 @click.option("--from", "example", metavar="EXAMPLE", help="Copy an example: quickstart, tutorial ...")
 @click.option(
@@ -56,14 +61,15 @@ def new(
     """Make a project."""
     made = new_project(root or default_root(), name, data=data, model=model, example=example, overrides=overrides)
     if data is not None:
-        output.say(f"{data.name}: {made.says}")
+        output.say(f"{data.name or data}: {made.says}")
     if not as_json:
         output.data(str(made.folder))
     outlook = plan.look_ahead(load(made.folder))
     if as_json:
         output.as_json({**plan.as_json(outlook), "path": str(made.folder.resolve()), "says": made.says})
+    else:  # but those that it said above
+        output.problems(p for p in outlook.problems if p.level != "note" or p.table != "dataset")
     if outlook.errors:
-        output.problems(outlook.errors)
         output.say(_verdict(outlook))
     output.say(f"Look at it:  {typed('check', made.folder)}")
     output.say(f"Start it:    {typed('run', made.folder)}")

@@ -16,6 +16,7 @@ from ftstudio.process.launch import resume
 from ftstudio.process.outlive import what_ends_it
 from ftstudio.process.wanted import Wanted
 from ftstudio.project import Project, each_value
+from ftstudio.runs.compare import value_text
 from ftstudio.runs.find import address, find_run
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.fork import find_parent, lineage_text
@@ -31,7 +32,8 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
     "--from",
     "parent",
     metavar="RUN[:STEP]",
-    help="Go out from a run's checkpoint: a step, best or last. RUN may be any, or 0001 of this project.",
+    help="Go out from a run's checkpoint (a step, best or last), with the project's settings of today. RUN may be any, or "
+    "0001 of this project.",
 )
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE
@@ -82,6 +84,8 @@ def run(
         folder = wish.create(outlook, sys.argv)
         out_from = lineage_text(folder)
         output.say(f"▸ run {folder.title} in {folder.path}" + (f", {out_from}" if out_from else ""))
+        if origin is not None:
+            output.say(f"  {wish.differs(outlook, value_text)}")
         if inline:
             return _inline(wish, folder, outlook.project, as_json=as_json)
         wish.start(folder)

@@ -54,7 +54,7 @@ def _section_rows(section: Section, look: Look, width: int, *, more: bool, rest:
 
 
 def _header(section: Section, look: Look, width: int) -> Text:
-    text = Text.assemble((f" {section.title:<11}", "bold"), end="", no_wrap=True)
+    text = Text.assemble((f" {section.title:<10} ", "bold"), end="", no_wrap=True)
     if section.table:
         none = Text("add one", "dim") if section.kind == "observer" else Text("choose one", "bold")
         text.append_text(look.plain(section.use, "bold") if section.use else none)

@@ -27,6 +27,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Role -> names that public data sets give it; the first is the standard one."""
 
+_ALPACA = ("instruction", "input")
+"""What is asked, and what it is asked of, often blank: two columns that are one prompt."""
 _ROLES: Mapping[str, str] = {
     "system": "system", "user": "user", "assistant": "assistant",
     "human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
@@ -43,12 +45,21 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Choice:
-    """Which of a table's columns is read as which standard one. `guessed`: not by an option or a standard name."""
+    """Which of a table's columns is read as which standard one. `guessed`: not by an option or a standard name.
+
+    `context` is a column that follows the prompt after a blank line: Alpaca's "input" beside its "instruction".
+    """
 
     shape: str
     columns: Mapping[str, str]
     guessed: bool = False
     unused: Sequence[str] = ()
+    context: str = ""
+
+    @property
+    def read(self) -> list[str]:
+        """All columns that are read."""
+        return [*self.columns.values(), *filter(None, [self.context])]
 
     def says(self) -> str:
         """'question', 'answer' read as prompt, completion; conversations by their name."""
@@ -57,6 +68,8 @@ class Choice:
             sentence = f"conversations in column {listed(self.columns.values())}"
         elif list(self.columns) != list(self.columns.values()):
             sentence += f" read as {', '.join(self.columns)}"
+        if self.context:
+            sentence += f", {quote(self.context)} after the prompt where it is not blank"
         return sentence + (f"; not used: {listed(self.unused)}" if self.unused else "")
 
     def convert(self, record: Mapping[str, Any], where: str, tally: Tally) -> dict[str, Any] | None:
@@ -76,6 +89,11 @@ class Choice:
                 tally.blank += 1
                 return None
             row[role] = clean(value, tally)
+        more = record.get(self.context)
+        if more is not None and not isinstance(more, str):
+            raise self._no_text(record, where, self.context, "prompt")
+        if more and more.strip():
+            row["prompt"] += f"\n\n{clean(more, tally)}"
         return row
 
     def _no_text(self, record: Mapping[str, Any], where: str, column: str, role: str) -> DataError:
@@ -126,9 +144,15 @@ def choose(columns: Sequence[str], options: ColumnOptions, name: str) -> Choice:
         raise _undecided(columns, named, chosen, name)
     shape, found = next(iter(chosen.items()))
     unused = [column for column in columns if column not in found.values()]
-    return Choice(
-        shape, found, guessed=any(role not in named and role != column for role, column in found.items()), unused=unused
-    )
+    guessed = any(role not in named and role != column for role, column in found.items())
+    context = ""
+    if "prompt" not in named and _plain(found.get("prompt", "")) == _ALPACA[0]:
+        context = next((column for column in unused if _plain(column) == _ALPACA[1]), "")
+    return Choice(shape, found, guessed, [column for column in unused if column != context], context)
+
+
+def _plain(column: str) -> str:
+    return column.strip().lower()
 
 
 def _readings(columns: Sequence[str], named: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str] | None]]:
@@ -145,7 +169,9 @@ def _candidates(role: str, columns: Sequence[str], *, only: bool = False) -> lis
     """Columns whose name means this role; the standard one alone when it is there. `only`: none rather than several."""
     if role in columns:
         return [role]
-    found = [column for column in columns if column.strip().lower() in _NAMES[role]]
+    found = [column for column in columns if _plain(column) in _NAMES[role]]
+    if sorted(map(_plain, found)) == sorted(_ALPACA):
+        found = [column for column in found if _plain(column) == _ALPACA[0]]
     return [] if only and len(found) > 1 else found
 
 

@@ -83,14 +83,14 @@ class Hub:
         if choice.guessed and name == "train":
             tally.said.append(f"C{choice.says()[1:]}.")
         # Other columns may hold pictures or sound, which would be decoded.
-        missing = [column for column in choice.columns.values() if column not in split.column_names]
+        missing = [column for column in choice.read if column not in split.column_names]
         if missing:
             raise DataError(
                 f"The split {name} of {quote(self.options.name)} has no column {quote(missing[0])}.",
                 "Choose another validation_split.",
                 "validation_split",
             )
-        chosen = split.select_columns(list(choice.columns.values()))
+        chosen = split.select_columns(choice.read)
 
         def rows() -> Iterator[Row]:
             number = 0

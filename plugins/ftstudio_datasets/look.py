@@ -215,9 +215,7 @@ def _parquet(options: TableOptions, files: Sequence[DataFile], choice: Choice) -
             groups = [footer.row_group(i) for i in range(footer.num_row_groups)]
             cells = (group.column(i) for group in groups for i in range(footer.num_columns))
             size += sum(
-                cell.total_uncompressed_size
-                for cell in cells
-                if cell.path_in_schema.split(".")[0] in choice.columns.values()
+                cell.total_uncompressed_size for cell in cells if cell.path_in_schema.split(".")[0] in choice.read
             )
     if size > READ_WHOLE:
         return Counted(rows, size, 0, sampled=True)

@@ -70,7 +70,11 @@ class ColumnOptions:
     """Which columns are used as what. Absent ones are guessed where only one reading is possible."""
 
     text_column: str | None = option(None, help="The column with plain text.", kind="column")
-    prompt_column: str | None = option(None, help="The column with what is asked.", kind="column")
+    prompt_column: str | None = option(
+        None,
+        help="The column with what is asked; absent: of Alpaca's instruction and input both are the prompt.",
+        kind="column",
+    )
     completion_column: str | None = option(None, help="The column with the answer to learn.", kind="column")
     messages_column: str | None = option(
         None, help="The column with conversations: lists of role and content, or of from and value.", kind="column"

@@ -94,12 +94,17 @@ def _jsonl(file: DataFile, options: TableOptions, tally: Tally) -> Iterator[Reco
         except json.JSONDecodeError as error:
             where = f"Line {number:,} of {file.name}"
             raise DataError(
-                f"{where} is not valid JSON: {error.msg} at column {error.colno:,}: {quote(line)}.",
+                f"{where} is not valid JSON: {_what(error)} at column {error.colno:,}: {quote(line)}.",
                 "Mend that line, or take it out.",
             ) from error
         except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 100,000 brackets
             raise _unreadable(file, f"Line {number:,}") from error
         yield f"line {number:,}", _object(record, file, f"Line {number:,}")
+
+
+def _what(error: json.JSONDecodeError) -> str:
+    """Its words, of which some end with "at"."""
+    return error.msg.removesuffix(" at")
 
 
 def _object(record: Any, file: DataFile, where: str) -> Mapping[str, Any]:
@@ -151,8 +156,9 @@ def _json(file: DataFile, options: TableOptions, tally: Tally) -> Iterator[Recor
                 continue
             if cut_off and tally.limit is not None and tally.limit < file.size:
                 return
+            what = _what(error).removesuffix(" starting")
             raise DataError(
-                f"{file.name} is not valid JSON: {place}: {error.msg}: {quote(buffer[:200])}.",
+                f"{file.name} is not valid JSON: {place}: {what}: {quote(buffer[:200])}.",
                 "Mend the file there" + (": its list does not end." if cut_off else "."),
             ) from error
         except (ValueError, RecursionError) as error:

@@ -112,7 +112,7 @@ def table_choice(files: Sequence[DataFile], options: TableOptions) -> Choice:
 def table_rows(files: Sequence[DataFile], options: TableOptions, choice: Choice, tally: Tally) -> Iterator[Row]:
     """The rows of all files with the standard columns, those left out that are blank where there is to be learnt."""
     for file in files:
-        for place, record in records(file, options, tally, list(choice.columns.values())):
+        for place, record in records(file, options, tally, choice.read):
             row = choice.convert(record, f"{file.name}, {place}", tally)
             if row is not None:
                 yield row

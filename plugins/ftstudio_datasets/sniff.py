@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ftstudio.api import Facts
+from ftstudio_datasets.decode import Tally
 from ftstudio_datasets.files import find
 from ftstudio_datasets.look import Look, look
 from ftstudio_datasets.options import ColumnOptions, FileOptions, TableOptions, TextOptions
 from ftstudio_datasets.records import SUFFIXES, delimiter_of, format_of
+from ftstudio_datasets.rows import Row, table_rows
 from ftstudio_datasets.words import plural, quote
 
 _TEXT_SUFFIXES = {"", ".txt", ".text", ".md", ".markdown", ".rst", ".log", ".tex", ".org"}
@@ -19,11 +21,14 @@ _TITLES = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "tsv": "TSV", "parque
 
 _HEEDED = {"encoding", "delimiter", *(f.name for f in fields(ColumnOptions))}
 
+LONGEST_QUESTION = 300
+"""Characters of the first row's question up to which it is proposed as a prompt."""
+
 _Options = TypeVar("_Options", bound=FileOptions)
 
 
 def sniff_table(path: Path, given: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
-    """For a file with columns: {"use", "options", "rows", "shape", "says"}; None for other files.
+    """For a file with columns: {"use", "options", "rows", "shape", "says", "prompt"}; None for other files.
 
     `given` are options that are set already; texts that tell how to read the file are heeded. `options` are those that
     differ from the defaults, `path` first. Raises ComponentError when a file has the suffix
@@ -41,7 +46,16 @@ def sniff_table(path: Path, given: Mapping[str, Any] | None = None) -> Mapping[s
     title = _TITLES[kind]
     if kind == "csv" and (delimiter := delimiter_of(file, options)) != ",":
         title += f" with {quote(delimiter) if delimiter.strip() else 'tabs'} between cells"
-    return _sniffed("table", options, f"{title}, {_amount(found.facts, 'row')}; {found.choice.says()}", found.facts)
+    says = f"{title}, {_amount(found.facts, 'row')}; {found.choice.says()}"
+    question = _question(next(table_rows([file], options, found.choice, Tally()), {}))
+    return {**_sniffed("table", options, says, found.facts), "prompt": question}
+
+
+def _question(row: Row) -> str | None:
+    """What a row asks, where that is short enough to be asked again: its prompt, or its user's first words."""
+    said = [message["content"] for message in row.get("messages", ()) if message["role"] == "user"]
+    question = row.get("prompt") or (said[0] if said else "")
+    return question if question.strip() and len(question) <= LONGEST_QUESTION else None
 
 
 def sniff_text(path: Path) -> Mapping[str, Any] | None:

@@ -156,6 +156,14 @@ def check_lengths(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
             fix="max_length = 1024 keeps every row of a long text and cuts the memory.",
             edit={"max_length": 1024},
         )
+    if facts.shape == "messages" and not options.assistant_only_loss:
+        yield Problem(
+            level="note",
+            option="assistant_only_loss",
+            message="All of a conversation is trained, what the user says too.",
+            fix="Set assistant_only_loss = true to train on what the assistant says alone.",
+            edit={"assistant_only_loss": True},
+        )
     if options.assistant_only_loss and facts.shape not in {None, "messages"}:
         yield Problem(
             level="warning",

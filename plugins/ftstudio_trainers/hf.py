@@ -10,8 +10,6 @@ loss of the interval around a stop covers only the steps after it.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import importlib
 import math
 import shutil
@@ -20,7 +18,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,27 +31,13 @@ from ftstudio_kit import memory, rng, state, training
 from ftstudio_kit.batching import Batches
 from ftstudio_kit.schedule import Schedule
 from ftstudio_trainers import common
+from ftstudio_trainers.arguments import checked_arguments, checked_optimizer
 from ftstudio_trainers.clock import Clock
-from ftstudio_trainers.options import RENAMED, CommonOptions, HfOptions
+from ftstudio_trainers.options import CommonOptions, HfOptions
 from ftstudio_trainers.recorder import Recorder
 from ftstudio_trainers.timing import Timing, schedule, timing
 
 RUN_STATE = "run_state.json"  # ours; Trainer's own trainer_state.json lies beside it
-# fmt: off
-OWNED = frozenset({
-    "accelerator_config", "auto_find_batch_size", "data_seed", "ddp_backend", "ddp_broadcast_buffers",
-    "dataloader_drop_last", "ddp_bucket_cap_mb", "ddp_find_unused_parameters", "ddp_static_graph", "ddp_timeout",
-    "deepspeed", "disable_tqdm", "do_eval", "do_predict", "do_train", "enable_jit_checkpoint", "eval_delay",
-    "eval_on_start",
-    "fp16", "fsdp", "fsdp_config", "hub_always_push", "hub_model_id", "hub_private_repo", "hub_revision",
-    "hub_strategy", "hub_token", "ignore_data_skip", "label_names", "local_rank", "log_level",
-    "log_level_replica", "log_on_each_node", "logging_nan_inf_filter", "logging_strategy", "output_dir",
-    "parallelism_config", "project", "push_to_hub", "remove_unused_columns", "report_to",
-    "restore_callback_states_from_checkpoint", "resume_from_checkpoint", "run_name", "save_on_each_node",
-    "save_only_model", "seed", "trackio_bucket_id", "trackio_space_id", "trackio_static_space_id", "use_cpu",
-})
-# fmt: on
-"""Fields of TrainingArguments that the studio decides: where it writes, what it reports to, which device and seed."""
 
 
 class Hf:
@@ -72,6 +56,7 @@ class Hf:
         self.base = model
         run.phase("loading the model")
         extra = checked_arguments(self.options)
+        checked_optimizer(self.options.optim)
         setup = common.prepare(self.options, data, model, run)
         when = timing(self.options, len(setup.batches.bins), setup.validation is not None)
         record = Recorder("hf", self.options, setup, when, run, RUN_STATE)
@@ -109,38 +94,6 @@ def _evaluate_late(trainer: _Trainer, record: Recorder, shape: str, run: Run, re
         shutil.copyfile(resumed / state.STATE, folder / state.STATE)
 
     record.save(optimizer, best=improved, more=trainers_own)
-
-
-def checked_arguments(options: HfOptions) -> dict[str, Any]:
-    """`training_arguments`, when each is a field that is not decided elsewhere. Raises ComponentError."""
-    known = {field.name for field in dataclasses.fields(TrainingArguments)}
-    declared = {field.name for field in dataclasses.fields(HfOptions)}
-    for name in options.training_arguments:
-        if name in declared:
-            raise ComponentError(f"training_arguments.{name} is an option of its own.", f"Write {name} in [trainer].")
-        if name in OWNED:
-            raise ComponentError(f"training_arguments.{name} is decided by the studio.", "Leave it out.")
-        if name in RENAMED:
-            raise ComponentError(f"training_arguments.{name} is not an option here.", f"Use {RENAMED[name]} instead.")
-        if name not in known:
-            near = difflib.get_close_matches(name, known - OWNED, n=1, cutoff=0)
-            raise ComponentError(
-                f"TrainingArguments has no field {name[:60]!r}.", f"The nearest is {near[0]}." if near else ""
-            )
-        _check_type(name, options.training_arguments[name])
-    return dict(options.training_arguments)
-
-
-def _check_type(name: str, value: object) -> None:
-    """TrainingArguments compares and counts with what it gets, and says no name when that fails."""
-    hint = get_type_hints(TrainingArguments)[name]
-    takes = [arm for arm in get_args(hint) or (hint,) if arm in _WORDS]
-    if type(value) not in takes and not (float in takes and type(value) is int):
-        words = " or ".join(_WORDS[arm] for arm in takes) or "something that no table holds"
-        raise ComponentError(f"training_arguments.{name} must be {words}, not {str(value)[:60]!r}.", "Mend it.")
-
-
-_WORDS: Mapping[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 def _arguments(options: HfOptions, run: Run, bf16: bool, extra: Mapping[str, Any]) -> TrainingArguments:

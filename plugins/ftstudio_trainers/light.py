@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from ftstudio.api import Facts, Plan, Problem, ProjectInfo
-from ftstudio_trainers.options import CommonOptions
+from ftstudio.api import ComponentError, Facts, Plan, Problem, ProjectInfo
+from ftstudio_trainers.arguments import checked_arguments, checked_optimizer
+from ftstudio_trainers.options import CommonOptions, HfOptions
 from ftstudio_trainers.timing import Timing, bins_of, multiples, schedule, timing
 
 WEIGHT_BYTES = 4  # float32 masters
@@ -122,6 +123,9 @@ def check(options: CommonOptions, project: ProjectInfo, facts: Facts) -> Iterabl
     """What would go wrong or never happen."""
     yield from _check_validation(options, project)
     yield from _check_lora(options, project)
+    yield from _check_targets(options, facts)
+    if isinstance(options, HfOptions):
+        yield from _check_arguments(options)
     yield from _check_packing(options, facts)
     planned = plan(options, facts)
     if planned.total_steps is not None:
@@ -172,6 +176,39 @@ def _check_lora(options: CommonOptions, project: ProjectInfo) -> Iterator[Proble
                 fix="Set lora_rank = 8, or leave this option out.",
                 edit={"lora_rank": 8},
             )
+
+
+def _check_targets(options: CommonOptions, facts: Facts) -> Iterator[Problem]:
+    """Layers that an architecture is known not to have; of others the trainer tells."""
+    known = _LAYERS.get(facts.architecture or "", ())
+    for name in options.lora_target_modules if known and options.lora_rank else ():
+        if name.rpartition(".")[2] not in known:
+            yield Problem(
+                level="error",
+                option="lora_target_modules",
+                message=f"lora_target_modules names {name[:60]!r}: {facts.architecture} has no such layer to adapt.",
+                fix=f"It has {', '.join(known)}; leave the option empty to adapt all of them.",
+            )
+
+
+_LLAMA = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
+_LAYERS = {
+    "gpt2": ("c_attn", "c_fc", "c_proj"),
+    **dict.fromkeys(("gemma", "gemma2", "llama", "mistral", "qwen2", "qwen3", "smollm3"), _LLAMA),
+}
+"""Architecture -> the layers that may have an adapter, by the last part of their names."""
+
+
+def _check_arguments(options: HfOptions) -> Iterator[Problem]:
+    """What TrainingArguments would refuse."""
+    for option, check_it in (
+        ("training_arguments", lambda: checked_arguments(options)),
+        ("optim", lambda: checked_optimizer(options.optim)),
+    ):
+        try:
+            check_it()
+        except ComponentError as error:
+            yield Problem(level="error", option=option, message=error.message, fix=error.hint)
 
 
 def _check_packing(options: CommonOptions, facts: Facts) -> Iterator[Problem]:

@@ -12,21 +12,8 @@ from typing import ClassVar, Literal
 
 from ftstudio.api import OptionError, option
 from ftstudio_kit.schedule import SCHEDULER_KWARGS, SchedulerType
+from ftstudio_trainers.arguments import RENAMED, Elsewhere
 
-RENAMED: Mapping[str, str] = {
-    "adafactor": 'optim = "adafactor" (trainer hf)',
-    "epochs": "num_train_epochs",
-    "evaluation_strategy": "eval_strategy",
-    "group_by_length": 'train_sampling_strategy = "group_by_length"',
-    "logging_dir": 'two lines at the end of the file, [[observers]] and below it use = "tensorboard",',
-    "lora_r": "lora_rank",
-    "no_cuda": 'ftstudio run --device cpu',
-    "per_gpu_eval_batch_size": "per_device_eval_batch_size",
-    "per_gpu_train_batch_size": "per_device_train_batch_size",
-    "use_cpu": 'ftstudio run --device cpu',
-    "warmup_ratio": "warmup_steps (a share of the run when below 1)",
-}  # fmt: skip
-"""Old names of options -> what they are called now."""
 MOST_STEPS = 1_000_000_000
 """Beyond it nothing that counts steps was tried, and no machine comes to their end."""
 
@@ -153,6 +140,8 @@ class NativeOptions(CommonOptions):
 @dataclass(frozen=True, kw_only=True)
 class HfOptions(CommonOptions):
     """Options of the trainer `hf`: the common ones, and everything else that TrainingArguments has."""
+
+    renamed: ClassVar[Mapping[str, str]] = Elsewhere()
 
     optim: str = option("adamw_torch_fused", help="Optimizer, by TrainingArguments' name.", advanced=True)
     label_smoothing_factor: float = option(0.0, help="Label smoothing.", ge=0, lt=1, advanced=True)

@@ -65,7 +65,7 @@ def test_a_project_from_a_file_says_what_it_found_and_can_start(ftstudio, tmp_pa
 
 @pytest.mark.parametrize(
     ("name", "prompt"),
-    [("poems.txt", "The"), ("chat.jsonl", "Hello, who are you?"), ("qa.csv", "Hello, who are you?")],
+    [("poems.txt", "The"), ("chat.jsonl", "q0"), ("qa.csv", "What is 0?")],
 )
 def test_what_learns_to_answer_is_asked_and_what_learns_to_go_on_gets_a_beginning(tmp_path, name, prompt):
     (tmp_path / name).write_text(FILES[name][0])
@@ -130,24 +130,24 @@ def test_a_project_that_cannot_start_is_made_and_the_reason_is_said(ftstudio, tm
 
 
 def test_columns_that_cannot_be_guessed_are_said_in_the_same_words_that_the_error_gives(ftstudio, tmp_path):
-    rows = [{"instruction": f"Say {n}.", "input": "", "output": str(n)} for n in range(30)]
-    (tmp_path / "alpaca.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ("new", "mine", "--data", "alpaca.jsonl", "--root", "projects")
+    rows = [{"question": f"Say {n}.", "query": "", "output": str(n)} for n in range(30)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("new", "mine", "--data", "asked.jsonl", "--root", "projects")
     refused = ftstudio(*words)
     assert refused.code == 2
     way = "--set dataset.prompt_column=COLUMN"
-    assert f"Like this: ftstudio new NAME --data alpaca.jsonl {way}" in refused.err
+    assert f"Like this: ftstudio new NAME --data asked.jsonl {way}" in refused.err
     assert not (tmp_path / "projects").exists()
 
     wrong = ftstudio(*words, "--set", "dataset.prompt_column=nonsuch")
     assert wrong.code == 2
-    assert "has no column 'nonsuch'; it has 'instruction', 'input', 'output'" in wrong.err
+    assert "has no column 'nonsuch'; it has 'question', 'query', 'output'" in wrong.err
 
-    made = ftstudio(*words, *way.replace("COLUMN", "instruction").split(), "--set", "trainer.max_steps=3")
+    made = ftstudio(*words, *way.replace("COLUMN", "question").split(), "--set", "trainer.max_steps=3")
     assert made.code == 0, made.err
-    assert "30 rows; columns 'instruction', 'output' read as prompt, completion" in made.err
+    assert "30 rows; columns 'question', 'output' read as prompt, completion" in made.err
     written = tomllib.loads((tmp_path / "projects" / "mine" / "project.toml").read_text())
-    assert written["dataset"]["prompt_column"] == "instruction"
+    assert written["dataset"]["prompt_column"] == "question"
     assert written["trainer"]["max_steps"] == 3
     assert ftstudio("check", tmp_path / "projects" / "mine").code == 0
 

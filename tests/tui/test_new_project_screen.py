@@ -88,6 +88,23 @@ def test_a_file_that_nobody_reads_is_said_and_nothing_is_made(tmp_path):
     assert not (root / "mine").exists()
 
 
+def test_columns_that_cannot_be_guessed_are_said_and_chosen_in_setup(tmp_path):
+    (tmp_path / "odd.jsonl").write_text('{"a": "x", "b": "y"}\n' * 30)
+
+    async def script(driver):
+        put(driver, data=str(tmp_path))
+        await driver.until("a folder: what it holds is looked at when the project is made")
+        put(driver, name="mine", data=str(tmp_path / "odd.jsonl"))
+        await driver.until("text_column, or prompt_column and completion_column")
+        await driver.until("That can be done in Setup")
+        assert "ftstudio new" not in driver.text
+        await driver.press("enter")
+        await driver.until("1 Setup")
+        await driver.until("is plainly usable; it has")
+
+    at(tmp_path / "root", script)
+
+
 def test_an_example_is_copied_by_its_name(tmp_path):
     async def script(driver):
         put(driver, data="quickstart")

@@ -502,7 +502,7 @@ def test_an_observer_of_the_settings_is_shown_and_left_to_them(project, settings
 
     async def script(driver):
         go(driver, "settings.observers[0].use")
-        await driver.until("Observer, of the settings")
+        await driver.until("Observer, of the settings fake-watch")
         await driver.press("enter")
         await driver.until("That observer is one of your settings.")
         await driver.press("escape")

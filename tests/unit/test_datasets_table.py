@@ -169,6 +169,26 @@ def test_what_is_not_named_is_guessed_beside_what_is(run: FakeRun) -> None:
     assert load(run, jsonl(run, {"q": "1", "answer": "2"}), prompt_column="q") == [{"prompt": "1", "completion": "2"}]
 
 
+def test_instruction_and_input_of_alpaca_are_one_prompt_unless_one_is_named(run: FakeRun) -> None:
+    file = jsonl(
+        run,
+        {"instruction": "Add.", "input": "1 and 2", "output": "3"},
+        {"instruction": "Greet.", "input": "", "output": "Hi", "source": "me"},
+    )
+    rows = load(run, file)
+    assert rows == [
+        {"prompt": "Add.\n\n1 and 2", "completion": "3"},
+        {"prompt": "Greet.", "completion": "Hi"},
+    ]
+    assert run.messages == [
+        "Columns 'instruction', 'output' read as prompt, completion, 'input' after the prompt where it is not blank; "
+        "not used: 'source'."
+    ]
+    assert [row["prompt"] for row in load(run, file, prompt_column="instruction")] == ["Add.", "Greet."]
+    wrong = jsonl(run, {"instruction": "Add.", "input": [1, 2], "output": "3"}, name="b.jsonl")
+    assert "'b.jsonl', line 1: 'input' is a list, not a text." in str(refusal(run, wrong))
+
+
 def test_conversations_of_sharegpt_become_messages(run: FakeRun) -> None:
     turns = [("system", "s"), ("human", "h"), ("gpt", "g")]
     name = jsonl(run, {"conversations": [{"from": who, "value": said} for who, said in turns]})
@@ -199,7 +219,7 @@ def test_lone_surrogates_are_replaced_and_counted(run: FakeRun) -> None:
     [
         ([{"a": "1", "b": "2"}], {}, "no column that is plainly usable; it has 'a', 'b'", "text_column"),
         ([{"text": "1", "b": "2"}], {"text_column": "txt"}, "has no column 'txt'; it has 'text', 'b'", "'text'"),
-        ([{"instruction": "1", "input": "2", "output": "3"}], {}, "'instruction', 'input' could be the prompt",
+        ([{"question": "1", "query": "2", "output": "3"}], {}, "'question', 'query' could be the prompt",
          "prompt_column"),
         ([{"question": "1", "answer": "2", "content": "3"}], {}, "can be read in more than one way", "prompt_column"),
         ([{"chosen": "1", "rejected": "2"}], {}, "no column for the prompt", "prompt_column"),
@@ -240,6 +260,8 @@ def test_a_delimiter_is_one_character(delimiter: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("a.jsonl", '{"text": "a', "Line 1 of 'a.jsonl' is not valid JSON: Unterminated string starting at column 10: "),
+        ("a.json", '[{"text": "a', "'a.json' is not valid JSON: row 1, line 1: Unterminated string: "),
         ("a.jsonl", '{"text": "a"}\n\n{"text": }\n', "Line 3 of 'a.jsonl' is not valid JSON: Expecting value at"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', "Line 2 of 'a.jsonl' is not a JSON object"),
         ("a.jsonl", '{"text": "a"}\n{"text": ' + "[" * 200_000 + "\n", "Line 2 of 'a.jsonl' is nested too deeply"),

@@ -237,3 +237,42 @@ def test_the_largest_settings_are_planned_at_once(options: type[CommonOptions]) 
     planned = plan(parse(options, largest | {"save_steps": 1})[0], Facts(examples=10**9, parameters=10**12))
     assert planned.total_steps == largest["max_steps"]
     assert time.monotonic() - started < 5
+
+
+# --------------------------------------------------------------------------------- what Trainer would refuse
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "sentence"),
+    [
+        ({"optim": "adamw_troch"}, "optim", "TrainingArguments knows no optimizer 'adamw_troch'."),
+        ({"training_arguments": {"foo": 1}}, "training_arguments", "TrainingArguments has no field 'foo'."),
+        (
+            {"training_arguments": {"dataloader_num_workers": "many"}},
+            "training_arguments",
+            "training_arguments.dataloader_num_workers must be a whole number, not 'many'.",
+        ),
+    ],
+)
+def test_what_trainer_would_refuse_is_an_error_of_the_check(
+    options: dict[str, Any], option: str, sentence: str
+) -> None:
+    assert not list(check(HfOptions(), project(), Facts()))
+    (found,) = check(HfOptions(**options), project(), Facts())
+    assert (found.level, found.option, found.message) == ("error", option, sentence)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "names", "refused"),
+    [("gpt2", ("nope",), True), ("gpt2", ("c_attn", "h.0.mlp.c_fc"), False), ("new", ("nope",), False)],
+)
+def test_a_layer_that_an_architecture_is_known_not_to_have_is_an_error_of_the_check(
+    architecture: str, names: tuple[str, ...], refused: bool
+) -> None:
+    found = problems(Facts(architecture=architecture), lora_rank=8, lora_target_modules=names)
+    assert ("lora_target_modules" in found) == refused
+
+
+def test_a_field_of_training_arguments_that_stands_beside_them_is_told_its_place() -> None:
+    _, (found,) = parse(HfOptions, {"gradient_checkpointing_kwargs": "{}"})
+    assert found.fix == "Use training_arguments = { gradient_checkpointing_kwargs = ... } instead."

@@ -165,7 +165,7 @@ class NewProject(ModalScreen[Path | None]):
         """Ask the dataset sources what the file is; in a thread, since it may be large."""
         from ftstudio.finding import list_projects  # noqa: PLC0415
         from ftstudio.project import examples  # noqa: PLC0415 - loads the plugins
-        from ftstudio.sniff import sniff  # noqa: PLC0415
+        from ftstudio.sniff import UndecidedError, sniff  # noqa: PLC0415
 
         worker, said, wrong = get_current_worker(), "", ""
         try:
@@ -175,8 +175,12 @@ class NewProject(ModalScreen[Path | None]):
                 said = f"the example {text}, copied"
             elif text and not is_folder(path):
                 said = sniff(path)[1]
-            elif not text:
+            elif text:
+                said = "a folder: what it holds is looked at when the project is made"
+            else:
                 said = f"sentences to replace; examples: {', '.join(self._examples)}"
+        except UndecidedError as error:
+            said = f"{error} That can be done in Setup, once the project is made."
         except FtstudioError as error:
             wrong = str(error)
         offered = ([] if text else self._examples) + offers(PATH, text, Path.cwd())
@@ -230,7 +234,9 @@ class NewProject(ModalScreen[Path | None]):
         from ftstudio.new import new_project  # noqa: PLC0415 - loads the plugins
 
         try:
-            made = new_project(self.root, wish.name, data=wish.data, model=wish.model, example=wish.example)
+            made = new_project(
+                self.root, wish.name, data=wish.data, model=wish.model, example=wish.example, undecided=True
+            )
         except FtstudioError as error:
             self.post_message(self.Made(None, error))
         else:

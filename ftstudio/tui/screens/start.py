@@ -23,6 +23,7 @@ from ftstudio.errors import FtstudioError, ProblemsError
 from ftstudio.explain import explain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.background import Asks
+from ftstudio.tui.typed import toml_of
 from ftstudio.tui.widgets.line_input import LineInput
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class Start(ModalScreen[Path | None], Asks):
         except FtstudioError as error:
             return self._why_not(error)
         text = _outlook_text(outlooks[0], self.studio.look.words)
+        if self.origin is not None:
+            text.append_text(self.studio.look.lines(wishes[0].differs(outlooks[0], toml_of), "dim"))
         if len(wishes) > 1:
             return Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
         return text

@@ -131,3 +131,8 @@ def _sections(lines: Sequence[str], how: How) -> Iterator[list[str]]:
             held.append(line)
     if held:
         yield held
+
+
+def counted(count: int) -> str:
+    """Documents in words: "1 document", "4,812 documents"."""
+    return f"{count:,} document" if count == 1 else f"{count:,} documents"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ftstudio.api import ComponentError, Facts, Problem, ProjectInfo
-from ftstudio_markdown.documents import read, rows
+from ftstudio_markdown.documents import counted, read, rows
 from ftstudio_markdown.files import Found, find
 from ftstudio_markdown.options import How, MarkdownOptions
 
@@ -71,7 +71,7 @@ def check(options: MarkdownOptions, project: ProjectInfo, facts: Facts) -> Itera
 
 
 def sniff(path: Path) -> Mapping[str, Any] | None:
-    """For a folder that holds Markdown; single files are left to the source `text`, which is asked first."""
+    """For a folder that holds Markdown; single files are left to the source `text`."""
     if not path.is_dir():
         return None
     options = MarkdownOptions(path=(str(path),))
@@ -79,7 +79,7 @@ def sniff(path: Path) -> Mapping[str, Any] | None:
     if found.error is not None or not found.rows:
         return None
     about, count = ("about " if found.scale > 1 else ""), round(found.rows * found.scale)
-    says = f"Markdown, {about}{count:,} documents"
+    says = f"Markdown, {about}{counted(count)}"
     return {"use": "markdown", "options": {"path": str(path)}, "rows": count, "says": says}
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from ftstudio.api import ComponentError, Run
 from ftstudio_markdown import files
-from ftstudio_markdown.documents import read, rows
+from ftstudio_markdown.documents import counted, read, rows
 from ftstudio_markdown.files import Found
 from ftstudio_markdown.options import MarkdownOptions
 
@@ -64,9 +64,9 @@ class Markdown:
             run.progress(done, len(found), "file")
         if not every:
             wanted = "where chooses none of them" if self.options.where else "they hold no text"
-            raise ComponentError(f"No row is left of {len(found):,} documents: {wanted}.", "Check path and where.")
+            raise ComponentError(f"No row is left of {counted(len(found))}: {wanted}.", "Check path and where.")
         if left_out:
-            run.say(f"{left_out:,} of {len(found):,} documents of {name} gave no row: empty, or not chosen by where.")
+            run.say(f"{left_out:,} of {counted(len(found))} of {name} gave no row: empty, or not chosen by where.")
         return Texts(every)
 
     def _rows(self, found: Sequence[Found]) -> Iterator[Row]:
