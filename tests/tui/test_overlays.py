@@ -6,11 +6,14 @@ import time
 import pytest
 from hand_made import made
 from studio import session
+from textual.fuzzy import Matcher
 
 from ftstudio.doctor import Finding
 from ftstudio.locks import RecordLock
 from ftstudio.runs.queue import take_slot, take_ticket, tickets
 from ftstudio.settings import edit_settings, read_settings, settings_path
+from ftstudio.tui.actions import in_place
+from ftstudio.tui.app import rank
 from ftstudio.tui.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -370,6 +373,32 @@ def test_the_palette_begins_with_what_can_be_done_here(tmp_path):
         await driver.until("Change the setting under the cursor.")
 
     over(tmp_path, "settings", script)
+
+
+def test_the_palette_puts_the_name_that_was_begun_before_what_speaks_of_it(tmp_path):
+    def first(query, place):
+        actions = [a for a in in_place("everywhere", "project", place) if a.id != "palette"]
+        return max(actions, key=lambda a: rank(query, a, Matcher(query).match)).id
+
+    begun = {"ch": "run.checkpoint", "checkpoin": "run.checkpoint", "setti": "settings.open", "th": "theme.next"}
+    assert {query: first(query, "compare") for query in begun} == begun
+    assert [first(query, "train") for query in ("com", "Fil", "lay o")] == ["pane.compare", "pane.files", "train.overlay"]
+    for action in in_place("everywhere", "project", "setup"):
+        found = first(action.words, "setup")
+        assert action.id in {"palette", found}, action.words
+    assert first("clipboard", "home") == "copy", "what only the help holds is found too"
+    assert rank("qqq", in_place("home")[0], Matcher("qqq").match) == 0
+
+
+def test_enter_in_the_palette_takes_the_command_whose_name_was_begun(tmp_path):
+    async def script(driver):
+        await driver.press("colon")
+        await driver.type("setti")
+        await driver.until("Show the settings of the studio")
+        await driver.press("enter")
+        await driver.until("probe_seconds")
+
+    session(tmp_path, script)
 
 
 # ------------------------------------------------------------------------------------------------ doctor
