@@ -109,11 +109,15 @@ class TrainPane(Pane, Asks):
             self._timer = None
 
     def refocus(self) -> None:
-        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do."""
+        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do.
+
+        It stays where a person put it in here; a list of the pane before keeps it while it is hidden with that pane.
+        """
         chart = next((c for c in self._charts.values() if c.display), None)
         self.can_focus = chart is None
         focused = self.screen.focused
-        if focused is None or focused is self or not focused.display:
+        within = focused is not None and self in focused.ancestors and focused.display
+        if self.display and not within:
             (chart or self).focus()
 
     def show_run(self, run: RunFolder | None) -> None:
