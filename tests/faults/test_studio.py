@@ -8,6 +8,7 @@ import os
 import random
 import shlex
 import signal
+import termios
 import time
 from pathlib import Path
 
@@ -47,6 +48,29 @@ def test_an_editor_that_cannot_start_leaves_the_terminal_to_the_studio(make_proj
     shown.sees("rows 1 to", seconds=30)
     shown.press("q")
     assert shown.ended(30) == 0
+
+
+def test_an_editor_that_is_interrupted_or_killed_leaves_the_studio_and_the_modes_of_the_terminal(
+    make_project, terminal, tmp_path
+):
+    project = make_project()
+    Memory().showed(project, "setup")
+    editor = tmp_path / "rude"
+    editor.write_text("#!/bin/sh\nstty raw -echo isig\necho it waits\nread _\nkill -9 $$\n")
+    editor.chmod(0o755)
+    shown = terminal(project.parent, size=(120, 40), env={"VISUAL": str(editor)})
+    before = termios.tcgetattr(shown.master)
+    for key, number in (("ctrl+c", 2), ("\n", 9)):
+        shown.sees("What this means")
+        shown.press("e")
+        shown.sees("it waits", seconds=15)
+        shown.press(key)
+        shown.sees(f"'rude' was ended by signal {number}.", seconds=15)
+        shown.clear()
+        shown.press("esc")
+    shown.press("q")
+    assert shown.ended(30) == 0
+    assert termios.tcgetattr(shown.master) == before
 
 
 # ------------------------------------------------------------------------------------- the studio goes away
