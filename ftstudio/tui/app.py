@@ -49,6 +49,8 @@ IDLE_SECONDS = 5.0
 """So long after the last key, click or paste, files are looked at half as often: being open should cost little."""
 MOST_SAID = 4
 """Sentences on the keymap that the panel has room for."""
+NO_KEY = "none"
+"""What no key is called: Textual takes an empty word for the default's."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class Studio(TypeAhead):
     def set_keymap(self, keymap: Mapping[str, str]) -> None:
         """Bind actions to other keys, and say so wherever keys are named."""
         self.keymap = usable(keymap)
-        super().set_keymap(self.keymap)
+        super().set_keymap({name: keys or NO_KEY for name, keys in self.keymap.items()})
         for screen in self.screen_stack:
             if isinstance(screen, StudioScreen) and screen.is_whole:
                 screen.rebound()

@@ -329,6 +329,22 @@ def test_all_that_is_wrong_with_the_keys_is_said_at_once_and_no_key_is_offered_t
     session(tmp_path, script, size=(120, 36))
 
 
+def test_a_key_that_was_taken_away_does_nothing_and_is_not_offered(tmp_path, settings_file):
+    settings_file('[keymap]\n"queue.open" = ""\nhelp = ""')
+
+    async def script(driver):
+        await driver.until(lambda: "q leave" in driver.text.splitlines()[-1] and "help" not in driver.text)
+        await driver.press("Q", "question_mark")
+        assert len(driver.app.screen_stack) == 1
+        await driver.press("colon")
+        await driver.type("queue")
+        await driver.until("Show the runs that wait")
+        await driver.press("enter")
+        await driver.until(lambda: len(driver.app.screen_stack) == 2)
+
+    session(tmp_path, script)
+
+
 def test_the_theme_is_kept_for_the_next_time(tmp_path):
     async def pick(driver):
         driver.app.screen.query_one("Lines").put_cursor("theme")
@@ -382,7 +398,11 @@ def test_the_palette_puts_the_name_that_was_begun_before_what_speaks_of_it(tmp_p
 
     begun = {"ch": "run.checkpoint", "checkpoin": "run.checkpoint", "setti": "settings.open", "th": "theme.next"}
     assert {query: first(query, "compare") for query in begun} == begun
-    assert [first(query, "train") for query in ("com", "Fil", "lay o")] == ["pane.compare", "pane.files", "train.overlay"]
+    assert [first(query, "train") for query in ("com", "Fil", "lay o")] == [
+        "pane.compare",
+        "pane.files",
+        "train.overlay",
+    ]
     for action in in_place("everywhere", "project", "setup"):
         found = first(action.words, "setup")
         assert action.id in {"palette", found}, action.words
