@@ -20,7 +20,7 @@ from textual import work
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
-from textual.events import Event, InputEvent, Key, Resize
+from textual.events import Event, InputEvent, Key, Paste, Resize
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import get_current_worker
@@ -170,10 +170,11 @@ class Studio(TypeAhead):
 
     async def on_event(self, event: Event) -> None:
         """A key takes away what was said before it; where nothing can be seen, nothing can be done but leave."""
-        if isinstance(event, InputEvent):
+        from_person = isinstance(event, (InputEvent, Paste))
+        if from_person:
             self.touched = time.monotonic()
-        if isinstance(event, InputEvent) and not event.is_forwarded and self.too_small:
-            if isinstance(event, Key) and event.key in action_of("leave", self.keymap).keys.split(","):
+        if from_person and not event.is_forwarded and self.too_small:
+            if isinstance(event, Key) and event.key in {*action_of("leave", self.keymap).keys.split(","), "ctrl+q"}:
                 self.exit()
             return
         if isinstance(event, Key) and not event.is_forwarded:

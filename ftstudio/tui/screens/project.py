@@ -195,6 +195,7 @@ class ProjectScreen(ActingScreen):
 
     def rebound(self) -> None:
         """The header names keys too, and so may the pane."""
+        super().rebound()
         self.draw()
         if self.pane is not None:
             self.pane.rebound()
