@@ -87,6 +87,8 @@ class ProjectScreen(ActingScreen):
             assert isinstance(made, Pane)
             pane = self._panes[name] = made
             await self.query_one("#panes").mount(pane)
+            if not pane.is_attached:  # the studio was left meanwhile
+                return
         self.shown = name
         pane.display = True
         pane.enter()
