@@ -9,6 +9,7 @@ import contextlib
 import gc
 import os
 import shlex
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,7 +36,7 @@ from ftstudio.tui.keymap import clashes, key_of, usable
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
-from ftstudio.tui.own_terminal import own_terminal
+from ftstudio.tui.own_terminal import leave_when_told, own_terminal
 from ftstudio.tui.screens.base import SMALLEST, StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.type_ahead import TypeAhead
@@ -192,6 +193,8 @@ class Studio(TypeAhead):
 
     def on_mount(self) -> None:
         """Home can be come back to; go to the project that was open last."""
+        if not self.is_headless:
+            leave_when_told(lambda: self.exit(return_code=128 + signal.SIGTERM))
         self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):

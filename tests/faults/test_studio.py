@@ -76,6 +76,21 @@ def test_an_editor_that_is_interrupted_or_killed_leaves_the_studio_and_the_modes
 # ------------------------------------------------------------------------------------- the studio goes away
 
 
+def test_a_studio_that_is_told_to_end_gives_the_terminal_back_without_its_picture(make_project, terminal):
+    project = make_project()
+    shown = terminal(project.parent)
+    before = termios.tcgetattr(shown.master)
+    shown.sees("ftstudio")
+    shown.press("n")
+    shown.sees("New project")
+    assert termios.tcgetattr(shown.master) != before
+    os.kill(shown.pid, signal.SIGTERM)
+    assert shown.ended(30) == 128 + signal.SIGTERM
+    assert termios.tcgetattr(shown.master) == before
+    screen, cursor = bytes(shown.raw).rfind(b"\x1b[?1049l"), bytes(shown.raw).rfind(b"\x1b[?25h")
+    assert 0 < screen < cursor, "the shell's screen, and its cursor"
+
+
 def test_a_killed_studio_changes_nothing_and_the_next_one_shows_the_run_live(make_project, terminal):
     project = make_project(trainer=LONG)
     run = started(project)
