@@ -15,7 +15,7 @@ from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
-from ftstudio.runs.status import Status
+from ftstudio.runs.status import GLYPHS, Status
 from ftstudio.tui import run_help, words
 from ftstudio.tui.app import IDLE_SECONDS, LOOK_SECONDS
 from ftstudio.tui.look import Look
@@ -189,6 +189,11 @@ def test_hostile_names_and_reasons_are_shown_escaped(tmp_path, make_project):
     text = session(tmp_path, read, size=(120, 36))
     assert "\x1b" not in text
     assert "\\x1b]52;c;eA==\\x07 [/bold] \\u202e" in text
+
+
+@pytest.mark.parametrize("look", [Look(), Look(ascii=True)])
+def test_what_was_marked_has_a_sign_that_no_state_has(look):
+    assert look.mark not in {look.state(state)[0] for state in GLYPHS}
 
 
 def test_in_ascii_nothing_else_is_shown(tmp_path, make_project):

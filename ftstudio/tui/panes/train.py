@@ -392,7 +392,9 @@ class TrainPane(Pane, Asks):
         if not others:
             raise InputError("There is no other run of this project.", self.studio.way_on("run.start", "starts one"))
         rows = run_rows(others, found, self.studio.look, self.overlaid)
-        self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
+        self.app.push_screen(
+            Picking(f"Lay over this run ({self.studio.look.mark} is shown already)", rows), self._overlay
+        )
 
     def _overlay(self, path: object) -> None:
         if isinstance(path, Path):
