@@ -32,8 +32,8 @@ from ftstudio.runs.status import GLYPHS, LIVE, read_state
     "--from",
     "parent",
     metavar="RUN[:STEP]",
-    help="Go out from a run's checkpoint (a step, best or last), with the project's settings of today. RUN may be any, or "
-    "0001 of this project.",
+    help="Go out from a run's checkpoint (a step, best or last), with the project's settings of today. RUN may be any, "
+    "or 0001 of this project.",
 )
 @click.option("--weights-only", is_flag=True, help="With --from: take its weights as the base model, start at step 0.")
 @DEVICE

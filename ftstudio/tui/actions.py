@@ -363,7 +363,7 @@ def in_place(*places: str, keymap: Mapping[str, str] | None = None) -> list[Acti
     """The actions of these places, with rebound keys; an action without a key is only in the palette."""
     rebound = keymap or {}
     found = [a for a in ACTIONS if a.place in places]
-    return [replace(a, keys=rebound.get(a.id) or a.keys) for a in found]
+    return [replace(a, keys=rebound.get(a.id, a.keys)) for a in found]
 
 
 def action_of(id: str, keymap: Mapping[str, str]) -> Action:

@@ -9,9 +9,10 @@ import contextlib
 import gc
 import os
 import shlex
+import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +21,7 @@ from textual import work
 from textual.binding import BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
-from textual.events import Event, InputEvent, Key, Resize
+from textual.events import Event, InputEvent, Key, Paste, Resize
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import get_current_worker
@@ -35,7 +36,7 @@ from ftstudio.tui.keymap import clashes, key_of, usable
 from ftstudio.tui.last_touch import AsciiOnly
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
-from ftstudio.tui.own_terminal import own_terminal
+from ftstudio.tui.own_terminal import leave_when_told, own_terminal
 from ftstudio.tui.screens.base import SMALLEST, StudioScreen
 from ftstudio.tui.screens.home import Home
 from ftstudio.tui.type_ahead import TypeAhead
@@ -49,6 +50,8 @@ IDLE_SECONDS = 5.0
 """So long after the last key, click or paste, files are looked at half as often: being open should cost little."""
 MOST_SAID = 4
 """Sentences on the keymap that the panel has room for."""
+NO_KEY = "none"
+"""What no key is called: Textual takes an empty word for the default's."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class Commands(Provider):
             )
 
     async def search(self, query: str) -> Hits:
-        """Those whose words or help match."""
-        matcher = self.matcher(query)
+        """Those whose words or help match, ranked by where they do."""
+        match = self.matcher(query).match
         for action, off in self._actions():
-            score = max(matcher.match(action.words), matcher.match(action.help))
+            score = rank(query, action, match)
             if score > 0:
                 yield Hit(
                     score,
@@ -96,6 +99,25 @@ class Commands(Provider):
         screen = self.screen
         assert isinstance(screen, StudioScreen)
         return lambda: screen.action_act(action.id)
+
+
+def rank(query: str, action: Action, match: Callable[[str], float]) -> float:
+    """How well an action fits what was typed, 0 for not at all: by its name, and only then by its help, so that what
+    merely speaks of a checkpoint never stands before the command of that name.
+
+    `match` gives a fuzzy score of any size. Of names that begin alike the palette keeps the order.
+    """
+    typed, name = query.strip().casefold(), action.words.casefold()
+    if name == typed:
+        return 5
+    if name.startswith(typed):
+        return 4
+    if any(word.startswith(typed) for word in name.split()):
+        return 3
+    for least, text in ((1, name), (0, action.help)):
+        if (score := match(text)) > 0:
+            return least + score / (1 + score)
+    return 0
 
 
 class Studio(TypeAhead):
@@ -149,10 +171,11 @@ class Studio(TypeAhead):
 
     async def on_event(self, event: Event) -> None:
         """A key takes away what was said before it; where nothing can be seen, nothing can be done but leave."""
-        if isinstance(event, InputEvent):
+        from_person = isinstance(event, (InputEvent, Paste))
+        if from_person:
             self.touched = time.monotonic()
-        if isinstance(event, InputEvent) and not event.is_forwarded and self.too_small:
-            if isinstance(event, Key) and event.key in action_of("leave", self.keymap).keys.split(","):
+        if from_person and not event.is_forwarded and self.too_small:
+            if isinstance(event, Key) and event.key in {*action_of("leave", self.keymap).keys.split(","), "ctrl+q"}:
                 self.exit()
             return
         if isinstance(event, Key) and not event.is_forwarded:
@@ -170,6 +193,8 @@ class Studio(TypeAhead):
 
     def on_mount(self) -> None:
         """Home can be come back to; go to the project that was open last."""
+        if not self.is_headless:
+            leave_when_told(lambda: self.exit(return_code=128 + signal.SIGTERM))
         self.add_mode(self.DEFAULT_MODE, Home)
         shown = self.memory.shown_project()
         if shown is not None and (shown in self.found.projects):
@@ -211,7 +236,7 @@ class Studio(TypeAhead):
     def set_keymap(self, keymap: Mapping[str, str]) -> None:
         """Bind actions to other keys, and say so wherever keys are named."""
         self.keymap = usable(keymap)
-        super().set_keymap(self.keymap)
+        super().set_keymap({name: keys or NO_KEY for name, keys in self.keymap.items()})
         for screen in self.screen_stack:
             if isinstance(screen, StudioScreen) and screen.is_whole:
                 screen.rebound()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import termios
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,38 @@ def open_editor(app: App[Any], path: Path) -> None:
 
 def _run(command: Sequence[str]) -> int | OSError:
     """The exit code, or why it does not start. Nothing is raised: `suspend` would not take the terminal back then."""
+    with _keys_unheard(), _modes_kept():
+        try:
+            return subprocess.run(command, stdout=sys.__stdout__, stderr=sys.__stderr__, check=False).returncode
+        except OSError as error:
+            return error
+
+
+@contextlib.contextmanager
+def _keys_unheard() -> Iterator[None]:
+    """Ctrl+C and Ctrl+Backslash are the editor's: they reach this process too, and would end it.
+
+    A handler and not SIG_IGN, which the editor would inherit.
+    """
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        return subprocess.run(command, stdout=sys.__stdout__, stderr=sys.__stderr__, check=False).returncode
-    except OSError as error:
-        return error
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _modes_kept() -> Iterator[None]:
+    """The terminal's modes as they were, whatever an editor that was killed left: the shell gets these at the end."""
+    assert sys.__stdin__ is not None
+    try:
+        modes = termios.tcgetattr(sys.__stdin__)
+    except (termios.error, OSError):  # it is no terminal
+        yield
+        return
+    try:
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # it hung up
+            termios.tcsetattr(sys.__stdin__, termios.TCSANOW, modes)

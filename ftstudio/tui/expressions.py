@@ -47,7 +47,7 @@ def expression(text: str) -> re.Pattern[str]:
     try:
         re.compile(text.encode())
         return re.compile(text, re.IGNORECASE)
-    except (re.error, OverflowError, RecursionError) as error:  # of repeats beyond all numbers, of too many brackets
+    except (re.error, ValueError, OverflowError, RecursionError) as error:  # the last two of too many repeats, brackets
         raise InputError(f"{quote(text)} is no expression: {error}.", "Mend it, or write \\ before signs.") from error
 
 

@@ -10,18 +10,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from string import punctuation
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.binding import Binding
-from textual.keys import Keys, _character_to_key
+from textual.keys import _character_to_key
 
 from ftstudio.text import quote
-from ftstudio.tui.actions import ACTIONS, PLACES, Action, in_place, key_words
+from ftstudio.tui.actions import ACTIONS, KEY_WORDS, PLACES, Action, in_place, key_words
 
 SCREENS = ("everywhere", "home", "project", "samples", "queue", "plugins", "settings", "doctor")
 """Places whose actions are the screen's; the others are a pane's, or a chart's."""
 OVERLAYS = SCREENS[3:]
-NAMED = frozenset(key.value for key in Keys if not key.value.startswith("<")) | set(map(_character_to_key, punctuation))
+SIGNS = frozenset(map(_character_to_key, punctuation))
+SENT = SIGNS | {key.value for keys in ANSI_SEQUENCES_KEYS.values() if isinstance(keys, tuple) for key in keys}
+"""Keys by name that any terminal sends; with modifiers those of them that it tells apart."""
+BARE = frozenset({"enter", "tab", "escape", "backspace", "space"}) | SIGNS
+"""Those that come without their modifiers from most terminals."""
+TAKEN = {
+    "ctrl+i": "is tab to a terminal", "ctrl+m": "is enter to a terminal", "ctrl+h": "is backspace to a terminal",
+    "ctrl+[": "is esc to a terminal", "ctrl+left_square_bracket": "is esc to a terminal",
+    "ctrl+space": "is ctrl+@ to a terminal", "ctrl+c": "always says how to leave", "ctrl+q": "always leaves",
+}  # fmt: skip
+"""What looks like a key that could be given to an action -> what it is instead."""
 _DEFAULTS = {action.id: action.keys.split(",") for action in ACTIONS}
-MODIFIERS = ("ctrl", "alt", "shift", "super", "meta", "hyper")
+FEW = ("super", "meta", "hyper")
+"""Modifiers that few terminals have, which then send them with any key."""
+MODIFIERS = ("ctrl", "alt", "shift", *FEW)
 
 
 Fixed = Mapping[str, tuple[str, str]]
@@ -53,22 +66,58 @@ FIXED: Mapping[str, tuple[str, Fixed]] = dict.fromkeys(_LISTED, ("lists", LIST_K
 
 
 def usable(keymap: Mapping[str, str]) -> dict[str, str]:
-    """A keymap by names of Textual's; what is no action or no key is left out, so that the default holds."""
+    """A keymap by names of Textual's; what is no action or no key is left out, so that the default holds.
+
+    "" takes an action's keys away: it is then in the palette.
+    """
     known = {action.id for action in ACTIONS}
-    split = {name: keys.split(",") if keys != "," else [keys] for name, keys in keymap.items() if name in known}
-    stripped = {name: [key.strip() for key in keys] for name, keys in split.items()}
-    return {name: ",".join(map(_named, keys)) for name, keys in stripped.items() if all(map(_is_key, keys))}
+    split = {name: _split(keys) for name, keys in keymap.items() if name in known}
+    return {name: ",".join(map(_named, keys)) for name, keys in split.items() if not any(map(_why_no_key, keys))}
+
+
+def _split(keys: str) -> list[str]:
+    """Keys that a person wrote behind one another, commas between them."""
+    return [key.strip() for key in keys.split(",")] if keys.strip() not in {"", ","} else list(keys.strip())
 
 
 def _named(key: str) -> str:
-    return _character_to_key(key) if len(key) == 1 else key
+    """What Textual calls a key that is written as `key_words` has it, as a sign, or with modifiers in any order."""
+    if len(key) == 1 or key in SENT:
+        return _character_to_key(key) if len(key) == 1 else key
+    *modifiers, last = key.split("+")
+    return "+".join([*sorted(set(modifiers)), next((name for name, word in KEY_WORDS.items() if word == last), last)])
 
 
-def _is_key(key: str) -> bool:
-    """Whether a terminal may send it: a sign, its name or another key's, with modifiers before it."""
-    *modifiers, last = key.split("+") if len(key) > 1 else [key]
-    known = last in NAMED or (len(last) == 1 and last.isprintable())
-    return key in NAMED or (known and all(modifier in MODIFIERS for modifier in modifiers))
+def _why_no_key(key: str) -> str:
+    """Why an action cannot have it, as what follows its name; "" where a terminal sends it."""
+    name = _named(key)
+    *modifiers, last = name.split("+")
+    sent = ""
+    if name in TAKEN:
+        return TAKEN[name]
+    if name in SENT or (len(key) == 1 and key.isprintable()):
+        sent = name
+    elif modifiers and set(modifiers) <= set(MODIFIERS):
+        sent = name if set(modifiers) & set(FEW) or last in SENT - BARE else _sent(modifiers, last)
+    if not sent:
+        return "is no key. Keys are called f5, ctrl+s, slash, S"
+    return f"is {sent} to a terminal" if sent != name else ""
+
+
+def _sent(modifiers: Sequence[str], letter: str) -> str:
+    """What a letter or digit with modifiers comes as from most terminals, "" for nothing."""
+    match modifiers:
+        case _ if len(letter) > 1 or not letter.isalnum():
+            return ""
+        case ["ctrl"] | ["ctrl", "shift"] if letter.isalpha() and letter.isascii():
+            return f"ctrl+{letter.lower()}"
+        case ["shift"] if letter.isalpha():
+            return letter.upper()
+        case ["alt"] | ["alt", "shift"]:
+            shift = letter.isupper() or len(modifiers) > 1
+            return f"alt+shift+{letter.lower()}" if shift else f"alt+{letter}"
+        case _:
+            return ""
 
 
 def moments() -> Iterator[tuple[str, ...]]:
@@ -126,9 +175,11 @@ def clashes(keymap: Mapping[str, str]) -> list[str]:
     known, good = {action.id for action in ACTIONS}, usable(keymap)
     said = [f"keymap.{name} is no action." for name in keymap if name not in known]
     said += [
-        f"keymap.{name}: {quote(keys)} is no key. Keys are called f5, ctrl+s, slash, S."
+        f"keymap.{name}: {quote(key)} {why}."
         for name, keys in keymap.items()
-        if name in known and name not in good
+        if name in known
+        for key in _split(keys)
+        if (why := _why_no_key(key))
     ]
     keepers: dict[tuple[str, str], list[str]] = {}
     for places in moments():

@@ -36,6 +36,11 @@ class Look:
         """Glyph and colour of a state; its word always stands beside them."""
         return (ASCII_STATES if self.ascii else GLYPHS)[state], COLOURS[state]
 
+    @property
+    def mark(self) -> str:
+        """What stands before a line that was marked; no state's sign, which may stand beside it."""
+        return "#" if self.ascii else "+"
+
     def words(self, text: str) -> str:
         """Our own words: with --ascii without any sign that an ASCII terminal lacks."""
         return text.translate(_PLAIN).encode("ascii", "replace").decode() if self.ascii else text

@@ -9,19 +9,24 @@ own streams, which Textual keeps; it goes nowhere instead, and the studio draws 
 The kernel tells a hang-up by SIGHUP, but only to the leader of the session, and whoever started the studio may have
 left that signal ignored. Without it Textual's reader meets the end of its input again and again, and its writer fills
 a queue that nobody empties.
+
+SIGTERM leaves as a person does: the shell gets its terminal back without the picture.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
+LEAVE_SECONDS = 10
+"""How long leaving may take after SIGTERM, with a terminal that takes nothing any more, before the process ends."""
 
 
 def where_to_draw() -> int | None:
@@ -33,7 +38,7 @@ def where_to_draw() -> int | None:
 def own_terminal() -> Iterator[None]:
     """Draw on the terminal, and keep everybody else from it. Called once, in the main thread."""
     _leave_with_terminal()
-    place = where_to_draw() or 2
+    place, told = where_to_draw() or 2, signal.getsignal(signal.SIGTERM)
     before, kept = {name: getattr(sys, name) for name in STREAMS}, [os.dup(number) for number in (1, 2)]
     with os.fdopen(os.dup(place), "w", encoding=sys.stderr.encoding, errors="backslashreplace") as screen:
         for name in STREAMS:
@@ -43,11 +48,25 @@ def own_terminal() -> Iterator[None]:
         try:
             yield
         finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGTERM, told)
             _point_output_to(*kept)
             for name, stream in before.items():
                 setattr(sys, name, stream)
             for descriptor in (*kept, nowhere):
                 os.close(descriptor)
+
+
+def leave_when_told(leave: Callable[[], None]) -> None:
+    """Call `leave` at SIGTERM, soon; a second one ends the process at once. In the thread of the running loop."""
+    loop = asyncio.get_running_loop()
+
+    def told(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.alarm(LEAVE_SECONDS)
+        loop.call_soon_threadsafe(leave)
+
+    signal.signal(signal.SIGTERM, told)
 
 
 def _point_output_to(output: int, errors: int) -> None:

@@ -85,7 +85,7 @@ def _run_line(status: Status, look: Look, name_width: int, *, marked: bool, pinn
     glyph, colour = look.state(status.state)
     title = look.plain(f"{status.project}:{status.run}")
     title.truncate(name_width, overflow="ellipsis" if not look.ascii else "crop", pad=True)
-    text = Text.assemble("+" if marked else " ", (glyph, colour), " ", title, "  ", end="", no_wrap=True)
+    text = Text.assemble(look.mark if marked else " ", (glyph, colour), " ", title, "  ", end="", no_wrap=True)
     text.append(status.state, colour)
     note = status.note if status.state in LIVE else ""
     if status.state == "finished" or (status.state in LIVE and status.state != "queued"):

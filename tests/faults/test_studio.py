@@ -8,6 +8,7 @@ import os
 import random
 import shlex
 import signal
+import termios
 import time
 from pathlib import Path
 
@@ -49,7 +50,45 @@ def test_an_editor_that_cannot_start_leaves_the_terminal_to_the_studio(make_proj
     assert shown.ended(30) == 0
 
 
+def test_an_editor_that_is_interrupted_or_killed_leaves_the_studio_and_the_modes_of_the_terminal(
+    make_project, terminal, tmp_path
+):
+    project = make_project()
+    Memory().showed(project, "setup")
+    editor = tmp_path / "rude"
+    editor.write_text("#!/bin/sh\nstty raw -echo isig\necho it waits\nread _\nkill -9 $$\n")
+    editor.chmod(0o755)
+    shown = terminal(project.parent, size=(120, 40), env={"VISUAL": str(editor)})
+    before = termios.tcgetattr(shown.master)
+    for key, number in (("ctrl+c", 2), ("\n", 9)):
+        shown.sees("What this means")
+        shown.press("e")
+        shown.sees("it waits", seconds=15)
+        shown.press(key)
+        shown.sees(f"'rude' was ended by signal {number}.", seconds=15)
+        shown.clear()
+        shown.press("esc")
+    shown.press("q")
+    assert shown.ended(30) == 0
+    assert termios.tcgetattr(shown.master) == before
+
+
 # ------------------------------------------------------------------------------------- the studio goes away
+
+
+def test_a_studio_that_is_told_to_end_gives_the_terminal_back_without_its_picture(make_project, terminal):
+    project = make_project()
+    shown = terminal(project.parent)
+    before = termios.tcgetattr(shown.master)
+    shown.sees("ftstudio")
+    shown.press("n")
+    shown.sees("New project")
+    assert termios.tcgetattr(shown.master) != before
+    os.kill(shown.pid, signal.SIGTERM)
+    assert shown.ended(30) == 128 + signal.SIGTERM
+    assert termios.tcgetattr(shown.master) == before
+    screen, cursor = bytes(shown.raw).rfind(b"\x1b[?1049l"), bytes(shown.raw).rfind(b"\x1b[?25h")
+    assert 0 < screen < cursor, "the shell's screen, and its cursor"
 
 
 def test_a_killed_studio_changes_nothing_and_the_next_one_shows_the_run_live(make_project, terminal):

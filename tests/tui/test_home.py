@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from studio import session
+from textual.events import Paste
 
 from ftstudio.files import write_toml
 from ftstudio.locks import RecordLock
 from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
-from ftstudio.runs.status import Status
+from ftstudio.runs.status import GLYPHS, Status
 from ftstudio.tui import run_help, words
 from ftstudio.tui.app import IDLE_SECONDS, LOOK_SECONDS
 from ftstudio.tui.look import Look
@@ -188,6 +189,11 @@ def test_hostile_names_and_reasons_are_shown_escaped(tmp_path, make_project):
     text = session(tmp_path, read, size=(120, 36))
     assert "\x1b" not in text
     assert "\\x1b]52;c;eA==\\x07 [/bold] \\u202e" in text
+
+
+@pytest.mark.parametrize("look", [Look(), Look(ascii=True)])
+def test_what_was_marked_has_a_sign_that_no_state_has(look):
+    assert look.mark not in {look.state(state)[0] for state in GLYPHS}
 
 
 def test_in_ascii_nothing_else_is_shown(tmp_path, make_project):
@@ -717,6 +723,20 @@ def test_where_a_terminal_is_too_small_no_key_acts(tmp_path, make_project, keys)
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(("bound", "key"), [("ctrl+x", "ctrl+x"), ("", "ctrl+q")])
+def test_a_terminal_that_is_too_small_from_the_first_names_the_key_that_leaves(tmp_path, settings_file, bound, key):
+    settings_file(f'[keymap]\nleave = "{bound}"')
+
+    async def script(driver):
+        await driver.until(f"{key} leaves")
+        await driver.press("q")
+        assert driver.app.is_running
+        await driver.press(key)
+        await driver.until(lambda: not driver.app.is_running)
+
+    session(tmp_path, script, size=(59, 16))
+
+
 def test_a_dialog_in_a_terminal_that_became_too_small_waits_and_q_leaves(tmp_path, make_project):
     make_project()
 
@@ -735,6 +755,7 @@ def test_a_dialog_in_a_terminal_that_became_too_small_waits_and_q_leaves(tmp_pat
         await driver.until("too small")
         assert "New project" not in driver.text
         await driver.press("x", "enter")
+        driver.app.post_message(Paste("lost"))
         await driver.pilot.click(offset=(20, 6))
         await driver.pilot.resize_terminal(80, 24)
         await driver.until("New project")

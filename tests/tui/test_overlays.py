@@ -6,11 +6,14 @@ import time
 import pytest
 from hand_made import made
 from studio import session
+from textual.fuzzy import Matcher
 
 from ftstudio.doctor import Finding
 from ftstudio.locks import RecordLock
 from ftstudio.runs.queue import take_slot, take_ticket, tickets
 from ftstudio.settings import edit_settings, read_settings, settings_path
+from ftstudio.tui.actions import in_place
+from ftstudio.tui.app import rank
 from ftstudio.tui.memory import Memory
 
 pytestmark = pytest.mark.usefixtures("fakes")
@@ -326,6 +329,22 @@ def test_all_that_is_wrong_with_the_keys_is_said_at_once_and_no_key_is_offered_t
     session(tmp_path, script, size=(120, 36))
 
 
+def test_a_key_that_was_taken_away_does_nothing_and_is_not_offered(tmp_path, settings_file):
+    settings_file('[keymap]\n"queue.open" = ""\nhelp = ""')
+
+    async def script(driver):
+        await driver.until(lambda: "q leave" in driver.text.splitlines()[-1] and "help" not in driver.text)
+        await driver.press("Q", "question_mark")
+        assert len(driver.app.screen_stack) == 1
+        await driver.press("colon")
+        await driver.type("queue")
+        await driver.until("Show the runs that wait")
+        await driver.press("enter")
+        await driver.until(lambda: len(driver.app.screen_stack) == 2)
+
+    session(tmp_path, script)
+
+
 def test_the_theme_is_kept_for_the_next_time(tmp_path):
     async def pick(driver):
         driver.app.screen.query_one("Lines").put_cursor("theme")
@@ -370,6 +389,36 @@ def test_the_palette_begins_with_what_can_be_done_here(tmp_path):
         await driver.until("Change the setting under the cursor.")
 
     over(tmp_path, "settings", script)
+
+
+def test_the_palette_puts_the_name_that_was_begun_before_what_speaks_of_it(tmp_path):
+    def first(query, place):
+        actions = [a for a in in_place("everywhere", "project", place) if a.id != "palette"]
+        return max(actions, key=lambda a: rank(query, a, Matcher(query).match)).id
+
+    begun = {"ch": "run.checkpoint", "checkpoin": "run.checkpoint", "setti": "settings.open", "th": "theme.next"}
+    assert {query: first(query, "compare") for query in begun} == begun
+    assert [first(query, "train") for query in ("com", "Fil", "lay o")] == [
+        "pane.compare",
+        "pane.files",
+        "train.overlay",
+    ]
+    for action in in_place("everywhere", "project", "setup"):
+        found = first(action.words, "setup")
+        assert action.id in {"palette", found}, action.words
+    assert first("clipboard", "home") == "copy", "what only the help holds is found too"
+    assert rank("qqq", in_place("home")[0], Matcher("qqq").match) == 0
+
+
+def test_enter_in_the_palette_takes_the_command_whose_name_was_begun(tmp_path):
+    async def script(driver):
+        await driver.press("colon")
+        await driver.type("setti")
+        await driver.until("Show the settings of the studio")
+        await driver.press("enter")
+        await driver.until("probe_seconds")
+
+    session(tmp_path, script)
 
 
 # ------------------------------------------------------------------------------------------------ doctor

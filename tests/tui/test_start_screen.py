@@ -5,6 +5,7 @@ import threading
 import pytest
 from hand_made import made
 from studio import session
+from textual import events
 
 from ftstudio.errors import InputError
 from ftstudio.process.wanted import Wanted
@@ -155,6 +156,26 @@ def test_a_dialog_that_is_left_while_it_starts_a_run_says_so_and_what_became_of_
         await driver.until("lab:0001 was started." if error is None else "The device is on fire.")
 
     session(tmp_path, script, size=(120, 36))
+
+
+@pytest.mark.parametrize(("key", "field"), [("S", "each"), ("F", "step")])
+def test_what_comes_in_one_burst_behind_tab_goes_into_the_next_field(tmp_path, make_project, key, field):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[4])
+    keys = ["tab"] if key == "S" else ["shift+tab"]
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0001")
+        await driver.press(key)
+        await driver.until("enter start, tab next field")
+        before = {f.id: f.value for f in driver.app.screen.query("Input")}
+        for name in (*keys, "u", "v", "w"):
+            driver.app.post_message(events.Key(name, name if len(name) == 1 else None))
+        await driver.until(lambda: driver.app.screen.query_one(f"#{field}").value.endswith("uvw"))
+        assert driver.app.screen.query_one("#set").value == before["set"] == ""
+
+    session(tmp_path, script, size=(100, 36))
 
 
 @pytest.mark.parametrize("key", ["S", "F"])

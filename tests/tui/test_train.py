@@ -255,6 +255,26 @@ def test_one_cursor_over_all_charts_and_one_chart_alone(tmp_path, make_project):
     session(tmp_path, script)
 
 
+@pytest.mark.parametrize("before", ["2", "6"])
+def test_a_chart_has_the_focus_whatever_pane_was_shown_before(tmp_path, make_project, before):
+    folder = make_project()
+    made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder, {"2": "data", "6": "compare"}[before])
+        await driver.until(lambda: getattr(driver.app.screen, "pane", None) and driver.app.screen.focused)
+        driver.app.screen.pane.query_one("Lines").focus()
+        await driver.press("3")
+        await driver.until(lambda: driver.app.screen.shown == "train" and "loss" in shown(driver))
+        await driver.press("left")
+        await driver.until(lambda: driver.app.screen.step_at_cursor == 30)
+        await driver.press(before)
+        await driver.until(lambda: driver.app.screen.shown != "train")
+        assert driver.app.screen.pane in driver.app.screen.focused.ancestors, "and Train takes it from no other pane"
+
+    session(tmp_path, script)
+
+
 def test_the_keys_of_a_chart_are_in_help_and_in_the_palette(tmp_path, make_project):
     made(make_project())
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from string import punctuation
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.keys import _character_to_key
 
 from ftstudio.tui.actions import ACTIONS, in_place, key_words
@@ -67,13 +68,42 @@ def test_of_one_key_the_nearest_action_keeps_it_then_the_one_that_was_rebound():
 
 
 def test_what_is_no_key_is_said_and_the_default_holds():
-    for keys in ("banana", "ctrl+", "hypo+a", "f5,banana", ""):
+    for keys in ("banana", "ctrl+", "hypo+a", "f5,banana", "f5,", "ctrl+enter", "ctrl+slash", "shift+1", "ctrl++"):
         assert usable({"setup.undo": keys}) == {}, keys
     assert clashes({"setup.undo": "banana"})[0].startswith("keymap.setup.undo: 'banana' is no key.")
     for keys in ("f5", "ctrl+s", "Z", "backslash", "plus", "shift+left", "ctrl+f5", "é", "percent_sign", "f1, f2"):
         assert clashes({"setup.undo": keys}) == [], keys
+    assert clashes({"setup.undo": "f5,banana"})[0].startswith("keymap.setup.undo: 'banana' is no key.")
     signs = {"?": "question_mark", "+": "plus", ",": "comma", "/": "slash", "@": "at"}
     assert {sign: usable({"help": sign})["help"] for sign in signs} == signs
+
+
+def test_a_key_that_comes_from_a_terminal_as_another_one_is_refused_with_that_ones_name():
+    said = {"ctrl+i": "tab", "ctrl+h": "backspace", "ctrl+m": "enter", "ctrl+[": "esc", "ctrl+S": "ctrl+s",
+            "ctrl+shift+n": "ctrl+n", "shift+s": "S", "alt+X": "alt+shift+x", "ctrl+space": "ctrl+@"}  # fmt: skip
+    for key, sent in said.items():
+        assert clashes({"help": key}) == [f"keymap.help: '{key}' is {sent} to a terminal."]
+        assert usable({"help": key}) == {}
+    assert clashes({"help": "ctrl+q"}) == ["keymap.help: 'ctrl+q' always leaves."]
+    sent = {key.value for keys in ANSI_SEQUENCES_KEYS.values() if isinstance(keys, tuple) for key in keys}
+    ours = {key for action in ACTIONS for key in action.keys.split(",") if key}
+    for key in (sent | ours) - {"ctrl+c", "ctrl+q", "<scroll-up>", "<scroll-down>"}:
+        assert usable({"help": key}) == {"help": key}, key
+
+
+def test_a_key_is_named_as_the_page_writes_it_and_with_modifiers_in_any_order():
+    assert usable({"help": "esc", "copy": "shift+ctrl+left"}) == {"help": "escape", "copy": "ctrl+shift+left"}
+    for action in ACTIONS:
+        if action.keys:
+            assert usable({action.id: action.key}) == {action.id: action.keys.split(",")[0]}
+
+
+def test_an_action_whose_key_is_taken_away_is_left_to_the_palette():
+    assert usable({"run.stop": " "}) == {"run.stop": ""}
+    assert clashes({"run.stop": ""}) == []
+    assert keys_at("run.stop", "everywhere", "project", "home", run_stop="") == ""
+    assert key_of("run.stop", {"run.stop": ""}) == "ctrl+p stop"
+    assert clashes({"run.start": "X", "run.stop": ""}) == []
 
 
 def test_what_has_no_key_is_named_by_the_palettes():

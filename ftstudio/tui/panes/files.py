@@ -147,7 +147,7 @@ class FilesPane(Pane, Asks):
         look = self.studio.look
         marks = " ".join(word for word, holds in (("best", held.best), ("last", held.last)) if holds)
         optimizer = f"optimizer {size_text(held.optimizer_bytes)}" if held.optimizer_bytes else "no optimizer state"
-        text = _line("+" if held.step in self.marked else " ", f"step {held.step:,}", held.bytes, "", look)
+        text = _line(look.mark if held.step in self.marked else " ", f"step {held.step:,}", held.bytes, "", look)
         text.append(f"{marks:<9}", "bold").append(f"  {optimizer:<20}", "" if held.optimizer_bytes else "dim")
         if held.path in self.checked:
             said = self.checked[held.path]

@@ -109,11 +109,15 @@ class TrainPane(Pane, Asks):
             self._timer = None
 
     def refocus(self) -> None:
-        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do."""
+        """The focus on a chart, so that its keys hold; where there is none on the pane, so that its own do.
+
+        It stays where a person put it in here; a list of the pane before keeps it while it is hidden with that pane.
+        """
         chart = next((c for c in self._charts.values() if c.display), None)
         self.can_focus = chart is None
         focused = self.screen.focused
-        if focused is None or focused is self or not focused.display:
+        within = focused is not None and self in focused.ancestors and focused.display
+        if self.display and not within:
             (chart or self).focus()
 
     def show_run(self, run: RunFolder | None) -> None:
@@ -388,7 +392,9 @@ class TrainPane(Pane, Asks):
         if not others:
             raise InputError("There is no other run of this project.", self.studio.way_on("run.start", "starts one"))
         rows = run_rows(others, found, self.studio.look, self.overlaid)
-        self.app.push_screen(Picking("Lay over this run (+ is shown already)", rows), self._overlay)
+        self.app.push_screen(
+            Picking(f"Lay over this run ({self.studio.look.mark} is shown already)", rows), self._overlay
+        )
 
     def _overlay(self, path: object) -> None:
         if isinstance(path, Path):

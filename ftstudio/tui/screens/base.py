@@ -125,6 +125,7 @@ class StudioScreen(Screen[None]):
     def rebound(self) -> None:
         """Other keys take the actions: what names them is drawn again."""
         self.refresh_keys()
+        self.query_one(TooSmall).refresh()
 
     def say_error(self, error: FtstudioError) -> None:
         """An error, with its next step."""

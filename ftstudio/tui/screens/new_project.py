@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
@@ -24,6 +24,7 @@ from ftstudio.options import Field
 from ftstudio.text import check_name, expanded, is_safe_name, quote
 from ftstudio.tui.offers import cached_models, offers
 from ftstudio.tui.widgets.form_lines import FieldInput
+from ftstudio.tui.widgets.line_input import TAB_AT_ONCE
 
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
@@ -49,10 +50,7 @@ class NewProject(ModalScreen[Path | None]):
     NewProject .said { height: auto; min-height: 1; }
     NewProject FieldInput { width: 1fr; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "app.focus_next", show=False, priority=True),
-        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*TAB_AT_ONCE]
 
     class Looked(Message):
         """What the data is, and what may be offered for it."""

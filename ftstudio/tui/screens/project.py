@@ -87,6 +87,8 @@ class ProjectScreen(ActingScreen):
             assert isinstance(made, Pane)
             pane = self._panes[name] = made
             await self.query_one("#panes").mount(pane)
+            if not pane.is_attached:  # the studio was left meanwhile
+                return
         self.shown = name
         pane.display = True
         pane.enter()
@@ -195,6 +197,7 @@ class ProjectScreen(ActingScreen):
 
     def rebound(self) -> None:
         """The header names keys too, and so may the pane."""
+        super().rebound()
         self.draw()
         if self.pane is not None:
             self.pane.rebound()

@@ -24,7 +24,7 @@ from ftstudio.explain import explain
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.background import Asks
 from ftstudio.tui.typed import toml_of
-from ftstudio.tui.widgets.line_input import LineInput
+from ftstudio.tui.widgets.line_input import TAB_AT_ONCE, LineInput
 
 if TYPE_CHECKING:
     from ftstudio.plan import Outlook
@@ -50,6 +50,7 @@ class Start(ModalScreen[Path | None], Asks):
     Start #outlook { height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        *TAB_AT_ONCE,
         Binding("escape", "leave", show=False),
         Binding("ctrl+w", "weights", show=False, priority=True),  # a field would take it to delete a word
     ]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual import events
+from textual.binding import Binding
 from textual.widgets import Input
+
+TAB_AT_ONCE = (
+    Binding("tab", "app.focus_next", show=False, priority=True),
+    Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+)
+"""For a screen with several fields: Textual's own bindings would act only behind the letters of the same burst."""
 
 
 class LineInput(Input):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 from rich.text import Text
 from textual.widget import Widget
 
+from ftstudio.tui.actions import action_of
+
 if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
@@ -20,5 +22,5 @@ class TooSmall(Widget):
 
     def render(self) -> Text:
         """What is needed, and the one key that acts."""
-        leave = cast("Studio", self.app).key("leave")
+        leave = action_of("leave", cast("Studio", self.app).keymap).key or "ctrl+q"
         return Text(f"This terminal is too small: the studio needs 60 columns and 16 rows. {leave} leaves.")
