@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from transformers import AutoModelForCausalLM, BertConfig, MambaConfig
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
 from ftstudio.testing import FakeRun
 from ftstudio_kit import lora
-from ftstudio_kit.lean import Lean
+from ftstudio_kit.batching import Batch
+from ftstudio_kit.lean import Lean, Plain
 from ftstudio_trainers import native
 from ftstudio_trainers.native import Native
 from ftstudio_trainers.options import NativeOptions
@@ -533,6 +535,45 @@ def test_a_gpu_learns_in_bfloat16_what_a_cpu_learns(tmp_path: Path, compiled: bo
         train(run, model, data, max_steps=10, bf16=True, torch_compile=compiled and device != "cpu", logging_steps=1)
         losses.append([metrics["loss"] for _, metrics in run.metrics if "loss" in metrics])
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no GPU here.")
+def test_packed_rows_reach_a_gpu_from_pinned_memory_and_an_adapter_is_resumed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[tuple[str, bool]] = []
+    learnt_on: set[str] = set()
+    to, learn = torch.Tensor.to, Plain.learn
+
+    def copying(tensor: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
+        if named.get("non_blocking") and tensor.dtype == torch.int64:
+            copied.append((threading.current_thread().name, tensor.is_pinned()))
+        return to(tensor, *arguments, **named)
+
+    def learning(way: Plain, batch: Batch, weight: float) -> torch.Tensor:
+        learnt_on.update(value.device.type for value in batch.tensors().values())
+        return learn(way, batch, weight)
+
+    monkeypatch.setattr(torch.Tensor, "to", copying)
+    monkeypatch.setattr(Plain, "learn", learning)
+    model, data = save_model(tmp_path / "model"), toy_data(tmp_path, 18)
+    options: dict[str, Any] = {"lora_rank": 4, "lora_dropout": 0.1, "packing": True, "packing_length": 48}
+    gpu = ("cuda:0",)
+    straight = FakeRun(tmp_path / "straight", devices=gpu)
+    train(straight, model, data, **options)
+    first = PromptedRun(tmp_path / "first", devices=gpu, stop_at=3)
+    stopped = train(first, model, data, **options)
+    torch.rand(5, device="cuda")  # what happened in between does not matter
+    second = FakeRun(tmp_path / "second", devices=gpu, resume_from=stopped)
+    train(second, model, data, **options)
+
+    assert learnt_on == {"cuda"}
+    assert all(pinned for _, pinned in copied)
+    assert any(thread.startswith("batches") for thread, _ in copied), "while a step is learnt from"
+    assert not second.warnings
+    for (step, one), (same, other) in zip(steady(first, 3) + steady(second), steady(straight), strict=True):
+        assert step == same
+        assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_a_run_from_scratch_takes_the_tokenizers_vocabulary(tmp_path: Path, gpt2: ModelRef) -> None:
