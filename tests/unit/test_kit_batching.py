@@ -162,6 +162,16 @@ def test_grouping_by_length_saves_padding_and_begins_with_the_longest() -> None:
     assert lengths[grouped[0]] == lengths.max()
 
 
+def test_the_short_batch_of_a_grouped_epoch_comes_last_so_that_all_others_are_of_one_group() -> None:
+    """Also where it belongs to the span that comes first, which holds the longest row."""
+    count = 407  # in batches of 4 spans of 100, and one of 7
+    lengths = np.random.default_rng(0).integers(1, 90, count)
+    lengths[order(count, 5, 1, "random", lengths, 4)[-1]] = 100
+    grouped = lengths[order(count, 5, 1, "group_by_length", lengths, 4)]
+    assert grouped[0] == 100
+    assert all((np.diff(grouped[at : at + 4]) <= 0).all() for at in range(0, count, 4))
+
+
 def test_batches_after_a_skip_are_those_of_the_whole_epoch() -> None:
     rows = Rows.of(toy_rows(23))
     batches = Batches(rows, Singles(23), 3, 2, END, seed=1)
