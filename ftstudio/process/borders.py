@@ -229,12 +229,18 @@ def _check_encoded_rows(table: Table, name: str, encoded: Encoded, offer: Offer)
         fault = _encoded_fault(row, encoded)
         if fault:
             raise ContractError(f"{offer.title}: row {index} of {name} {fault}.")
-        trained = trained or any(label != -100 for label in row["labels"])
-    if not trained and not any(any(label != -100 for label in row["labels"]) for row in table):
+        trained = trained or _is_trained(row["labels"])
+    if not trained and not any(_is_trained(row["labels"]) for row in table):
         raise ContractError(
-            f"{offer.title}: every label of {name} is -100, so nothing would be trained.",
+            f"{offer.title}: every label of {name} is -100, but a row's first, which nothing foretells: "
+            "nothing would be trained.",
             "Look at it with 'ftstudio data PATH --tokens'; a max_length below the prompts' length does this.",
         )
+
+
+def _is_trained(labels: Sequence[int]) -> bool:
+    """Whether a loss comes of a row: its first token is foretold by none."""
+    return any(label != -100 for label in islice(labels, 1, None))
 
 
 def _encoded_fault(row: Any, encoded: Encoded) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import time
@@ -215,6 +216,7 @@ class WorkerRun:
 
     def _commit(self, draft: commits.StagedDraft, step: int, metrics: Mapping[str, float], *, best: bool) -> None:
         base = self.model if (draft.path / "adapter_config.json").is_file() else None
+        best = best and not math.isnan(metrics.get("eval_loss", 0.0))  # which is lower than none, and none than it
         committed = commits.commit(draft, step, metrics=metrics, best=best, shape=self.shape, base=base)
         self.requests.met()
         self._events.write("checkpoint", step, path=committed.path.name, best=best, metrics=dict(metrics))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import re
 import secrets
@@ -261,7 +262,7 @@ def _mark_lowest(checkpoints: Path, quarantine: Path) -> list[str]:
     for folder in list_checkpoints(checkpoints):
         with contextlib.suppress(ValueError, InputError, KeyError):
             scores.append((read_manifest(folder).metrics["eval_loss"], folder))
-    for _, folder in sorted(scores):
+    for _, folder in sorted(pair for pair in scores if not math.isnan(pair[0])):
         try:
             if not verify(folder, again=False).best:
                 mark_best(folder)

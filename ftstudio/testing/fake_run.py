@@ -6,6 +6,7 @@ network or a terminal.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -152,7 +153,7 @@ class FakeRun:
         draft.committed = Checkpoint(path=target, step=step, metrics=dict(metrics or {}))
         self.requests.checkpoint = False
         self.checkpoints.append(draft.committed)
-        if best:
+        if best and not math.isnan(draft.committed.metrics.get("eval_loss", 0.0)):
             self.best = draft.committed
 
     def secret(self, name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -134,12 +135,17 @@ def _whole(path: Path, model: PreTrainedModel, read: Mapping[str, Any]) -> PreTr
             _TOGETHER,
         )
     for name, weight in model.named_parameters():
-        if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight.detach()))).all():
+        if not is_finite(weight):
             raise ComponentError(
                 f"The weights in '{path}' hold a value that is no number (NaN or infinity) in '{name[:100]}'.",
                 "Get the file again; if it is so where it came from, the training that made it went wrong.",
             )
     return model
+
+
+def is_finite(weight: Tensor) -> bool:
+    """Whether each of its numbers is one. Looks at the least and the largest, which asks for no memory."""
+    return not weight.numel() or bool(torch.isfinite(torch.stack(torch.aminmax(weight.detach()))).all())
 
 
 def _fresh(config: PretrainedConfig, dtype: torch.dtype, seed: int) -> PreTrainedModel:

@@ -27,5 +27,5 @@ def summed_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def perplexity(loss: float) -> float:
-    """exp(loss); infinite where that is beyond a float."""
-    return math.exp(loss) if loss < 700 else math.inf
+    """exp(loss); infinite where that is beyond a float, and no number where the loss is none."""
+    return math.inf if loss >= 700 else math.exp(loss)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from ftstudio.api import Table
+from ftstudio.api import ComponentError, Table
 
 Ints = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int32]
@@ -34,10 +34,14 @@ class Rows:
         self._starts: Ints = np.cumsum(lengths) - lengths  # of each row, in tokens
 
     @classmethod
-    def of(cls, table: Table) -> Rows:
-        """Read a table with the columns input_ids and labels. Rows without a token are left out."""
+    def of(cls, table: Table, name: str = "train") -> Rows:
+        """Read a table with the columns input_ids and labels. Rows without a token are left out.
+
+        Raises ComponentError, with the table's name, for a row whose labels are not as many as its ids: those of all
+        rows behind it would belong to other tokens.
+        """
         parts, lengths = [], [np.zeros(0, np.int64)]
-        for ids, labels, counts in _arrow(table) if hasattr(table, "with_format") else _plain(table):
+        for ids, labels, counts in _arrow(table, name) if hasattr(table, "with_format") else _plain(table, name):
             parts.append((ids, ids if np.array_equal(ids, labels) else labels))
             lengths.append(counts[counts > 0])
         return cls(parts, np.concatenate(lengths))
@@ -59,25 +63,62 @@ class Rows:
         return ids[here], labels[here]
 
 
-def _arrow(table: Any) -> Iterator[tuple[Tokens, Tokens, Ints]]:
+_NULL = -1
+"""The length of a row that is null, or holds one."""
+
+
+def _check_lengths(name: str, before: int, ids: Ints, labels: Ints) -> None:
+    """Of some rows of a table behind so many others: tokens and labels a row, or `_NULL`."""
+    wrong = np.flatnonzero((ids != labels) | (ids == _NULL))
+    if not len(wrong):
+        return
+    at = int(wrong[0])
+    have = [f"{'a null in its' if count == _NULL else f'{count:,}'}" for count in (int(ids[at]), int(labels[at]))]
+    raise ComponentError(
+        f"Row {before + at:,} of {name} has {have[0]} input_ids and {have[1]} labels; both must be equally long lists "
+        "of whole numbers.",
+        "Mend the tokenizer that gave it: the first row has the number 0.",
+    )
+
+
+def _arrow(table: Any, name: str) -> Iterator[tuple[Tokens, Tokens, Ints]]:
     """Of a datasets.Dataset, without a copy where its numbers are of 32 bits: a batch is a part of its file."""
+    before = 0
     for some in table.select_columns(["input_ids", "labels"]).with_format("arrow").iter(batch_size=50_000):
         for batch in some.to_batches():
             ids, labels = (batch.column(name) for name in ("input_ids", "labels"))
-            lengths = _numbers(pc.list_value_length(ids), np.int64)
+            lengths = _lengths(ids)
+            _check_lengths(name, before, lengths, _lengths(labels))
+            before += len(lengths)
             yield _numbers(ids.flatten(), np.int32), _numbers(labels.flatten(), np.int32), lengths
+
+
+def _lengths(lists: Any) -> Ints:
+    if lists.null_count == len(lists):  # which may have no type
+        return np.full(len(lists), _NULL)
+    lengths: Ints = _numbers(pc.fill_null(pc.list_value_length(lists), _NULL), np.int64).copy()
+    if lists.flatten().null_count:
+        lengths[_numbers(pc.list_parent_indices(lists).filter(lists.flatten().is_null()), np.int64)] = _NULL
+    return lengths
 
 
 def _numbers(array: Any, dtype: Any) -> Any:
     return array.to_numpy(zero_copy_only=False).astype(dtype, copy=False)
 
 
-def _plain(table: Table) -> Iterator[tuple[Tokens, Tokens, Ints]]:
+def _plain(table: Table, name: str) -> Iterator[tuple[Tokens, Tokens, Ints]]:
     """Of any other table, a thousand rows at a time: a part a row would cost more than most rows hold."""
-    rows = ((row["input_ids"], row["labels"]) for row in table)
+    rows, before = ((row["input_ids"], row["labels"]) for row in table), 0
     while some := list(itertools.islice(rows, 1000)):
+        lengths, others = (np.array([_length(row[which]) for row in some], np.int64) for which in (0, 1))
+        _check_lengths(name, before, lengths, others)
+        before += len(some)
         ids, labels = (_flat(row[which] for row in some) for which in (0, 1))
-        yield ids, labels, np.array([len(row) for row, _ in some], np.int64)
+        yield ids, labels, lengths
+
+
+def _length(values: Sequence[int] | None) -> int:
+    return _NULL if values is None or (isinstance(values, list) and None in values) else len(values)
 
 
 def _flat(rows: Iterable[Sequence[int]]) -> Tokens:

@@ -138,10 +138,14 @@ def trouble_explained(
         raise
 
 
-def not_finite(step: int, good: int | None) -> TrainingError:
-    """The error of a loss or gradient that is no number any more; `good` is the step of the last good checkpoint."""
+def not_finite(step: int, good: int | None, what: str = "The loss or its gradient") -> TrainingError:
+    """The error of `what` is no number any more; `good` is the step of the last good checkpoint."""
+    if not step:
+        return TrainingError(
+            f"{what} was not finite before the first step.", "Choose another model, or look at the rows."
+        )
     kept = f"The checkpoint of step {good} is the last good one." if good is not None else "No checkpoint was kept yet."
     return TrainingError(
-        f"The loss or its gradient was not finite in step {step}. {kept}",
+        f"{what} was not finite in step {step}. {kept}",
         "Lower learning_rate, or give warmup_steps; nothing was saved after that step.",
     )

@@ -53,7 +53,7 @@ def prepare(options: CommonOptions, data: Encoded, source: ModelRef, run: Run, c
     rows = Rows.of(data.train)
     if not len(rows):
         raise ComponentError("There are no rows to train on.", "Look at the dataset: ftstudio data PROJECT.")
-    validation = Rows.of(data.validation) if data.validation is not None else None
+    validation = Rows.of(data.validation, "validation") if data.validation is not None else None
     _check_validation(options, validation)
     rng.seed_all(run.seed)
     model, tokenizer = _model(options, data, source, run)

@@ -88,7 +88,7 @@ def _evaluate_late(trainer: _Trainer, record: Recorder, shape: str, run: Run, re
     state.restore(resumed, optimizer, trainer.setup.model)
     improved = record.evaluate()
     if record.is_out_of_patience and not record.when.samples(step):  # the last step after all
-        common.sample(trainer.setup, record.options, shape, step, run)
+        record.sample(shape)
 
     def trainers_own(folder: Path) -> None:
         shutil.copyfile(resumed / state.STATE, folder / state.STATE)
@@ -262,8 +262,7 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
             over = evaluate and record.patience_is_over()
             self.ended = stop or over or step == self.when.total
             if self.when.samples(step) or (self.ended and not stop):
-                self._check_weights()  # no token can be drawn from what is no number
-                common.sample(self.trainer.setup, record.options, self.shape, step, run)
+                record.sample(self.shape)
         control.should_training_stop = control.should_training_stop or self.ended
         control.should_log = self.ended or self.when.logs(step)
         self.pending = (self.ended or save or (improved and record.keeps_the_best), improved)
@@ -294,25 +293,16 @@ class _Feed(TrainerCallback):  # type: ignore[misc]
                 peak_memory_bytes=memory.peak_bytes(self.trainer.setup.device),
             )
             if not math.isfinite(loss + norm):
-                raise self._not_finite()
+                raise self.record.not_finite()
             if self.pending[0]:
                 self._save()
 
     def _save(self) -> None:
-        """Commit, unless a weight is no number."""
+        """Commit, with Trainer's own state."""
         self.record.at.tokens = int(self.trainer.tokens.item())
-        self._check_weights()
 
         def trainers_own(folder: Path) -> None:
             self.trainer.state.save_to_json(str(folder / state.STATE))
 
         self.record.save(self.trainer.plain_optimizer(), best=self.pending[1], more=trainers_own)
         self.pending = (False, False)
-
-    def _check_weights(self) -> None:
-        """Of weights, because Trainer reports a gradient's norm only where it logs."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.trainer.model.parameters() if p.requires_grad):
-            raise self._not_finite()
-
-    def _not_finite(self) -> Exception:
-        return training.not_finite(self.record.at.step, self.record.last.step if self.record.last else None)

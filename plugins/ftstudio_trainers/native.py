@@ -2,7 +2,8 @@
 
 It promises: the same seed gives the same run; a run that was stopped and resumed on a CPU with the same number of
 threads ends with the same bits as one that was not; the loss is a mean over trained tokens however they fell into
-batches; a loss that is no number ends the run, and nothing is saved after it. It uses one device.
+batches; a loss that is no number ends the run, and nothing is saved after it, nor a model that answers with none. It
+uses one device.
 
 Weights are float32; with bf16 the matrix products run in bfloat16. ftstudio_kit.lean says how a batch becomes a loss
 and its gradient. What is drawn at random comes from `run.seed` alone; evaluation and sampling put every generator back.
@@ -39,8 +40,8 @@ class Native:
     def train(self, data: Encoded, model: ModelRef, run: Run) -> Checkpoint:
         """Train until done, stopped early, or asked to stop; a checkpoint is committed in each case.
 
-        Raises ComponentError for data and options that do not fit the model, TrainingError when a loss is not finite,
-        memory runs out or the GPU is lost.
+        Raises ComponentError for data and options that do not fit the model, TrainingError when a loss or
+        what the model answers is not finite, memory runs out or the GPU is lost.
         """
         self._begin(data, model, run)
         with training.trouble_explained(
@@ -104,7 +105,7 @@ class Native:
                     done = step == when.total or (evaluate and record.patience_is_over())
                     ended = stop or done
                     if when.samples(step) or done:
-                        common.sample(self.setup, o, shape, step, run)
+                        record.sample(shape)
                     if ended or when.logs(step):
                         at.loss_sum = loss_sum.item()
                         record.metrics["loss"] = at.loss_sum / max(1, at.loss_tokens)
@@ -188,7 +189,7 @@ class Native:
         improved = record.evaluate()
         if record.is_out_of_patience:  # the last step after all
             if not self.when.samples(at.step):
-                common.sample(self.setup, self.options, shape, at.step, self.run)
+                record.sample(shape)
             if not self.when.logs(at.step):
                 self._log(at.sums["grad_norm"], rate, clock)
         at.sums = {}

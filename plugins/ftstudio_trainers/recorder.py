@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from ftstudio.api import Checkpoint, Run
+from ftstudio.api import Checkpoint, Run, TrainingError
 from ftstudio_kit import state
-from ftstudio_kit.loss import perplexity
-from ftstudio_kit.training import load_weights, write_model
+from ftstudio_kit.loading import is_finite
+from ftstudio_kit.loss import IGNORE, perplexity
+from ftstudio_kit.training import load_weights, not_finite, write_model
 from ftstudio_trainers import common
 from ftstudio_trainers.common import Setup
 from ftstudio_trainers.options import CommonOptions
@@ -77,11 +80,16 @@ class Recorder:
         return self.at.evaluation_due and self.when.evaluates(self.at.step)
 
     def evaluate(self) -> bool:
-        """Log eval_loss; True when no committed checkpoint has so low a one. Step 0 has none and does not count."""
+        """Log eval_loss; True when no committed checkpoint has so low a one. Step 0 has none and does not count.
+
+        Raises TrainingError for one that is no number: nothing is lower than that, and nothing would be the best again.
+        """
         at, best = self.at, self.best
         loss = common.evaluate(self.setup, self.options.per_device_eval_batch_size)
         self.metrics["eval_loss"] = loss
         self.run.log(at.step, eval_loss=loss, perplexity=perplexity(loss))
+        if not math.isfinite(loss):
+            raise self.not_finite("The eval_loss")
         self.judged = at.step
         if at.step == 0:
             return False
@@ -109,8 +117,42 @@ class Recorder:
         """Each improvement is worth a checkpoint only to someone who will take the best."""
         return self.options.load_best_model_at_end or self.options.early_stopping_patience > 0
 
+    def sample(self, shape: str) -> None:
+        """Continue the prompts. Raises TrainingError where the model does not compute with numbers any more."""
+        if self.options.sample_prompts:
+            self._check_answers()
+            common.sample(self.setup, self.options, shape, self.at.step, self.run)
+
+    def not_finite(self, what: str = "The loss or its gradient") -> TrainingError:
+        """The error of `what` is no number in the step that was made last."""
+        return not_finite(self.at.step, self.last.step if self.last else None, what)
+
+    def _check_answers(self) -> None:
+        """Raise TrainingError where the weights, or the loss of a row with them, are no number.
+
+        The loss of a step speaks of the weights before it. Those after it may be finite, and too large to compute with.
+        """
+        setup = self.setup
+        model, batches = setup.model, replace(setup.batches, packed=False)
+        training = model.training
+        model.eval()
+        loss = setup.way.judge(batches.batch([(self._trained_row,)]).to(setup.device))
+        model.train(training)
+        if not (is_finite(loss) and all(is_finite(p) for p in model.parameters() if p.requires_grad)):
+            raise self.not_finite("What the model answers")
+
+    @cached_property
+    def _trained_row(self) -> int:
+        """The first row that has a loss; 0 where none has."""
+        rows = self.setup.batches.rows
+        return next((at for at in range(len(rows)) if (rows.row(at)[1][1:] != IGNORE).any()), 0)
+
     def save(self, optimizer: torch.optim.Optimizer, *, best: bool, more: Callable[[Path], None] | None = None) -> None:
-        """Commit a checkpoint of this step; `more` may write further files into it."""
+        """Commit a checkpoint of this step; `more` may write further files into it.
+
+        Raises TrainingError instead, where the model does not compute with numbers any more.
+        """
+        self._check_answers()
         at, metrics = self.at, dict(self.metrics)
         losses = {step: c.metrics["eval_loss"] for step, c in self.evaluated.items() if c.path.is_dir()}
         if self.judged == at.step:

@@ -41,7 +41,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint_to_fork_from(ma
     state = ended(run)
     good = [verify(folder).step for folder in list_checkpoints(run.checkpoints)]
     assert state.state == "failed"
-    assert state.reason.startswith(f"The loss or its gradient was not finite in step {good[-1] + 1}. ")
+    assert state.reason.startswith(f"What the model answers was not finite in step {good[-1] + 1}. ")
     assert f"The checkpoint of step {good[-1]} is the last good one. Lower learning_rate" in state.reason
     assert state.reason in done.err
     for folder in list_checkpoints(run.checkpoints):

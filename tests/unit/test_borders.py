@@ -57,6 +57,7 @@ def test_rows_of_every_shape_are_checked(tmp_path, shape):
         ({"input_ids": [1, 2], "labels": [1]}, "has 2 input_ids and 1 labels"),
         ({"input_ids": [1, 256], "labels": [1, 256]}, "a token id outside 0 to 255"),
         ({"input_ids": [1, 2], "labels": [-100, -100]}, "every label of train is -100"),
+        ({"input_ids": [1, 2], "labels": [1, -100]}, "every label of train is -100, but a row's first"),
     ):
         with pytest.raises(ContractError, match=sentence):
             checked(**row)

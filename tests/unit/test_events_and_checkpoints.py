@@ -1,6 +1,7 @@
 """The stream of events and the committed checkpoints: what a reader may believe."""
 
 import json
+import math
 import os
 from dataclasses import replace
 
@@ -216,6 +217,17 @@ def test_a_best_that_took_the_others_place_is_looked_at_too(judged):
     commits.check_best(root, quarantine)
     assert commits.best_of(root).name == "000005"
     assert len([*quarantine.glob("*.reason.txt")]) == 2
+
+
+def test_what_has_no_number_for_a_loss_takes_no_bests_place(tmp_path):
+    root = tmp_path / "checkpoints"
+    for step, loss in [(1, 3.0), (2, math.nan), (3, 2.0), (4, math.nan), (5, 1.0)]:
+        commit(root, step, best=step == 5, loss=loss)
+    for step, left in ((5, "000003"), (3, "000001"), (1, None)):
+        flip(root / f"{step:06d}")
+        commits.check_best(root, tmp_path / "quarantine")
+        best = commits.best_of(root)
+        assert (best and best.name) == left
 
 
 def test_a_best_that_was_the_newest_and_damaged_leaves_its_mark_to_another(judged):

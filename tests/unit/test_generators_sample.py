@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -170,17 +171,31 @@ def test_generating_moves_no_random_number_generator(say: Say) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_a_text_ends_at_the_end_token(tmp_path: Path, base: Checkpoint) -> None:
+@pytest.mark.parametrize(("end", "ends"), [(256, 256), (65, [256, 65])])
+def test_a_text_ends_at_each_end_token(tmp_path: Path, base: Checkpoint, end: int, ends: Any) -> None:
     model = AutoModelForCausalLM.from_pretrained(base.path)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
         model.transformer.ln_f.bias.fill_(1.0)
-        model.transformer.wte.weight[256] = 1.0  # the head is tied: token 256 now has the only logit above 0
+        model.transformer.wte.weight[end] = 1.0  # the head is tied: this token now has the only logit above 0
+    model.generation_config.eos_token_id = ends
     model.save_pretrained(tmp_path / "ending")
     checkpoint = dataclasses.replace(base, path=tmp_path / "ending")
     chunks = list(Sample(SampleOptions()).generate(checkpoint, ["abc"], FakeRun(tmp_path)))
     assert chunks == [Chunk(0, "", 0, done=True, finish_reason="eos")]
+
+
+def test_a_model_that_was_trained_without_a_cache_writes_with_one(tmp_path: Path, base: Checkpoint) -> None:
+    """Recomputing activations leaves use_cache = false in both files: each token would then cost all before it."""
+    for name in ("config.json", "generation_config.json"):
+        file = base.path / name
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"use_cache": False}))
+    generator, run, widths = Sample(SampleOptions(max_new_tokens=4)), FakeRun(tmp_path / "run"), []
+    model: Any = generator._load(base, run).model
+    model.get_input_embeddings().register_forward_hook(lambda _, __, found: widths.append(found.shape[1]))
+    assert list(generator.generate(base, ["abc"], run))
+    assert widths == [3, 1, 1, 1]
 
 
 def test_a_request_to_stop_is_heard_at_the_next_token(tmp_path: Path, base: Checkpoint) -> None:

@@ -15,6 +15,7 @@ import torch
 from tiny_models import ListTable, config_of, toy_rows
 from transformers import AutoModelForCausalLM
 
+from ftstudio.api import ComponentError
 from ftstudio_kit.batching import Batches, ahead, collate, order, packing_is_exact
 from ftstudio_kit.bins import Singles, pack
 from ftstudio_kit.loss import summed_loss
@@ -70,6 +71,49 @@ def test_rows_of_a_file_stay_in_it(tmp_path: Path) -> None:
             assert any(begin <= array.ctypes.data < end for begin, end in spans)
 
 
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (([1, 2], [1]), "Row 1,100 of validation has 2 input_ids and 1 labels; both must be equally long"),
+        (([1], [1, 2]), "Row 1,100 of validation has 1 input_ids and 2 labels;"),
+        (([1, 2], None), "Row 1,100 of validation has 2 input_ids and a null in its labels;"),
+        ((None, [1, 2]), "Row 1,100 of validation has a null in its input_ids and 2 labels;"),
+        (([1, 2], [1, None]), "Row 1,100 of validation has 2 input_ids and a null in its labels;"),
+        ((None, None), "has a null in its input_ids and a null in its labels;"),
+        (([], [7]), "Row 1,100 of validation has 0 input_ids and 1 labels;"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["a list", "lists", "large lists"])
+def test_a_row_that_would_shift_the_labels_of_all_behind_it_is_refused(row: Any, sentence: str, kind: str) -> None:
+    """The last rows would make up for it: there are as many labels as tokens."""
+    whole = {"input_ids": [1, 2, 3], "labels": [-100, 2, 3]}
+    bad = {"input_ids": row[0], "labels": row[1]}
+    rows = [
+        *[whole] * 1099,
+        {"input_ids": [], "labels": []},
+        bad,
+        {"input_ids": bad["labels"], "labels": bad["input_ids"]},
+    ]
+    table: Any = ListTable(rows)
+    if kind != "a list":
+        of = datasets.List if kind == "lists" else datasets.LargeList
+        features = datasets.Features(dict.fromkeys(("input_ids", "labels"), of(datasets.Value("int32"))))
+        table = datasets.Dataset.from_list(rows, features=features)
+    with pytest.raises(ComponentError) as error:
+        Rows.of(table, "validation")
+    assert sentence in error.value.message
+
+
+@pytest.mark.parametrize("type_", [pa.list_(pa.int64(), 2), pa.null()])
+def test_a_null_is_found_in_lists_of_a_fixed_length_and_in_a_column_without_a_type(type_: Any) -> None:
+    ids = pa.array([[1, 2], None, [3, None]] if type_ != pa.null() else [None] * 3, type_)
+    labels = pa.array([[1, 2]] * 3, pa.list_(pa.int64()))
+    with pytest.raises(
+        ComponentError, match=rf"^Row {int(type_ != pa.null())} of train has a null in its input_ids and 2"
+    ):
+        Rows.of(datasets.Dataset(pa.table({"input_ids": ids, "labels": labels})))
+
+
 def test_a_row_without_tokens_is_left_out() -> None:
     assert len(Rows.of(ListTable([{"input_ids": [], "labels": []}, {"input_ids": [1, 2], "labels": [1, 2]}]))) == 1
 
@@ -116,6 +160,16 @@ def test_grouping_by_length_saves_padding_and_begins_with_the_longest() -> None:
     grouped = order(640, 0, 0, "group_by_length", lengths, 8)
     assert padded(grouped) < 0.7 * padded(order(640, 0, 0, "random", lengths, 8))
     assert lengths[grouped[0]] == lengths.max()
+
+
+def test_the_short_batch_of_a_grouped_epoch_comes_last_so_that_all_others_are_of_one_group() -> None:
+    """Also where it belongs to the span that comes first, which holds the longest row."""
+    count = 407  # in batches of 4 spans of 100, and one of 7
+    lengths = np.random.default_rng(0).integers(1, 90, count)
+    lengths[order(count, 5, 1, "random", lengths, 4)[-1]] = 100
+    grouped = lengths[order(count, 5, 1, "group_by_length", lengths, 4)]
+    assert grouped[0] == 100
+    assert all((np.diff(grouped[at : at + 4]) <= 0).all() for at in range(0, count, 4))
 
 
 def test_batches_after_a_skip_are_those_of_the_whole_epoch() -> None:

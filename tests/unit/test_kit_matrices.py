@@ -126,6 +126,22 @@ def test_the_gradient_of_an_embedding_is_torchs_own_and_padding_has_none(padding
     assert bool(parameter.grad[3].any()) == (padding is None)
 
 
+@pytest.mark.parametrize("special", [{"max_norm": 0.5}, {"sparse": True}, {"scale_grad_by_freq": True}])
+def test_an_embedding_that_does_more_than_look_up_stays_torchs_own(special: dict[str, Any]) -> None:
+    found = []
+    for copied in (False, True):
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Embedding(10, 4, **special))
+        if copied:
+            Matrices(model, torch.float32, Gradients())
+        rows = model(torch.tensor([[3, 1, 3, 9, 3, 0]]))
+        (rows * torch.arange(24.0).view(1, 6, 4)).sum().backward()
+        parameter = next(model.parameters())
+        assert parameter.grad is not None
+        found.append([parameter.grad.is_sparse, rows.tolist(), parameter.tolist(), parameter.grad.to_dense().tolist()])
+    assert found[0] == found[1]
+
+
 # ------------------------------------------------------------------------------- what is held, and where
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -330,6 +331,7 @@ def test_a_summed_loss_is_the_mean_of_transformers_times_its_tokens(tmp_path: Pa
 def test_a_perplexity_beyond_floats_is_infinite() -> None:
     assert perplexity(0.0) == 1
     assert perplexity(1e4) == float("inf")
+    assert math.isnan(perplexity(math.nan))
 
 
 @pytest.mark.parametrize(

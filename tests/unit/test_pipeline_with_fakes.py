@@ -1,6 +1,7 @@
 """The whole pipeline in real processes, on a stranger's torch-free plugin."""
 
 import json
+import math
 import subprocess
 import sys
 from contextlib import closing
@@ -11,10 +12,11 @@ from ftstudio.errors import InterruptedRunError
 from ftstudio.process.stages import prepare, run_all
 from ftstudio.process.worker_run import WorkerRun
 from ftstudio.project import load
-from ftstudio.runs.checkpoints import rotate
+from ftstudio.runs.checkpoints import best_of, rotate
 from ftstudio.runs.events import read_events
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.summary import OTHER_ROWS, outcome
+from ftstudio.testing import FakeRun
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -194,6 +196,24 @@ def test_the_final_model_is_never_that_of_a_damaged_checkpoint(make_project, mon
     weights = [(place / "model.safetensors").read_bytes() for place in (run.final, run.checkpoints / "000008")]
     assert weights[0] == weights[1]
     assert [place.name.partition("-")[0] for place in run.quarantine.glob("*.reason.txt")] == ["000010"]
+
+
+@pytest.mark.parametrize("kind", ["a run", "a run of the kit"])
+def test_what_has_no_number_for_a_loss_is_never_the_best(tmp_path, kind):
+    folder = RunFolder(tmp_path / "runs" / "0001")
+    folder.path.mkdir(parents=True)
+    real = WorkerRun(folder, tmp_path, attempt=1, seed=0, devices=("cpu",), secrets={})
+    run = real if kind == "a run" else FakeRun(tmp_path / "fake")
+    with closing(real):
+        for step, loss in ((1, math.nan), (2, 2.0), (3, math.nan)):
+            with run.checkpoint(step, metrics={"eval_loss": loss}, best=True) as draft:
+                (draft.path / "config.json").write_text("{}")
+                (draft.path / "model.safetensors").write_bytes(b"weights")
+    if run is real:
+        assert best_of(folder.checkpoints).name == "000002"
+        assert [e.data["best"] for e in read_events(folder.events) if e.kind == "checkpoint"] == [False, True, False]
+    else:
+        assert run.best.step == 2
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,19 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path, gpt2: ModelRef) 
         assert all(torch.isfinite(p).all() for p in good.parameters())
 
 
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [({}, "What the model answers"), ({"eval_steps": 1, "load_best_model_at_end": True}, "The eval_loss")],
+)
+def test_a_model_whose_last_step_left_no_number_is_not_saved(
+    tmp_path: Path, gpt2: ModelRef, options: dict[str, Any], what: str
+) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(TrainingError, match=f"^{what} was not finite in step 1"):
+        train(run, gpt2, toy_data(tmp_path, validation=4 if options else 0), learning_rate=1e30, max_steps=1, **options)
+    assert not run.checkpoints
+
+
 def test_a_model_that_is_no_number_any_more_is_not_sampled_from(tmp_path: Path, gpt2: ModelRef) -> None:
     with pytest.raises(TrainingError, match=r"not finite in step \d+"):
         train(FakeRun(tmp_path), gpt2, toy_data(tmp_path), learning_rate=1e299, max_steps=2, sample_prompts=("ab",))

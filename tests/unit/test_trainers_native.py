@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from transformers import AutoModelForCausalLM, BertConfig, MambaConfig
 from ftstudio.api import Checkpoint, ComponentError, Encoded, ModelRef, OptionError, TrainingError
 from ftstudio.testing import FakeRun
 from ftstudio_kit import lora
-from ftstudio_kit.lean import Lean
+from ftstudio_kit.batching import Batch
+from ftstudio_kit.lean import Lean, Plain
 from ftstudio_trainers import native
 from ftstudio_trainers.native import Native
 from ftstudio_trainers.options import NativeOptions
@@ -370,16 +373,94 @@ def test_early_stopping_ends_the_run_and_says_so(tmp_path: Path) -> None:
     assert run.checkpoints[-1].step == result.step
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_and_nothing_is_saved_after_it(tmp_path: Path, gpt2: ModelRef) -> None:
+@pytest.mark.parametrize("what", ["loss", "grad_norm"])
+def test_a_loss_or_a_gradient_that_is_not_finite_ends_the_run_and_nothing_is_saved_after_it(
+    tmp_path: Path, gpt2: ModelRef, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Either may be so alone: a share of 0 has an infinite loss and a plain gradient, squares of a gradient overflow."""
+    steps, chosen, norm_of = itertools.count(1), native.way_through, native.gradient_norm
+
+    def spoilt(value: torch.Tensor) -> torch.Tensor:
+        return value * (torch.inf if next(steps) == 4 else 1)
+
+    def choose(*arguments: Any, **named: Any) -> Any:
+        way = chosen(*arguments, **named)
+        learn = way.learn
+        way.learn = lambda *batch: spoilt(learn(*batch))
+        return way
+
+    if what == "loss":
+        monkeypatch.setattr(native, "way_through", choose)
+    else:
+        monkeypatch.setattr(native, "gradient_norm", lambda gradients: spoilt(norm_of(gradients)))
     run = FakeRun(tmp_path)
     with pytest.raises(
-        TrainingError, match=r"not finite in step \d+\. The checkpoint of step \d+ is the last good one"
+        TrainingError, match=r"gradient was not finite in step 4\. The checkpoint of step 3 is the last good one\."
     ):
-        train(run, gpt2, toy_data(tmp_path), learning_rate=1e18, save_steps=1, max_grad_norm=0.0, max_steps=50)
-    bad = run.metrics[-1][0]
-    assert [c.step for c in run.checkpoints] == list(range(1, bad))
-    good = AutoModelForCausalLM.from_pretrained(run.checkpoints[0].path)
-    assert all(torch.isfinite(p).all() for p in good.parameters())
+        train(run, gpt2, toy_data(tmp_path), save_steps=1, logging_steps=10)
+    step, metrics = run.metrics[-1]
+    assert (step, [name for name, value in metrics.items() if not math.isfinite(value)]) == (4, [what])
+    assert [c.step for c in run.checkpoints] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("saved", [1, 100])
+@pytest.mark.parametrize("adapted", [0, 2])
+def test_a_model_that_answers_with_no_number_is_not_saved(
+    tmp_path: Path, gpt2: ModelRef, saved: int, adapted: int
+) -> None:
+    """The loss of the last step is that of the weights before it."""
+    run = FakeRun(tmp_path)
+    more = {"sample_prompts": ("ab",)} if saved == 1 else {}
+    data = toy_data(tmp_path)
+    unlearnt = {"input_ids": [97, 98], "labels": [97, -100]}  # it has no loss, so it says nothing of the model
+    data = dataclasses.replace(data, train=ListTable([unlearnt, *data.train]))
+    with pytest.raises(TrainingError, match=r"^What the model answers was not finite in step 2\.") as caught:
+        train(
+            run, gpt2, data, learning_rate=1e30, warmup_steps=1, max_steps=2, save_steps=saved,
+            lora_rank=adapted, **more,
+        )  # fmt: skip
+    assert [c.step for c in run.checkpoints] == [1] * (saved == 1)
+    assert ("The checkpoint of step 1 is the last good one" in caught.value.message) == (saved == 1)
+    assert not run.samples
+
+
+def test_a_weight_that_no_row_has_a_use_for_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, chosen = save_model(tmp_path / "m", "llama"), native.way_through
+
+    def choose(learner: Any, *arguments: Any, **named: Any) -> Any:
+        way = chosen(learner, *arguments, **named)
+        way.refresh = lambda: learner.get_input_embeddings().weight.data[3].fill_(torch.nan)
+        return way
+
+    data = toy_data(tmp_path)
+    monkeypatch.setattr(native, "way_through", choose)
+    run = FakeRun(tmp_path)
+    with pytest.raises(TrainingError, match=r"^What the model answers was not finite in step 1\."):
+        train(run, model, data, save_steps=1)
+    assert not run.checkpoints
+    train(FakeRun(tmp_path / "frozen"), model, data, save_steps=1, freeze=("*embed_tokens*",))
+
+
+def test_an_evaluation_that_is_no_number_ends_the_run_and_is_never_the_best(tmp_path: Path, gpt2: ModelRef) -> None:
+    run = FakeRun(tmp_path)
+    with pytest.raises(TrainingError, match=r"^The eval_loss was not finite in step 1\. No checkpoint was kept yet\."):
+        train(
+            run, gpt2, toy_data(tmp_path, validation=4), learning_rate=1e30, max_steps=1, eval_steps=1,
+            load_best_model_at_end=True,
+        )  # fmt: skip
+    step, metrics = run.metrics[-1]
+    assert (step, list(metrics)) == (1, ["eval_loss", "perplexity"])
+    assert all(math.isnan(value) for value in metrics.values())
+    assert not run.checkpoints
+    assert run.best is None
+
+
+def test_a_model_that_has_no_eval_loss_before_the_first_step_is_not_trained(tmp_path: Path, gpt2: ModelRef) -> None:
+    huge = AutoModelForCausalLM.from_pretrained(gpt2.path)
+    huge.get_input_embeddings().weight.data.mul_(1e30)
+    huge.save_pretrained(gpt2.path)
+    with pytest.raises(TrainingError, match=r"^The eval_loss was not finite before the first step\."):
+        train(FakeRun(tmp_path), gpt2, toy_data(tmp_path, validation=4), eval_steps=1)
 
 
 def fail_while_learning(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
@@ -454,6 +535,45 @@ def test_a_gpu_learns_in_bfloat16_what_a_cpu_learns(tmp_path: Path, compiled: bo
         train(run, model, data, max_steps=10, bf16=True, torch_compile=compiled and device != "cpu", logging_steps=1)
         losses.append([metrics["loss"] for _, metrics in run.metrics if "loss" in metrics])
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="There is no GPU here.")
+def test_packed_rows_reach_a_gpu_from_pinned_memory_and_an_adapter_is_resumed_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[tuple[str, bool]] = []
+    learnt_on: set[str] = set()
+    to, learn = torch.Tensor.to, Plain.learn
+
+    def copying(tensor: torch.Tensor, *arguments: Any, **named: Any) -> torch.Tensor:
+        if named.get("non_blocking") and tensor.dtype == torch.int64:
+            copied.append((threading.current_thread().name, tensor.is_pinned()))
+        return to(tensor, *arguments, **named)
+
+    def learning(way: Plain, batch: Batch, weight: float) -> torch.Tensor:
+        learnt_on.update(value.device.type for value in batch.tensors().values())
+        return learn(way, batch, weight)
+
+    monkeypatch.setattr(torch.Tensor, "to", copying)
+    monkeypatch.setattr(Plain, "learn", learning)
+    model, data = save_model(tmp_path / "model"), toy_data(tmp_path, 18)
+    options: dict[str, Any] = {"lora_rank": 4, "lora_dropout": 0.1, "packing": True, "packing_length": 48}
+    gpu = ("cuda:0",)
+    straight = FakeRun(tmp_path / "straight", devices=gpu)
+    train(straight, model, data, **options)
+    first = PromptedRun(tmp_path / "first", devices=gpu, stop_at=3)
+    stopped = train(first, model, data, **options)
+    torch.rand(5, device="cuda")  # what happened in between does not matter
+    second = FakeRun(tmp_path / "second", devices=gpu, resume_from=stopped)
+    train(second, model, data, **options)
+
+    assert learnt_on == {"cuda"}
+    assert all(pinned for _, pinned in copied)
+    assert any(thread.startswith("batches") for thread, _ in copied), "while a step is learnt from"
+    assert not second.warnings
+    for (step, one), (same, other) in zip(steady(first, 3) + steady(second), steady(straight), strict=True):
+        assert step == same
+        assert one == pytest.approx(other, rel=1e-3)
 
 
 def test_a_run_from_scratch_takes_the_tokenizers_vocabulary(tmp_path: Path, gpt2: ModelRef) -> None:

@@ -86,7 +86,7 @@ def toy_rows(count: int, *, seed: int = 0, longest: int = 24, masked: int = 0) -
     for _ in range(count):
         length, start = int(draw.integers(3, longest + 1)), int(draw.integers(97, 107))
         ids = [97 + (start + i) % 10 for i in range(length - 1)] + [256]
-        rows.append({"input_ids": ids, "labels": [-100] * masked + ids[masked:]})
+        rows.append({"input_ids": ids, "labels": [-100] * min(masked, length) + ids[masked:]})
     return ListTable(rows)
 
 
