@@ -125,6 +125,34 @@ def test_what_is_wrong_stands_below_the_field_at_each_keystroke_and_is_never_wri
     assert (project / "project.toml").read_text() == TEXT
 
 
+def test_what_is_wrong_with_the_lowest_row_is_seen_as_soon_as_it_is(project):
+    async def script(driver):
+        lines, key = driver.pane.lines.lines, "trainer.save_total_limit"
+        assert lines.rows[lines.size.height - 1].key == key
+        go(driver, key)
+        assert lines.scroll_offset.y == 0
+        await driver.press("enter", *"abc")
+        await driver.until("save_total_limit must be a whole number")
+        shown = driver.text.splitlines()
+        row = next(i for i, line in enumerate(shown) if " save_total_limit " in line and "abc" in line)
+        assert "must be a whole number" in shown[row + 1]
+
+    at(project, script, size=(80, 16))
+
+
+def test_f_goes_to_a_problem_and_its_fix(project):
+    text = TEXT.replace("save_steps = 4", "save_steps = 400").replace('"fake-data"', '"fake-data"\nlimit = 3')
+    (project / "project.toml").write_text(text)
+
+    async def script(driver):
+        lines = driver.pane.lines.lines
+        assert lines.rows[lines.size.height - 1].key == "trainer.save_steps"
+        await driver.press("f")
+        await driver.until("f: save_steps = ")
+
+    at(project, script, size=(80, 16))
+
+
 def test_f_takes_the_fix_and_u_takes_it_back(project):
     (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 3"))
     broken = (project / "project.toml").read_text()
