@@ -244,6 +244,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     _a("setup.undo", "u", "undo", "Take back the last change that was written here.", "setup", writes=True),
     _a("setup.more", "full_stop", "more", "Show all options, or the first ones again.", "setup"),
+    _a(
+        "setup.find",
+        "slash",
+        "find",
+        "Go to an option by a part of its name, also to one that is folded away.",
+        "setup",
+    ),
+    _a("setup.next", "n", "next", "Go to the next option that was looked for.", "setup", line=False),
     _a("setup.view", "v", "meaning", "Turn between the form and what it means.", "setup"),
     _a("setup.editor", "e", "editor", "Open project.toml in your editor.", "setup", writes=True),
     _a(

@@ -567,6 +567,48 @@ def test_the_first_six_options_are_shown_and_the_full_stop_shows_the_rest(projec
     at(project, script)
 
 
+def test_slash_goes_to_an_option_by_its_name_and_unfolds_it(project):
+    async def find(driver, text):
+        await driver.press("slash")
+        await driver.type(text)
+        await driver.press("enter")
+
+    async def script(driver):
+        assert "shuffle_seed" not in driver.text
+        await find(driver, "Shuffle seed")
+        await driver.until("shuffle_seed")
+        assert driver.pane.lines.key == "dataset.shuffle_seed"
+        await find(driver, "save")
+        await driver.until("trainer.save_steps, 1 of 2: n goes to the next.")
+        await driver.press("n")
+        assert driver.pane.lines.key == "trainer.save_total_limit"
+        await driver.press("n")
+        assert driver.pane.lines.key == "trainer.save_steps"
+        await find(driver, "nowhere")
+        await driver.until("No option's name holds 'nowhere'.")
+        await driver.press("slash", "s", "escape")
+        assert driver.pane.lines.key == "trainer.save_steps"
+        assert driver.pane.lines.lines.has_focus
+        assert "1 Setup" in driver.text
+
+    at(project, script, size=(80, 24))
+
+
+def test_slash_turns_from_what_it_means_to_the_form_where_only_one_has_room(project):
+    async def script(driver):
+        await driver.press("n")
+        await driver.until("Nothing was looked for yet.")
+        await driver.press("escape", "v", "slash")
+        await driver.type("generator.use")
+        await driver.press("enter")
+        assert driver.pane.lines.lines.has_focus
+        assert driver.pane.lines.key == "generator.use"
+        await driver.press("v", "n")
+        assert driver.pane.lines.lines.has_focus
+
+    at(project, script, size=(80, 24))
+
+
 def test_help_explains_the_field_under_the_cursor(project):
     async def script(driver):
         go(driver, "trainer.save_steps")
