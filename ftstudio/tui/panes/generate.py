@@ -120,7 +120,7 @@ class GeneratePane(Pane, Asks):
         if run != self.run_folder:
             self.run_folder, self.chosen = run, {}
             if self.talks:
-                self.do_generate_new()
+                self._begin_anew()
             self.look()
 
     def seen(self, seen: Seen) -> None:
@@ -340,6 +340,16 @@ class GeneratePane(Pane, Asks):
             answer.begin(answer.title, [])
         self._name_columns()
 
+    def _begin_anew(self) -> None:
+        """With other models: what was asked last can be asked again, which is said where the texts were."""
+        asked, line = self.conversation.asked, self.query_one(PromptLine)
+        self.do_generate_new()
+        if asked and not line.value:
+            line.propose(asked)
+        if line.value:
+            for answer in self.query(Answer):
+                answer.tell(f"{self.studio.key('generate.again')} generates")
+
     def do_generate_first(self) -> None:
         """Choose the first column's model."""
         self.find_choices(0)
@@ -372,7 +382,7 @@ class GeneratePane(Pane, Asks):
         def picked(source: object) -> None:
             if source is not None:
                 self.chosen[message.column] = source if isinstance(source, Source) else None
-                self.do_generate_new()
+                self._begin_anew()
                 self.look()
 
         title = "The first model" if message.column == 0 else "The model beside it"
