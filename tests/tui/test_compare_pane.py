@@ -108,7 +108,7 @@ def test_more_reasons_than_there_is_room_for_are_told_whole_by_help(make_project
     made(folder, data="two", losses=(3.0, 2.0), overrides=overrides)
 
     async def script(driver):
-        await driver.until("more lines: ? tells all of it.")
+        await driver.until("3 more reasons; ? tells all of it.")
         assert "validation_fraction)" not in driver.text
         await driver.press("question_mark")
         await driver.until("(dataset.validation_fraction). lab:0001: 0.0; lab:0002: 0.1")

@@ -241,14 +241,18 @@ class ComparePane(Pane, Asks):
     def _warnings(self, found: Comparison, columns: Columns) -> Iterator[Text]:
         """Why losses cannot be compared, or that they can, in a few lines; and which runs do not stand there."""
         look, colour = self.studio.look, "yellow" if found.doubts else "dim"
-        lines = list[str]()
-        for sentence in doubt_sentences(found) or [NO_DOUBT]:
-            parts = textwrap.wrap(look.plain(sentence).plain, max(20, columns.width - 4))
-            lines += [f" {' ' if number or not found.doubts else '!'} {part}" for number, part in enumerate(parts)]
+        sentences, mark = doubt_sentences(found) or [NO_DOUBT], "!" if found.doubts else " "
+        lines = [
+            Text(f" {' ' if number else mark} {part}", colour)
+            for sentence in sentences
+            for number, part in enumerate(textwrap.wrap(look.plain(sentence).plain, max(20, columns.width - 4)))
+        ]
         if len(lines) > DOUBT_LINES:
-            left = len(lines) - DOUBT_LINES + 1
-            lines[DOUBT_LINES - 1 :] = [f"   {plural(left, 'more line')}: {self.studio.key('help')} tells all of it."]
-        yield from (Text(line, colour) for line in lines)
+            few, left = sentences[: DOUBT_LINES - 1], len(sentences) - DOUBT_LINES + 1
+            more = f"{plural(left, 'more reason')}; " if left > 0 else ""
+            lines = [look.cell(f" {mark} {sentence}", columns.width, colour) for sentence in few]
+            lines.append(Text(f"   {more}{self.studio.key('help')} tells all of it.", colour))
+        yield from lines
         left = len(found.runs) - columns.room
         if left > 0:
             words = f"{plural(left, 'more run')} {'does' if left == 1 else 'do'} not fit here."
