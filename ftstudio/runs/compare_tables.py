@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ftstudio.runs.compare import Comparison, RunFacts, doubt_text, value_text
+from ftstudio.runs.compare import LOSSES, Comparison, RunFacts, doubt_text, value_text
 from ftstudio.runs.status import age_text
 from ftstudio.text import number_text, safe_text
 
@@ -26,22 +26,21 @@ def setting_rows(found: Comparison) -> list[Row]:
 
 
 def result_rows(facts: Sequence[RunFacts]) -> list[Row]:
-    """One row a figure that at least one of the runs has."""
-    rows = [
+    """One row a figure that at least one of the runs has: first what they came to, last what they are."""
+    rows = []
+    for name in dict.fromkeys([*LOSSES, *(name for f in facts for name in f.metrics)]):
+        rows.append([name, *(number_text(f.metrics[name]) if name in f.metrics else "" for f in facts)])
+        rows.append([f"best {name}", *(_best(f, name) for f in facts)])
+    rows += [
+        ["step", *(_steps(f) for f in facts)],
+        ["time", *("" if f.seconds is None else age_text(f.seconds) for f in facts)],
+        ["note", *(f.note for f in facts)],
+        ["model", *(f.model for f in facts)],
         ["state", *(f.state for f in facts)],
         ["device", *(f.device for f in facts)],
         ["data", *(f.fingerprint[:12] for f in facts)],
-        ["model", *(f.model for f in facts)],
         ["vocabulary", *(f.vocabulary for f in facts)],
-        ["step", *(_steps(f) for f in facts)],
-        ["time", *("" if f.seconds is None else age_text(f.seconds) for f in facts)],
     ]
-    names = dict.fromkeys(name for f in facts for name in f.metrics)
-    for name in names:
-        rows.append([name, *(number_text(f.metrics[name]) if name in f.metrics else "" for f in facts)])
-        if any(name in f.best for f in facts):
-            rows.append([f"best {name}", *(_best(f, name) for f in facts)])
-    rows.append(["note", *(f.note for f in facts)])
     return [row for row in rows if any(row[1:])]
 
 

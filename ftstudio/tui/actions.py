@@ -271,8 +271,17 @@ ACTIONS: tuple[Action, ...] = (
         "setup",
     ),
     _a("setup.copy", "U", "use run's", "Write the run's settings into the project.", "setup", writes=True),
+    _a(
+        "setup.find",
+        "slash",
+        "find",
+        "Go to an option by a part of its name, also to one that is folded away.",
+        "setup",
+    ),
+    _a("setup.next", "n", "next", "Go to the next option that was looked for.", "setup", line=False),
     _a("run.pin", "I", "pin", "Pin the run as one to keep in sight, or unpin it.", "project", line=False, writes=True),
     _a("compare.mark", "space", "mark", "Put the run under the cursor into the comparison, or take it out.", "compare"),
+    _a("compare.turn", "tab", "table", "Go from the list of runs to the table, to the chart, and back.", "compare"),
     _a("compare.metric", "m", "metric", "Draw the curves of the next metric.", "compare"),
     _a(
         "compare.export",

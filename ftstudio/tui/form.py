@@ -106,6 +106,17 @@ class Form:
         """The section whose component a key names: "trainer.use"."""
         return next((s for s in self.sections if s.table and f"{s.table}.use" == key), None)
 
+    def named(self, text: str) -> list[str]:
+        """The keys of the options and components whose names hold a text, also folded ones, in their order."""
+        wanted, found = text.strip().lower(), list[str]()
+        for section in self.sections:
+            names = {f"{section.table}.use": section.title} if section.table else {}
+            names |= {entry.key: entry.field.label for entry in section.shown(more=True)}
+            found += [
+                k for k, label in names.items() if wanted.replace(" ", "_") in k.lower() or wanted in label.lower()
+            ]
+        return found
+
     def problems_of(self, key: object) -> tuple[Problem, ...]:
         """What is wrong with an entry or with a section's component."""
         entry, section = self.entry(key), self.section(key)

@@ -49,7 +49,7 @@ def two(make_project):
 def test_the_current_run_and_the_one_before_are_compared(two):
     text = in_compare(two, read)
     lines = [line.split() for line in text.splitlines()]
-    assert ["settings", "that", "differ", "lab:0001", "lab:0002"] in lines
+    assert ["losses", "lab:0001", "lab:0002"] in lines
     assert ["trainer.max_steps", "10", "20"] in lines
     assert ["loss", "2", "1.5"] in lines
     assert "Nothing keeps their losses from being compared" in text
@@ -81,9 +81,51 @@ def test_losses_over_other_data_are_not_compared_and_it_says_why(make_project):
     assert "<" not in line_with(text, "best loss")
 
 
+@pytest.mark.parametrize("size", [(80, 24), (140, 40)])
+def test_why_losses_cannot_be_compared_stands_above_the_table_wherever_that_is_scrolled(make_project, size):
+    folder = make_project()
+    for number in range(3):
+        made(folder, data=f"data-{number}", losses=(3.0, 2.0), overrides=(f"trainer.max_steps={20 + number}",))
+
+    async def script(driver):
+        table = driver.app.screen.query_one("#table")
+        await driver.press("tab")
+        assert table.has_focus
+        for key, row in (("end", "data"), ("home", "loss")):
+            await driver.press(key)
+            assert table.key == row
+            assert "! loss cannot be compared: other data" in driver.text
+            assert line_with(driver.text, " losses  ").split()[:3] == ["losses", "lab:0002", "lab:0003"]
+            assert any(line.startswith(f" {row} ") for line in driver.text.splitlines())
+
+    in_compare(folder, script, size=size)
+
+
+def test_more_reasons_than_there_is_room_for_are_told_whole_by_help(make_project):
+    folder = make_project()
+    made(folder, data="one", losses=(3.0, 2.0))
+    overrides = ("dataset.limit=3", "dataset.dedupe=true", "dataset.shuffle_seed=4", "dataset.validation_fraction=0.1")
+    made(folder, data="two", losses=(3.0, 2.0), overrides=overrides)
+
+    async def script(driver):
+        await driver.until("3 more reasons; ? tells all of it.")
+        assert "validation_fraction)" not in driver.text
+        await driver.press("question_mark")
+        await driver.until("(dataset.validation_fraction). lab:0001: 0.0; lab:0002: 0.1")
+
+    in_compare(folder, script, size=(80, 40))
+
+
+def test_losses_come_first_then_settings_that_differ_and_last_what_the_runs_are(two):
+    lines = [line.split("  ")[0].strip() for line in in_compare(two, read).splitlines()]
+    wanted = ["losses", "loss", "best loss", "settings that differ", "trainer.max_steps", "results", "state", "data"]
+    found = [line for line in lines if line in wanted]
+    assert found[: len(wanted)] == wanted
+
+
 def test_columns_align(two):
     text = in_compare(two, read)
-    rows = [line_with(text, words) for words in ("settings that differ", "trainer.max_steps", "state  ", "model  ")]
+    rows = [line_with(text, words) for words in (" losses  ", "trainer.max_steps", "state  ", "model  ")]
     assert (
         len({row.index(first) for row, first in zip(rows, ("lab:0001", "10", "finished", "m at r"), strict=True)}) == 1
     )
@@ -93,9 +135,9 @@ def test_space_takes_runs_in_and_out(two):
     made(two, losses=(3.0, 1.0), overrides=("trainer.max_steps=30",))
 
     async def script(driver):
-        assert "lab:0001" not in line_with(driver.text, "settings that differ")
+        assert "lab:0001" not in line_with(driver.text, " losses  ")
         await driver.press("end", "space")
-        await driver.until(lambda: "lab:0001" in line_with(driver.text, "settings that differ"))
+        await driver.until(lambda: "lab:0001" in line_with(driver.text, " losses  "))
         assert line_with(driver.text, "trainer.max_steps").split()[1:] == ["20", "30", "10"]
         await driver.press("home", "space", "space")
         await driver.until("comparing takes two")
@@ -126,8 +168,8 @@ def test_marks_of_home_reach_a_compare_that_is_open_already(two):
         await driver.until("lab:0003")
         driver.app.screen.marked = {third.path, third.path.with_name("0001")}
         await driver.press("c")
-        await driver.until(lambda: "lab:0003" in line_with(driver.text, "results"))
-        assert "lab:0002" not in line_with(driver.text, "results")
+        await driver.until(lambda: "lab:0003" in line_with(driver.text, " losses  "))
+        assert "lab:0002" not in line_with(driver.text, " losses  ")
 
     in_compare(two, script)
 

@@ -295,7 +295,7 @@ def test_any_checkpoint_of_any_run_can_stand_beside_any_other(open_generate, tra
         await driver.press("b")
         await driver.until("The model beside it")
         await driver.press("end", "up", "enter")
-        await driver.until("other:0001 at 6, best")
+        await driver.until("other:0001 at 6, best   g generates")
         await driver.press("g")
         await answered(driver)
         assert [a.answer.split()[1] for a in columns(driver)] == ["4", "6"]
@@ -305,6 +305,25 @@ def test_any_checkpoint_of_any_run_can_stand_beside_any_other(open_generate, tra
         await driver.until(lambda: len(columns(driver)) == 1)
 
     open_generate(script, trained(4, 8))
+
+
+@pytest.mark.parametrize("shape", ["text", "messages"])
+def test_with_another_model_the_last_prompt_stands_there_to_be_asked_again(open_generate, trained, shape):
+    async def script(driver):
+        await ask(driver, "once more")
+        await answered(driver)
+        await driver.press("escape") if shape == "messages" else None
+        for column in ("m", "b"):
+            await driver.press(column)
+            await driver.until("nothing beside it" if column == "b" else "The first model")
+            await driver.press("home", "down", "down", "enter")
+            await driver.until("lab:0001 at 4, best   g generates")
+        assert [a.plain for a in columns(driver)] == ["", ""]
+        await driver.press("g")
+        await answered(driver)
+        assert all("once more" in a.plain for a in columns(driver))
+
+    open_generate(script, trained(4, 8, shape=shape))
 
 
 def test_a_project_without_a_run_samples_the_base_model_alone(open_generate, make_project):

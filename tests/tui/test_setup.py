@@ -125,6 +125,34 @@ def test_what_is_wrong_stands_below_the_field_at_each_keystroke_and_is_never_wri
     assert (project / "project.toml").read_text() == TEXT
 
 
+def test_what_is_wrong_with_the_lowest_row_is_seen_as_soon_as_it_is(project):
+    async def script(driver):
+        lines, key = driver.pane.lines.lines, "trainer.save_total_limit"
+        assert lines.rows[lines.size.height - 1].key == key
+        go(driver, key)
+        assert lines.scroll_offset.y == 0
+        await driver.press("enter", *"abc")
+        await driver.until("save_total_limit must be a whole number")
+        shown = driver.text.splitlines()
+        row = next(i for i, line in enumerate(shown) if " save_total_limit " in line and "abc" in line)
+        assert "must be a whole number" in shown[row + 1]
+
+    at(project, script, size=(80, 16))
+
+
+def test_f_goes_to_a_problem_and_its_fix(project):
+    text = TEXT.replace("save_steps = 4", "save_steps = 400").replace('"fake-data"', '"fake-data"\nlimit = 3')
+    (project / "project.toml").write_text(text)
+
+    async def script(driver):
+        lines = driver.pane.lines.lines
+        assert lines.rows[lines.size.height - 1].key == "trainer.save_steps"
+        await driver.press("f")
+        await driver.until("f: save_steps = ")
+
+    at(project, script, size=(80, 16))
+
+
 def test_f_takes_the_fix_and_u_takes_it_back(project):
     (project / "project.toml").write_text(TEXT.replace("max_steps = 10", "max_steps = 3"))
     broken = (project / "project.toml").read_text()
@@ -537,6 +565,48 @@ def test_the_first_six_options_are_shown_and_the_full_stop_shows_the_rest(projec
         await driver.until(lambda: "flood" not in driver.text)
 
     at(project, script)
+
+
+def test_slash_goes_to_an_option_by_its_name_and_unfolds_it(project):
+    async def find(driver, text):
+        await driver.press("slash")
+        await driver.type(text)
+        await driver.press("enter")
+
+    async def script(driver):
+        assert "shuffle_seed" not in driver.text
+        await find(driver, "Shuffle seed")
+        await driver.until("shuffle_seed")
+        assert driver.pane.lines.key == "dataset.shuffle_seed"
+        await find(driver, "save")
+        await driver.until("trainer.save_steps, 1 of 2: n goes to the next.")
+        await driver.press("n")
+        assert driver.pane.lines.key == "trainer.save_total_limit"
+        await driver.press("n")
+        assert driver.pane.lines.key == "trainer.save_steps"
+        await find(driver, "nowhere")
+        await driver.until("No option's name holds 'nowhere'.")
+        await driver.press("slash", "s", "escape")
+        assert driver.pane.lines.key == "trainer.save_steps"
+        assert driver.pane.lines.lines.has_focus
+        assert "1 Setup" in driver.text
+
+    at(project, script, size=(80, 24))
+
+
+def test_slash_turns_from_what_it_means_to_the_form_where_only_one_has_room(project):
+    async def script(driver):
+        await driver.press("n")
+        await driver.until("Nothing was looked for yet.")
+        await driver.press("escape", "v", "slash")
+        await driver.type("generator.use")
+        await driver.press("enter")
+        assert driver.pane.lines.lines.has_focus
+        assert driver.pane.lines.key == "generator.use"
+        await driver.press("v", "n")
+        assert driver.pane.lines.lines.has_focus
+
+    at(project, script, size=(80, 24))
 
 
 def test_help_explains_the_field_under_the_cursor(project):

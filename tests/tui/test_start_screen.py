@@ -79,6 +79,24 @@ def test_the_values_of_several_keys_multiply(tmp_path, make_project):
     session(tmp_path, script, size=(120, 36))
 
 
+def test_a_fork_names_the_steps_that_can_be_typed_and_an_empty_field_is_the_last(tmp_path, make_project):
+    folder = make_project(trainer={"max_steps": 100})
+    made(folder, steps=[10, 20, 30, 40, 100], best=20)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("run 0001")
+        await driver.press("F")
+        await driver.until("last; or best, 100, 40, 30, 20, ...")
+        assert {field.value for field in driver.app.screen.query("Input")} == {""}
+        await driver.until("lab:0001 is at step 100 already")
+        await driver.press("shift+tab")
+        await driver.type("40")
+        await driver.until("in all        100 steps")
+
+    session(tmp_path, script, size=(80, 36))
+
+
 def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_standing(tmp_path, make_project):
     folder = make_project()
 

@@ -57,7 +57,7 @@ def test_of_one_key_the_nearest_action_keeps_it_then_the_one_that_was_rebound():
     said = clashes({"run.start": "n"})
     assert "n means both run.start and project.new: run.start keeps it." in said
     assert [s for s in said if "generate.new" in s] == [
-        "n means run.start and also data.next, train.next, logs.next, generate.new: those keep it."
+        "n means run.start and also setup.next, data.next, train.next, logs.next, generate.new: those keep it."
     ]
     home, generate = ("everywhere", "project", "home"), ("everywhere", "project", "generate")
     assert (keys_at("run.start", *home, run_start="n"), keys_at("project.new", *home, run_start="n")) == ("n", "")

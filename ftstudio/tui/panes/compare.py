@@ -35,13 +35,21 @@ from ftstudio.tui.canvas import ASCII, BRAILLE
 from ftstudio.tui.copying import copy
 from ftstudio.tui.feed import Feed
 from ftstudio.tui.form import field_of
+from ftstudio.tui.look import Look
 from ftstudio.tui.panes.base import Pane
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.chart import ChartView
 from ftstudio.tui.widgets.lines import Lines, Row
+from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.words import run_rows
 
+WORTH = (
+    "A loss is a mean over tokens, so two losses say which run is better only when both are means over the same "
+    "tokens; where they are not, it says why. A < marks the lowest of values that can be compared."
+)
 LIST_LINES = 5
+DOUBT_LINES = 3
+SETTINGS = "settings that differ"
 NARROWEST = 12
 """Columns of a run's values; where more runs are marked than fit, the others are only in the export."""
 
@@ -66,12 +74,44 @@ class Read:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Where the cells of the table stand: a name in `key` columns, then `column` for each of the first `room` runs."""
+
+    width: int
+    key: int
+    column: int
+    room: int
+    labels: list[str]
+
+    @classmethod
+    def of(cls, found: Comparison, width: int) -> Columns:
+        """As wide as what stands in them, within a width in columns."""
+        every = [[SETTINGS], *(row for _, rows in _groups(found) for row in rows)]
+        key = min(28, max(len(row[0]) for row in every)) + 3
+        room = max(1, (width - key) // NARROWEST)
+        labels = [run.label for run in found.runs[:room]]
+        longest = max(len(value) for row in [["", *labels], *every] for value in row[1:]) + 4
+        column = min(longest, (width - key) // min(room, len(found.runs)))
+        return cls(width, key, column, room, [cut(label, column - 2, end=True) for label in labels])
+
+    def line(self, cells: Sequence[str], look: Look, style: str = "", marked: int = -1) -> Text:
+        """A row of the table; the value of the run with the number `marked` stands out."""
+        text = look.cell(f" {cells[0]}", self.key - 2, style).append("  ")
+        for number, value in enumerate(cells[1 : self.room + 1]):
+            best = number == marked
+            cell = look.cell(f"{value} <" if best else value, self.column - 2, "bold" if best else style)
+            text = Text.assemble(text, cell, "  ", end="", no_wrap=True)
+        return text
+
+
 class ComparePane(Pane, Asks):
-    """A list to mark runs in, the tables, and a chart."""
+    """A list to mark runs in, what keeps their losses from being compared, the table, and a chart."""
 
     DEFAULT_CSS = """
     ComparePane #left { height: 1fr; width: 1fr; }
     ComparePane #marks { height: auto; background: $surface; }
+    ComparePane #head { height: auto; }
     ComparePane #table { height: 1fr; }
     ComparePane ChartView { height: 8; }
     """
@@ -89,9 +129,10 @@ class ComparePane(Pane, Asks):
         self._stale, self._next_look = True, 0.0
 
     def compose(self) -> ComposeResult:
-        """The list and the tables, beside or above the chart."""
+        """The list and the table, beside or above the chart; the table's head does not scroll away."""
         with Vertical(id="left"):
             yield Lines(id="marks")
+            yield Still("", id="head", markup=False)
             yield Lines(id="table")
         yield ChartView(glyphs=ASCII if self.studio.look.ascii else BRAILLE)
 
@@ -181,44 +222,41 @@ class ComparePane(Pane, Asks):
         lines.styles.height = min(LIST_LINES, max(1, len(rows)))
 
     def _draw_table(self) -> None:
-        table = self.query_one("#table", Lines)
-        if self.comparison is None:
+        table, head, found = self.query_one("#table", Lines), self.query_one("#head", Still), self.comparison
+        head.display = found is not None
+        if found is None:
             table.set_rows([Row(None, self.studio.look.plain(f" {self._why_none}"))] if self._why_none else [])
-        else:
-            width = max(40, table.size.width - 1)
-            table.set_rows(list(self._rows(self.comparison, width)))
-
-    def _rows(self, found: Comparison, width: int) -> Iterator[Row]:
-        look = self.studio.look
-        settings, results = setting_rows(found), result_rows(found.runs)
-        every = [["settings that differ", *(run.label for run in found.runs)], *settings, *results]
-        key = min(28, max(len(row[0]) for row in every)) + 3
-        room = max(1, (width - key) // NARROWEST)
-        longest = max(len(value) for row in every for value in row[1:]) + 4
-        column = min(longest, (width - key) // min(room, len(found.runs)))
-        labels = [look.words(cut(run.label, column - 2, end=True)) for run in found.runs[:room]]
+            return
+        look, columns = self.studio.look, Columns.of(found, max(40, table.size.width - 1))
         lowest = {} if found.doubts else _lowest(found)
+        titles, rows = [], list[Row]()
+        for title, group in _groups(found):
+            titles.append(title if group else f"{title}: none")
+            rows += [Row(None, look.plain(f" {titles[-1]}", "bold"))] if rows or titles[1:] else []
+            rows += [Row(row[0], columns.line(row, look, "", lowest.get(row[0], -1))) for row in group]
+        table.set_rows(rows)
+        labels = columns.line([titles[0], *map(look.words, columns.labels)], look, "bold")
+        head.update(Text("\n").join([*self._warnings(found, columns), labels]))
 
-        def line(cells: Sequence[str], style: str, marked: int = -1) -> Text:
-            text = look.cell(f" {cells[0]}", key - 2, style).append("  ")
-            for number, value in enumerate(cells[1 : room + 1]):
-                lowest_one = number == marked
-                cell = look.cell(f"{value} <" if lowest_one else value, column - 2, "bold" if lowest_one else style)
-                text = Text.assemble(text, cell, "  ", end="", no_wrap=True)
-            return text
-
-        for title, rows in (("settings that differ", settings), ("results", results)):
-            yield Row(None, line([title, *labels], "bold") if rows else Text(f" {title}: none", "bold"))
-            for row in rows:
-                yield Row(row[0], line(row, "", lowest.get(row[0], -1)))
-        for sentence in doubt_sentences(found) or [NO_DOUBT]:
-            mark = "!" if found.doubts else " "
-            for number, part in enumerate(textwrap.wrap(look.plain(sentence).plain, max(20, width - 4))):
-                yield Row(None, Text(f" {' ' if number else mark} {part}", "yellow" if found.doubts else "dim"))
-        if len(found.runs) > room:
-            left = len(found.runs) - room
+    def _warnings(self, found: Comparison, columns: Columns) -> Iterator[Text]:
+        """Why losses cannot be compared, or that they can, in a few lines; and which runs do not stand there."""
+        look, colour = self.studio.look, "yellow" if found.doubts else "dim"
+        sentences, mark = doubt_sentences(found) or [NO_DOUBT], "!" if found.doubts else " "
+        lines = [
+            Text(f" {' ' if number else mark} {part}", colour)
+            for sentence in sentences
+            for number, part in enumerate(textwrap.wrap(look.plain(sentence).plain, max(20, columns.width - 4)))
+        ]
+        if len(lines) > DOUBT_LINES:
+            few, left = sentences[: DOUBT_LINES - 1], len(sentences) - DOUBT_LINES + 1
+            more = f"{plural(left, 'more reason')}; " if left > 0 else ""
+            lines = [look.cell(f" {mark} {sentence}", columns.width, colour) for sentence in few]
+            lines.append(Text(f"   {more}{self.studio.key('help')} tells all of it.", colour))
+        yield from lines
+        left = len(found.runs) - columns.room
+        if left > 0:
             words = f"{plural(left, 'more run')} {'does' if left == 1 else 'do'} not fit here."
-            yield Row(None, look.plain(f"   {words} {self.studio.way_on('compare.export', 'writes all')}", "dim"))
+            yield look.plain(f"   {words} {self.studio.way_on('compare.export', 'writes all')}", "dim")
 
     def _draw_chart(self) -> None:
         chart = self.query_one(ChartView)
@@ -231,21 +269,21 @@ class ComparePane(Pane, Asks):
             chart.show([f.series[self._metric] for f in feeds if self._metric in f.series], self._metric)
 
     def explain(self) -> str:
-        """For help: the setting under the cursor, else what a comparison is worth."""
+        """For help: the setting under the cursor, else what a comparison is worth; and all that speaks against it."""
         table = self.query_one("#table", Lines)
         field = field_of(self.project, str(table.key)) if table.has_focus else None
-        if field is not None:
-            return f"{table.key}: {larger.explained(field)}"
-        return (
-            "A loss is a mean over tokens, so two losses say which run is better only when both are means over the "
-            "same tokens; where they are not, it says why. A < marks the lowest of values that can be compared."
-        )
+        about = f"{table.key}: {larger.explained(field)}" if field is not None else WORTH
+        return "\n\n".join([about, *(doubt_sentences(self.comparison) if self.comparison else [])])
 
     # --------------------------------------------------------------------------------------- actions
 
     def why_not(self, id: str) -> str:
         """Why an action cannot be taken now."""
         return "There is no comparison yet: mark two runs." if id == "compare.export" and not self.comparison else ""
+
+    def do_compare_turn(self) -> None:
+        """The list of runs, the table, the chart: the next one gets the focus."""
+        self.screen.focus_next()
 
     def do_copy(self) -> None:
         """The tables as Markdown."""
@@ -289,6 +327,15 @@ def _read(paths: Sequence[Path], known: dict[Path, Curve]) -> Read:
         except FtstudioError as error:
             why = str(error)
     return Read(comparison, why, curves, time.monotonic() - begun)
+
+
+def _groups(found: Comparison) -> Iterator[tuple[str, list[list[str]]]]:
+    """The table's rows in the order in which they are read, each group with its title."""
+    results = result_rows(found.runs)
+    losses = [row for row in results if row[0].removeprefix("best ") in LOSSES]
+    yield from [("losses", losses)] if losses else []
+    yield SETTINGS, setting_rows(found)
+    yield from [("results", rest)] if (rest := [row for row in results if row not in losses]) else []
 
 
 def _lowest(found: Comparison) -> dict[str, int]:

@@ -36,6 +36,7 @@ from ftstudio.tui.sampling import Setting, Source
 from ftstudio.tui.watch import Seen
 from ftstudio.tui.widgets.answer import Answer, Scroll
 from ftstudio.tui.widgets.lines import Row
+from ftstudio.tui.widgets.once_line import OnceLine
 from ftstudio.tui.widgets.prompt_line import PromptLine
 
 SIDE_BY_SIDE = 100
@@ -52,7 +53,6 @@ class GeneratePane(Pane, Asks):
     GeneratePane #asked { height: 1; }
     GeneratePane #asked Static { width: 3; }
     GeneratePane PromptLine { width: 1fr; }
-    GeneratePane #options { height: 1; color: $text-muted; }
     GeneratePane #said { height: auto; max-height: 2; display: none; color: $warning; }
     GeneratePane #answers { layout: vertical; }
     GeneratePane #answers.side { layout: horizontal; }
@@ -86,8 +86,7 @@ class GeneratePane(Pane, Asks):
         self.run_folder: RunFolder | None = None
         self.sources: list[Source] = []
         self.chosen: dict[int, Source | None] = {}
-        self.settings: list[Setting] = []
-        self.overrides: dict[str, str] = {}
+        self.once = OnceLine(project)
         self.conversation = Conversation()
         self.time = 0
         self.busy = False
@@ -101,7 +100,7 @@ class GeneratePane(Pane, Asks):
         with Horizontal(id="asked"):
             yield Static(" > ", markup=False)
             yield PromptLine()
-        yield Static("", id="options", markup=False)
+        yield self.once
         yield Static("", id="said", markup=False)
         with Container(id="answers"):
             yield Answer()
@@ -120,7 +119,7 @@ class GeneratePane(Pane, Asks):
         if run != self.run_folder:
             self.run_folder, self.chosen = run, {}
             if self.talks:
-                self.do_generate_new()
+                self._begin_anew()
             self.look()
 
     def seen(self, seen: Seen) -> None:
@@ -128,7 +127,7 @@ class GeneratePane(Pane, Asks):
 
         Before the first look is done, say what it waits for.
         """
-        if not self.settings:
+        if not self.once.settings:
             from ftstudio.describing import waits_for  # noqa: PLC0415 - the look loads it
 
             self.waits = waits_for()
@@ -152,7 +151,7 @@ class GeneratePane(Pane, Asks):
         self._stamp = self.file_stamp()
         try:
             sources = sampling.pair(self.project, self.run_folder)
-            settings = sampling.settings_of(self.project, self.overrides)
+            settings = sampling.settings_of(self.project, self.once.overrides)
             prompt = sampling.first_prompt(self.project)
         except FtstudioError as error:
             self.post_message(self.Refused(error))
@@ -165,7 +164,7 @@ class GeneratePane(Pane, Asks):
         self.waits = ""
         defaults = dict(enumerate(message.sources))
         self.sources = [s for i in (0, 1) if (s := self.chosen.get(i, defaults.get(i))) is not None]
-        self.settings = list(message.settings)
+        self.once.settings = message.settings
         line = self.query_one(PromptLine)
         if not line.value and not self.conversation.asked:
             line.propose(message.prompt)
@@ -193,22 +192,18 @@ class GeneratePane(Pane, Asks):
 
     def draw(self) -> None:
         """The settings that are not the usual ones, and what the models do with a text."""
-        look = self.studio.look
         if self.waits:
-            self.query_one("#options", Static).update(look.plain(f" {look.words(self.waits)}"))
-            return
-        text = Text(" ", no_wrap=True, end="")
-        for setting in self.settings:
-            changed = setting.key in self.overrides
-            if changed or setting.key == "seed" or setting.value != setting.default:
-                shown = look.plain(f"{setting.name} {_value(setting.value)}", "bold" if changed else "")
-                text.append_text(shown).append("  ")
-        kind = "a conversation" if self.talks else "this model continues text"
-        if text.cell_len + len(kind) + 1 > self.size.width:
-            kind = kind.removeprefix("this model ")
-        text.truncate(max(10, self.size.width - len(kind) - 2))
-        text.pad_right(max(0, self.size.width - len(kind) - 1 - text.cell_len))
-        self.query_one("#options", Static).update(text.append(kind if self.sources else "", "italic"))
+            look = self.studio.look
+            self.once.update(look.plain(f" {look.words(self.waits)}"))
+        elif self.talks or not self.sources:
+            kind = "a conversation" if self.talks else ""
+            self.once.show(kind, kind)
+        else:
+            self.once.show("this model continues text", "continues text")
+
+    def on_once_line_changed(self, message: OnceLine.Changed) -> None:
+        """Another value holds for this once."""
+        self.look()
 
     # ------------------------------------------------------------------------------------ generating
 
@@ -248,7 +243,7 @@ class GeneratePane(Pane, Asks):
         for column, source in enumerate(self.sources):
             asked.append(self.conversation.prompt(column, source))
             answers[column].begin(source.title, self.conversation.above(column, source))
-        self.generate(self.time, list(self.sources), asked, dict(self.overrides))
+        self.generate(self.time, list(self.sources), asked, dict(self.once.overrides))
 
     @work(thread=True, exclusive=True, group="generate")
     def generate(self, time: int, sources: list[Source], prompts: list[Prompt], overrides: Mapping[str, str]) -> None:
@@ -340,6 +335,16 @@ class GeneratePane(Pane, Asks):
             answer.begin(answer.title, [])
         self._name_columns()
 
+    def _begin_anew(self) -> None:
+        """With other models: what was asked last can be asked again, which is said where the texts were."""
+        asked, line = self.conversation.asked, self.query_one(PromptLine)
+        self.do_generate_new()
+        if asked and not line.value:
+            line.propose(asked)
+        if line.value:
+            for answer in self.query(Answer):
+                answer.tell(f"{self.studio.key('generate.again')} generates")
+
     def do_generate_first(self) -> None:
         """Choose the first column's model."""
         self.find_choices(0)
@@ -372,7 +377,7 @@ class GeneratePane(Pane, Asks):
         def picked(source: object) -> None:
             if source is not None:
                 self.chosen[message.column] = source if isinstance(source, Source) else None
-                self.do_generate_new()
+                self._begin_anew()
                 self.look()
 
         title = "The first model" if message.column == 0 else "The model beside it"
@@ -380,38 +385,7 @@ class GeneratePane(Pane, Asks):
 
     def do_generate_options(self) -> None:
         """Choose an option, then its value, for this once."""
-        from ftstudio.tui.screens.asking import Picking  # noqa: PLC0415 - made when it is asked for
-
-        look = self.studio.look
-        width = max((len(s.name) for s in self.settings), default=0)
-        rows = [
-            Row(s, look.plain(f" {s.name:<{width}}  {_value(s.value):<10}  {s.help}"))
-            for s in sorted(self.settings, key=lambda s: s.advanced)
-        ]
-        self.app.push_screen(Picking("Options, for this once", rows), self._ask_value)
-
-    def _ask_value(self, setting: object) -> None:
-        from ftstudio.tui.screens.asking import Asking  # noqa: PLC0415 - made when it is asked for
-
-        if not isinstance(setting, Setting):
-            return
-
-        def check(text: str) -> None:
-            if text.strip():
-                sampling.check_override(self.project, self.overrides, setting.key, text.strip())
-
-        def answered(text: str | None) -> None:
-            if text is None:
-                return
-            if text.strip():
-                self.overrides[setting.key] = text.strip()
-            else:
-                self.overrides.pop(setting.key, None)
-            self.look()
-
-        hint = f"{setting.help} Empty: as project.toml says."
-        shown = "" if setting.value is None else _value(setting.value)
-        self.app.push_screen(Asking(setting.name, shown, hint, check), answered)
+        self.once.ask()
 
     def do_copy(self) -> None:
         """The answer that has the focus, or both."""
@@ -430,10 +404,3 @@ class GeneratePane(Pane, Asks):
             self.query(Scroll).first().focus()
         else:
             self.project_screen.do_back()
-
-
-def _value(value: object) -> str:
-    """A value as TOML writes it, more or less."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.widgets import Input
 
 from ftstudio.errors import FtstudioError, InputError
 from ftstudio.finding import FILE
 from ftstudio.runs.folder import RunFolder
+from ftstudio.text import quote
 from ftstudio.tui.actions import READONLY, bindings
 from ftstudio.tui.background import Asks
 from ftstudio.tui.copying import copy
@@ -20,6 +23,7 @@ from ftstudio.tui.panes.form import FormPane
 from ftstudio.tui.since import changed_words, changes_text
 from ftstudio.tui.typed import toml_of
 from ftstudio.tui.widgets.aside import Aside, run_text
+from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Row
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ class SetupPane(FormPane, Asks):
     SetupPane.aside Aside { display: block; width: 1fr; border-left: none; }
     .wide SetupPane.aside FormLines { display: block; }
     .wide SetupPane.aside Aside { width: 54; border-left: vkey $panel; }
+    SetupPane #find { display: none; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("setup")]
 
@@ -45,6 +50,13 @@ class SetupPane(FormPane, Asks):
         super().__init__(project)
         self.frozen: tuple[RunFolder, Project] | None = None
         """The run whose settings stand in the form's place, and the project as it was then."""
+        self._sought = ""
+        """What an option's name holds that is looked for."""
+
+    def compose(self) -> ComposeResult:
+        """The form, and below it the line for what is looked for."""
+        yield from super().compose()
+        yield LineInput(placeholder="go to an option: a part of its name", id="find")
 
     def explain(self) -> str:
         """What it means where only that is shown, else the option under the cursor."""
@@ -174,6 +186,51 @@ class SetupPane(FormPane, Asks):
         self.more = not self.more
         self.draw()
 
+    def do_setup_find(self) -> None:
+        """Type a part of an option's name."""
+        if self._only_aside:
+            self.do_setup_view()
+        field = self.query_one("#find", Input)
+        field.display, field.value = True, ""
+        field.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go to the next option of that name."""
+        self._leave_find()
+        self._sought = event.value.strip()
+        if self._sought:
+            self.do_setup_next()
+
+    def _leave_find(self) -> bool:
+        """Away with the line; whether it was there."""
+        field = self.query_one("#find", Input)
+        there = field.display
+        if there:
+            field.display = False
+            self.lines.lines.focus()
+        return there
+
+    def do_setup_next(self) -> None:
+        """The next option of the name that is looked for, behind the last one again the first; unfold it if need be."""
+        key = self.studio.key
+        if self._only_aside:
+            self.do_setup_view()
+        if not self._sought:
+            raise InputError("Nothing was looked for yet.", f"{key('setup.find')} finds an option by its name.")
+        found = self.form.named(self._sought)
+        if not found:
+            self.studio.say(f"No option's name holds {quote(self._sought)}.")
+            return
+        order = self.form.named("")
+        here = order.index(self.lines.key) if self.lines.key in order else -1
+        wanted = next((name for name in found if order.index(name) > here), found[0])
+        if not self.more and all(row.key != wanted for row in self.lines.lines.rows):
+            self.do_setup_more()
+        self.lines.lines.put_cursor(wanted)
+        number = found.index(wanted) + 1
+        further = f", {number} of {len(found)}: {key('setup.next')} goes to the next." if len(found) > 1 else ""
+        self.studio.say(wanted + further)
+
     def do_setup_view(self) -> None:
         """Turn between the form and what it means, where both have no room."""
         self.toggle_class("aside")
@@ -249,11 +306,14 @@ class SetupPane(FormPane, Asks):
     def leave(self) -> None:
         """Whoever comes back sees the project's settings."""
         super().leave()
+        self._leave_find()
         if self.frozen is not None:
             self._show_frozen(None)
 
     def go_back(self) -> bool:
-        """From a run's settings to the project's."""
+        """Away with the line for what is looked for; else from a run's settings to the project's."""
+        if self._leave_find():
+            return True
         there = self.frozen is not None
         if there:
             self._show_frozen(None)

@@ -5,8 +5,9 @@ The same screen forks a run: it then says from which checkpoint, and whether onl
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -19,8 +20,9 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from ftstudio.errors import FtstudioError, ProblemsError
+from ftstudio.errors import FtstudioError, InputError, ProblemsError
 from ftstudio.explain import explain
+from ftstudio.runs.checkpoints import list_checkpoints
 from ftstudio.runs.folder import RunFolder
 from ftstudio.tui.background import Asks
 from ftstudio.tui.typed import toml_of
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
 FIELDS = (
-    ("step", "from checkpoint", "a step, best or last"),
+    ("step", "from checkpoint", "last"),
     ("set", "settings for this once", "trainer.learning_rate=1e-4 trainer.max_steps=100"),
     ("each", "one run a value", "trainer.learning_rate=1e-5,5e-5,1e-4"),
-    ("device", "device", "auto, cpu, cuda:0 ..."),
+    ("device", "device", "auto; or cpu, cuda:0 ..."),
 )
+NEWEST = 4
+"""Committed steps that are named."""
 
 DIALOG_SHARE, BESIDE_ROWS = 0.92, 5
 """How much of the terminal's height a dialog has; of its rows those of border, title, and keys on two lines."""
@@ -79,8 +83,7 @@ class Start(ModalScreen[Path | None], Asks):
                 for name, label, example in FIELDS:
                     if name != "step" or self.origin is not None:
                         yield Static(label, classes="label", markup=False)
-                        value = {"device": "auto", "step": "last"}.get(name, "")
-                        yield LineInput(value, placeholder=example, id=name, select_on_focus=False)
+                        yield LineInput(placeholder=example, id=name, select_on_focus=False)
                 yield Static("", id="outlook", markup=False)
             yield Static("", id="keys", classes="hint", markup=False)
 
@@ -88,7 +91,15 @@ class Start(ModalScreen[Path | None], Asks):
         """Say at once what would start."""
         self._draw_keys()
         self.query_one("#set", Input).focus()
+        if self.origin is not None:
+            origin = self.origin
+            self.ask(lambda: _newest(origin), self._name_steps, group="steps")
         self.look_ahead()
+
+    def _name_steps(self, steps: Sequence[str]) -> None:
+        """Name what may be typed for the checkpoint."""
+        if steps:
+            self.query_one("#step", Input).placeholder = f"last; or best, {', '.join(steps)}"
 
     def on_resize(self) -> None:
         """The title and the keys stay in sight; what lies between scrolls."""
@@ -121,7 +132,6 @@ class Start(ModalScreen[Path | None], Asks):
 
     def _wishes(self, value: Mapping[str, str]) -> list[Wanted]:
         """One wish a value of `each`, whose keys multiply. Raises FtstudioError for what is no answer."""
-        from ftstudio.errors import InputError  # noqa: PLC0415
         from ftstudio.process.wanted import Wanted  # noqa: PLC0415 - loads the plugins
         from ftstudio.project import each_in, each_value  # noqa: PLC0415
         from ftstudio.runs.fork import find_parent  # noqa: PLC0415
@@ -214,6 +224,14 @@ class Start(ModalScreen[Path | None], Asks):
         self.starting = False
         self._draw_keys()
         self.query_one("#outlook", Static).update(self._why_not(message.error))
+
+
+def _newest(run: RunFolder) -> list[str]:
+    """The newest steps that a run has committed, and whether there are more; what keeps it from that is said later."""
+    with contextlib.suppress(InputError):
+        steps = [str(int(folder.name)) for folder in reversed(list_checkpoints(run.checkpoints))]
+        return [*steps[:NEWEST], *(["..."] if len(steps) > NEWEST else [])]
+    return []
 
 
 def _say(studio: Studio, started: Start.Started) -> None:

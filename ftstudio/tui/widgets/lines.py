@@ -1,7 +1,7 @@
 """A list of lines with a cursor: runs, checkpoints, plugins. Drawn line by line, so a thousand cost a screenful.
 
 The cursor belongs to a row's key, not to its number: rows may come, go and change places, and neither the cursor nor
-the scroll moves by itself.
+the scroll moves by itself, but to keep the cursor's row in view, with its notes: the rows without a key below it.
 """
 
 from __future__ import annotations
@@ -85,9 +85,10 @@ class Lines(ScrollView, can_focus=True):
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show other rows. The cursor stays on its key; where that is gone, on the row that took its place."""
-        before, old, self.rows = self.index, self.rows, list(rows)
+        before, in_view = self._span(self.index), 0 <= self.index - self.scroll_offset.y < self.size.height
+        at, old, self.rows = self.index, self.rows, list(rows)
         if self.index < 0:
-            self._put(self._nearest(max(0, before)), scroll=False)
+            self._put(self._nearest(max(0, at)), scroll=False)
         if len(old) == len(self.rows):
             top = self.scroll_offset.y
             for y, (a, b) in enumerate(zip(old[top:], self.rows[top : top + self.size.height], strict=False)):
@@ -96,6 +97,25 @@ class Lines(ScrollView, can_focus=True):
         else:
             self.virtual_size = Size(self.size.width, len(rows))
             self.refresh()
+        if in_view and self.index >= 0 and self._span(self.index) != before:
+            self._show_cursor()
+
+    def _span(self, index: int) -> tuple[int, int]:
+        """The first row and the one behind the last of what is seen together: a row and its notes.
+
+        With the first row that has a key, what stands above it.
+        """
+        able = [i for i, row in enumerate(self.rows) if row.key is not None]
+        first = 0 if able[:1] == [index] else index
+        return first, next((i for i in able if i > index), len(self.rows))
+
+    def _show_cursor(self) -> None:
+        """Scroll to the cursor's row with its notes, or as many of them as there is room for."""
+        index, height = self.index, max(1, self.size.height)
+        first, end = self._span(index)
+        end = min(end, index + height)
+        first = max(first, end - height)
+        self.scroll_to_region(Region(0, first, 1, end - first), animate=False)
 
     def _nearest(self, index: int) -> int:
         """The row with a key that is closest to a number."""
@@ -115,7 +135,7 @@ class Lines(ScrollView, can_focus=True):
             if i >= 0:
                 self.refresh(Region(0, i - self.scroll_offset.y, self.size.width, 1))
         if scroll and index >= 0:
-            self.scroll_to_region(Region(0, index, 1, 1), animate=False)
+            self._show_cursor()
         if self.is_attached:
             self.post_message(self.Moved(self, self._at))
 
