@@ -13,7 +13,7 @@ from typing import Any
 
 from ftstudio.errors import FtstudioError, InputError, UnknownNameError
 from ftstudio.files import new_folder, toml_text, write_atomic
-from ftstudio.finding import FILE, default_root, list_projects
+from ftstudio.finding import FILE, default_root, list_projects, way_back
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, change, edit_source, parse_value, read_source, replace_source
@@ -49,9 +49,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
     """
     folder = expanded(folder)
     if not os.path.lexists(folder / FILE):  # a loop of links is there, and reading it says so
-        raise UnknownNameError(
-            f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
-        )
+        raise UnknownNameError(f"{quote(folder, 200)} is no project: it has no {FILE}.", way_back(folder))
     source = read_source(folder / FILE)
     return _interpret(folder.resolve(), source, [override(o) for o in overrides], plugins)
 

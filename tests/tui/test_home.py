@@ -1,5 +1,6 @@
 """Home shows what the files say, in place, and leaves on q."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from ftstudio.project import load
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import Status
-from ftstudio.tui import run_help, words
+from ftstudio.tui import app, run_help, words
 from ftstudio.tui.app import IDLE_SECONDS, LOOK_SECONDS
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
@@ -150,6 +151,34 @@ def test_without_runs_only_keys_that_lead_on_are_offered(tmp_path):
         await driver.until("There is no project here yet")
 
     session(tmp_path, script)
+
+
+def test_a_folder_whose_project_lost_its_file_says_what_brings_it_back(tmp_path, make_project):
+    folder = make_project()
+    run = made(folder, "finished")
+    (folder / "project.toml").unlink()
+
+    async def script(driver):
+        await driver.until("has them: ftstudio show")
+        assert "No projects here yet" not in driver.text
+        said = "".join(driver.text.split())
+        assert "hasruns,anditsproject.tomlisgone." in said
+        assert f"ftstudioshow{run.path}>{folder}/project.toml" in said
+
+    session(tmp_path, script)
+    session(folder, script)
+
+
+def test_the_folder_of_a_projects_runs_opens_the_project(tmp_path, make_project, monkeypatch):
+    run, opened = made(make_project(), "finished"), []
+    monkeypatch.setattr(app, "own_terminal", contextlib.nullcontext)
+    monkeypatch.setattr(
+        app.Studio, "run", lambda studio, mouse: opened.append((studio.root, studio.memory.shown_project()))
+    )
+    monkeypatch.chdir(run.path.parent)
+    for folder in (run.path.parent, Path(), run.project):
+        app.open_studio(folder)
+    assert opened == [(tmp_path, run.project)] * 3
 
 
 def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make_project):

@@ -860,3 +860,20 @@ def test_a_disk_that_cannot_be_looked_at_is_said_where_the_form_was_and_a_folder
         await driver.until(lambda: "mode or owner" in driver.text if there else "ftstudio new" in driver.text)
 
     at(project, script)
+
+
+def test_a_file_that_is_gone_is_written_again_by_undo_as_it_was_read_last(project):
+    async def script(driver):
+        (project / "project.toml").unlink()
+        await driver.until("u writes it again, as it was read last.")
+        await driver.press("u")
+        await driver.until("project.toml is there again.")
+        assert (project / "project.toml").read_text() == TEXT
+        await driver.until("max_steps")
+        (project / "project.toml").write_text("[")
+        await driver.until("e opens it in your editor")
+        await driver.press("u")
+        await driver.until("project.toml cannot be read.")
+        assert (project / "project.toml").read_text() == "["
+
+    at(project, script)
