@@ -13,6 +13,7 @@ from studio import session
 from ftstudio.files import write_toml
 from ftstudio.locks import RecordLock
 from ftstudio.project import load
+from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import Status
@@ -193,6 +194,14 @@ def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make
         assert "lab:0002" in driver.text
         await driver.press("enter", "escape")
         await driver.until("lab:0001")
+        write_note(RunFolder(folder / "runs" / "0001"), pinned=True)
+        await driver.until("pinned")
+        for what in ("pinned", "7/10  loss", "loss 2.5"):
+            await driver.press("slash")
+            await driver.type(what)
+            assert "lab:0001" in driver.text
+            assert ("lab:0002" in driver.text) == (what != "pinned")
+            await driver.press("escape")
 
     session(tmp_path, script)
 
