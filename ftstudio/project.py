@@ -71,7 +71,7 @@ def override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key or any(not part for part in key.split(".")):
-        raise InputError(f"{quote(text)} is not of the form key.key=VALUE.", "For example: --set trainer.max_steps=10.")
+        raise InputError(f"{quote(text)} is not of the form key.key=VALUE.", "For example: trainer.max_steps=10.")
     return key, parse_value(value.strip())
 
 
@@ -86,7 +86,7 @@ def each_value(text: str) -> list[str]:
         values = as_list if isinstance(as_list, list) else [parse_value(p.strip()) for p in values.split(",")]
     if not isinstance(values, list) or len(values) < 2 or "" in values:
         raise InputError(
-            f"{quote(text)} does not name two values or more.", "For example: --each trainer.learning_rate=1e-5,1e-4."
+            f"{quote(text)} does not name two values or more.", "For example: trainer.learning_rate=1e-5,1e-4."
         )
     return [f"{key}={_toml_value(value)}" for value in values]
 

@@ -22,7 +22,7 @@ from ftstudio.process.launch import begin_here, start, try_own_folders
 from ftstudio.project import load
 from ftstudio.runs import measured
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.fork import Parent, copy_origin
+from ftstudio.runs.fork import WEIGHTS_ONLY, Parent, copy_origin
 from ftstudio.runs.record import create_run
 from ftstudio.text import plural
 
@@ -91,7 +91,7 @@ def _nothing_left(outlook: plan.Outlook, parent: Parent) -> Iterator[Problem]:
         table="trainer",
         message=f"{parent.run.title} is at step {done:,} already, and these settings train "
         f"{'about ' if guessed else ''}{plural(total, 'step')} in all: no step would be left to train.",
-        fix=f"{longer}, or take only its weights (--weights-only).",
+        fix=f"{longer}, or take only its weights ({WEIGHTS_ONLY}).",
     )
 
 

@@ -501,7 +501,7 @@ def test_help_on_a_run_says_how_it_stands_what_to_do_and_what_changed(tmp_path, 
         for run, expected in (
             (
                 3,
-                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. Once it is mended, R goes on",
+                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. enter shows how far it came",
             ),
             (3, "Changed since 0002: seed 7 → 42, max_steps 25 → 10."),
             (2, "lab:0002 finished. Its model lies in final/ of its folder"),
@@ -539,6 +539,10 @@ def test_every_state_is_two_sentences(state):
     assert ("f5" in run_help.explained(status, None, {"run.resume": "f5"})) == ("R goes on" in said)
     assert said.startswith("lab:0001 ")
     assert said.count(". ") == 1
+    keys = {name: f"<{name}>" for name in ("run.stop", "run.checkpoint", "run.resume", "run.fork")}
+    looked = run_help.explained(status, None, keys, readonly=True)
+    assert looked.endswith(".")
+    assert not [key for key in keys.values() if key in looked]
     assert said.endswith(".")
 
 

@@ -197,7 +197,8 @@ class Home(ActingScreen):
         status = self.status
         if status is None:
             return ""
-        return run_help.explained(status, self.studio.found.before(status.path), self.studio.keymap)
+        before, readonly = self.studio.found.before(status.path), self.studio.manners.readonly
+        return run_help.explained(status, before, self.studio.keymap, readonly=readonly)
 
     def current(self) -> Path | None:
         """The run under the cursor is the one that is acted on."""
