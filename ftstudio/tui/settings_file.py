@@ -27,7 +27,7 @@ class SettingsFile:
         if self._earlier:
             return ""
         if self._overtaken:
-            return f"{FILE} was changed outside since: what was written here before can no longer be undone."
+            return f"{FILE} was changed outside since: there is nothing left to undo."
         return "Nothing was written here that can be undone."
 
     def read(self, project: Project | None) -> None:

@@ -267,9 +267,7 @@ def test_a_change_by_somebody_else_is_noticed_shown_and_ends_undo(project):
         await driver.until("was changed outside: trainer.max_steps = 30")
         await driver.until("30 steps")
         await driver.press("u")
-        await driver.until(
-            "project.toml was changed outside since: what was written here before can no longer be undone."
-        )
+        await driver.until("project.toml was changed outside since: there is nothing left to undo.")
 
     at(project, script)
 

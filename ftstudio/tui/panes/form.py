@@ -299,7 +299,7 @@ class FormPane(Pane):
         else:
             text = text_of(entry.value, ascii_only=look.ascii)
             self.lines.edit(entry.key, text, text_of(f.default, ascii_only=look.ascii) or "not set")
-            self.studio.say("Enter writes, esc leaves it, down offers what may be meant; empty is the default.")
+            self.studio.say("Enter writes, esc leaves it, down offers values; empty is the default.")
             self._try(entry, text)
 
     def _switch(self, section: Section, name: str) -> None:
