@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from pathlib import Path
 
 from ftstudio.errors import UnknownNameError
@@ -51,6 +52,42 @@ def list_projects(root: Path) -> list[Path]:
             return [root]
         found = [entry for entry in root.iterdir() if holds(entry, FILE)]  # a closed one hides none of the others
     return sorted(found, key=lambda p: p.name)
+
+
+def lost_project(root: Path) -> str:
+    """Of a folder without projects: which one in it, or it itself, has runs and lost its file, in words; or ""."""
+    with contextlib.suppress(OSError):
+        for folder in (root, *sorted(root.iterdir())):
+            if _last_run(folder) is not None:
+                return f"{quote(folder, 200)} has runs, and its {FILE} is gone. {way_back(folder)}"
+    return ""
+
+
+def way_back(folder: Path) -> str:
+    """What leads on from a folder that is no project. One that lost its file has the settings in its runs."""
+    run = _last_run(folder)
+    if run is not None:
+        return f"Its newest run has them: ftstudio show {_word(run)} > {_word(folder / FILE)}"
+    if os.path.lexists(folder):
+        return "A new project is made in a folder of its own: ftstudio new NAME"
+    root = "" if folder.parent == default_root() else f" --root {_word(folder.parent)}"
+    return f"Make one: ftstudio new {_word(folder.name)}{root}"
+
+
+def _last_run(folder: Path) -> Path | None:
+    """The newest run's folder in one that has no project.toml, else None."""
+    if holds(folder, FILE):
+        return None
+    try:
+        runs = [run for run in (folder / "runs").iterdir() if holds(run, "run.toml")]
+    except (OSError, ValueError):
+        return None
+    return max(runs, key=lambda run: (len(run.name), run.name), default=None)
+
+
+def _word(path: Path | str) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def project_folder(text: str) -> Path:

@@ -5,6 +5,7 @@ new_project ──sniff──> the [dataset] table ──settings──> project
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ QUESTION = "Hello, who are you?"
 gets a beginning."""
 MODELS = ("starter", "scratch")
 """Models that are named by their component; every other word is a Hub id or a folder."""
+HUB_ID = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any
         "format": FORMAT,
         "name": name,
         "seed": 42,
-        "model": {"use": model} if model in MODELS else {"use": "hub", "name": _model_name(model)},
+        "model": {"use": model} if model in MODELS else {"use": "hub", "name": model_name(model)},
         "dataset": table,
         "tokenizer": {"use": "bpe" if model == "scratch" else "pretrained"},
         "trainer": {"use": "native", "num_train_epochs": 3, "per_device_train_batch_size": 8},
@@ -112,8 +114,8 @@ def settings(name: str, dataset: Mapping[str, Any], model: str) -> dict[str, Any
     }  # fmt: skip
 
 
-def _model_name(text: str) -> str:
-    """A folder by its whole path, since relative paths of a project start at its own folder; a Hub id as it is.
+def model_name(text: str) -> str:
+    """What the model "hub" takes: a folder's whole path, since a project's relative ones start at itself, or a Hub id.
 
     Raises InputError for what is neither.
     """
@@ -121,6 +123,6 @@ def _model_name(text: str) -> str:
     if text and is_folder(path):
         return str(path.resolve())
     refuse_hidden(path)
-    if not text or text.startswith((".", "/", "~")) or text.count("/") > 1:
+    if text.startswith((".", "/", "~")) or not HUB_ID.fullmatch(text):
         raise InputError(f"There is no model folder {quote(text, 200)}.", "Name a folder that exists, or a Hub id.")
     return text

@@ -15,7 +15,7 @@ from typing import Any
 
 from ftstudio.errors import FtstudioError, InputError, UnknownNameError
 from ftstudio.files import new_folder, toml_text, write_atomic
-from ftstudio.finding import FILE, default_root, list_projects
+from ftstudio.finding import FILE, default_root, list_projects, way_back
 from ftstudio.plugins import Registry, registry
 from ftstudio.settings import default_observers
 from ftstudio.source import Source, change, edit_source, parse_value, read_source, replace_source
@@ -52,9 +52,7 @@ def load(folder: Path, overrides: Sequence[str] = (), plugins: Registry | None =
     """
     folder = expanded(folder)
     if not os.path.lexists(folder / FILE):  # a loop of links is there, and reading it says so
-        raise UnknownNameError(
-            f"{quote(folder, 200)} is no project: it has no {FILE}.", f"Make one: ftstudio new {quote(folder.name)}."
-        )
+        raise UnknownNameError(f"{quote(folder, 200)} is no project: it has no {FILE}.", way_back(folder))
     source = read_source(folder / FILE)
     return _interpret(folder.resolve(), source, [override(o) for o in overrides], plugins)
 
@@ -76,7 +74,7 @@ def override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key or any(not part for part in key.split(".")):
-        raise InputError(f"{quote(text)} is not of the form key.key=VALUE.", "For example: --set trainer.max_steps=10.")
+        raise InputError(f"{quote(text)} is not of the form key.key=VALUE.", "For example: trainer.max_steps=10.")
     return key, parse_value(value.strip())
 
 
@@ -107,7 +105,7 @@ def _one_a_value(text: str) -> list[str]:
         values = as_list if isinstance(as_list, list) else [parse_value(p.strip()) for p in values.split(",")]
     if not isinstance(values, list) or len(values) < 2 or "" in values:
         raise InputError(
-            f"{quote(text)} does not name two values or more.", "For example: --each trainer.learning_rate=1e-5,1e-4."
+            f"{quote(text)} does not name two values or more.", "For example: trainer.learning_rate=1e-5,1e-4."
         )
     return [f"{key}={_toml_value(value)}" for value in values]
 

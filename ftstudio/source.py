@@ -312,14 +312,17 @@ def edit_source(seen: Source, changes: Mapping[str, Any] | Mapping[tuple[str, ..
 
 
 def replace_source(seen: Source, text: str) -> Source:
-    """Write a whole text in place of what was seen. Raises FileChangedError, and leaves the file, as edits do."""
+    """Write a whole text in place of what was seen, also where that is gone.
+
+    Raises FileChangedError, and leaves the file, as edits do.
+    """
     path = seen.path
     if path.is_symlink():
         raise InputError(
             f"{quote(path, 200)} is a symbolic link; ftstudio does not write through one.", "Edit its target."
         )
     with explained(path), exclusive(path.parent):
-        current = path.read_bytes()
+        current = path.read_bytes() if os.path.lexists(path) else seen.text.encode()
         if current != seen.text.encode():
             raise FileChangedError(
                 f"{quote(path, 200)} was changed by someone else since it was read; nothing was overwritten.",

@@ -227,7 +227,7 @@ def overridden(tables: Mapping[str, Any], overrides: Iterable[tuple[str, Any]]) 
         for key in keys[:-1]:
             place = place.setdefault(key, {}) if isinstance(place, dict) else None
         if not isinstance(place, dict):
-            raise InputError(f"--set {quote(dotted)}: that is not inside a table.", "Write table.key=VALUE.")
+            raise InputError(f"{quote(dotted)}: that is not inside a table.", "Write table.key=VALUE.")
         place[keys[-1]] = value
     return table
 

@@ -25,7 +25,7 @@ from ftstudio.project import Project, load
 from ftstudio.runs import measured
 from ftstudio.runs.changes import in_short
 from ftstudio.runs.folder import RunFolder
-from ftstudio.runs.fork import Parent, copy_origin
+from ftstudio.runs.fork import WEIGHTS_ONLY, Parent, copy_origin
 from ftstudio.runs.record import changes_since, create_run, read_record
 from ftstudio.text import plural, quote
 
@@ -135,7 +135,7 @@ def _nothing_left(outlook: plan.Outlook, parent: Parent) -> Iterator[Problem]:
         table="trainer",
         message=f"{parent.run.title} is at step {done:,} already, and these settings train "
         f"{'about ' if guessed else ''}{plural(total, 'step')} in all: no step would be left to train.",
-        fix=f"{longer}, or take only its weights (--weights-only).",
+        fix=f"{longer}, or take only its weights ({WEIGHTS_ONLY}).",
     )
 
 

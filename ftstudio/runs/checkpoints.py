@@ -231,7 +231,7 @@ def newest(checkpoints: Path, quarantine: Path) -> tuple[Checkpoint | None, list
     if passed_over:
         raise InputError(
             "No checkpoint of this run can be resumed: their optimizer state was dropped.",
-            "Start a new run from one: --from RUN:STEP --weights-only.",
+            "Start a new run from one: --from RUN:STEP --weights-only, in the studio a fork, with ctrl+w.",
         )
     return None, said
 

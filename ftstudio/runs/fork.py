@@ -22,6 +22,9 @@ from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.record import read_record
 from ftstudio.text import quote
 
+WEIGHTS_ONLY = "--weights-only, in the studio ctrl+w"
+"""How a person says that of a checkpoint the weights alone are taken."""
+
 WORDS = ("last", "best")
 
 
@@ -80,7 +83,7 @@ def find_parent(text: str, root: Path, within: Path | None = None, *, weights_on
     if manifest.dropped and not weights_only:
         raise InputError(
             f"Checkpoint {manifest.step} of {run.title} has no optimizer state any more: nothing can go on from it.",
-            "Take only its weights (--weights-only), or name another one.",
+            f"Take only its weights ({WEIGHTS_ONLY}), or name another one.",
         )
     return Parent(run, folder, manifest, weights_only)
 

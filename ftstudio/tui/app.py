@@ -338,7 +338,9 @@ class Studio(TypeAhead):
 def open_studio(root: Path, manners: Manners | None = None) -> int:
     """Run the studio on a folder of projects, a project's or a run's, until the person leaves; the exit code."""
     run = root.resolve() if is_run(root) else None
-    project = root if run is None else run.parent.parent
+    project = root.absolute() if run is None else run.parent.parent
+    if project.name == "runs" and holds(project.parent, FILE):
+        project = project.parent
     if holds(project, FILE):
         project = project.resolve()
         root = project.parent

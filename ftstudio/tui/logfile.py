@@ -15,6 +15,8 @@ from pathlib import Path
 from ftstudio.files import open_plain
 
 PIECE = 64 << 10
+SOUGHT = 16 << 10
+"""Bytes that a search goes through at a time: each line may cost much, of an expression that somebody typed."""
 SHOWN = 4 << 10
 """Bytes of a line that are read to be shown; a line of 1 GB costs no more than that."""
 
@@ -82,50 +84,50 @@ class LogFile:
 
         Yields None a piece, then the line's start; ends without one when there is none.
         """
-        with _opened(self.path) as file:
-            if file < 0:
+        at = start
+        while (at < self.size) if forward else (at > 0):
+            if forward:
+                after, found = self.matches(pattern, at, SOUGHT, unfinished=True)
+            else:
+                after, found = self.matches_before(pattern, at, SOUGHT)
+            for place in found if forward else reversed(found):
+                if any(holds(line) for line in self.page(place, 1)):
+                    yield place
+                    return
+            yield None
+            if after == at:  # it was cut meanwhile
                 return
-            size = os.fstat(file).st_size
-            at = start
-            while (at < size) if forward else (at > 0):
-                low, high = (at, min(size, at + PIECE)) if forward else (max(0, at - PIECE), at)
-                low = self._line_start(file, low)
-                data = os.pread(file, high - low, low)
-                if forward and high < size and b"\n" in data:
-                    data = data[: data.rfind(b"\n") + 1]
-                found = _matching(data, low, pattern)
-                for place in found if forward else reversed(found):
-                    if holds(_line_at(file, place, size)):
-                        yield place
-                        return
-                yield None
-                at = low + len(data) if forward else low
+            at = after
 
-    def matches(self, pattern: re.Pattern[bytes], start: int) -> tuple[int, list[int]]:
+    def matches(
+        self, pattern: re.Pattern[bytes], start: int, piece: int = PIECE, *, unfinished: bool = False
+    ) -> tuple[int, list[int]]:
         """The matching lines of one piece from the line start `start` on, and where the next piece begins.
 
-        A last line without its newline yet is left for the next time.
+        A last line without its newline yet is left for the next time, unless `unfinished`.
         """
         with _opened(self.path) as file:
             if file < 0:
                 return start, []
-            data = os.pread(file, PIECE, start)
-            whole = data.rfind(b"\n") + 1
-            if not whole and len(data) == PIECE:  # a line longer than a piece: its beginning is looked through
-                return _line_at(file, start, os.fstat(file).st_size).end, _matching(data, start, pattern)
+            data = os.pread(file, piece, start)
+            whole = len(data) if unfinished and len(data) < piece else data.rfind(b"\n") + 1
+            if not whole and len(data) == piece:
+                line = _line_at(file, start, os.fstat(file).st_size)
+                return line.end, _matching_long(data, line, pattern)
             return start + whole, _matching(data[:whole], start, pattern)
 
-    def matches_before(self, pattern: re.Pattern[bytes], end: int) -> tuple[int, list[int]]:
+    def matches_before(self, pattern: re.Pattern[bytes], end: int, piece: int = PIECE) -> tuple[int, list[int]]:
         """The matching lines of one piece that ends with the line before the line start `end`, and where it begins."""
         with _opened(self.path) as file:
             if file < 0:
                 return 0, []
-            low = max(0, end - PIECE)
+            low = max(0, end - piece)
             data = os.pread(file, end - low, low)
             skip = data.find(b"\n") + 1 if low else 0
-            if low and not 0 < skip < len(data):  # one line, longer than a piece: its beginning is looked through
+            if low and not 0 < skip < len(data):
                 low = self._line_start(file, end - 1)
-                return low, _matching(os.pread(file, min(PIECE, end - low), low), low, pattern)
+                data = os.pread(file, min(piece, end - low), low)
+                return low, _matching_long(data, _line_at(file, low, end), pattern)
             return low + skip, _matching(data[skip:], low + skip, pattern)
 
     def line_start(self, at: int) -> int:
@@ -194,3 +196,8 @@ def _matching(data: bytes, start: int, pattern: re.Pattern[bytes]) -> list[int]:
         if not found or found[-1] != at:
             found.append(at)
     return found
+
+
+def _matching_long(data: bytes, line: Line, pattern: re.Pattern[bytes]) -> list[int]:
+    """Where a line longer than a piece starts, if it matches in its beginning or in what is shown of it."""
+    return [line.start] if pattern.search(data) or pattern.search(line.data) else []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.status import LIVE, State, Status, age_text, ago
+from ftstudio.tui.actions import writes
 from ftstudio.tui.keymap import key_of
 from ftstudio.tui.since import since_before
 from ftstudio.tui.words import loss
@@ -22,20 +23,32 @@ NEXT: Mapping[State, str] = {
     "finished": "Its model lies in final/ of its folder; {home.open} shows its curves, and there {pane.generate} "
     "samples it, {pane.files} has files.",
     "stopped": "{run.resume} goes on from its last checkpoint, and {run.fork} starts another run from one.",
-    "failed": "Once it is mended, {run.resume} goes on from a checkpoint; {home.open} shows how far it came, and "
-    "there {pane.logs} its log.",
-    "interrupted": "What was committed is whole: {run.resume} goes on from its last checkpoint, and {home.open} shows "
-    "how far it came.",
+    "failed": "{home.open} shows how far it came, and there {pane.logs} its log; once it is mended {run.resume} goes "
+    "on from a checkpoint.",
+    "interrupted": "What was committed is whole; {home.open} shows how far it came, and {run.resume} goes on from its "
+    "last checkpoint.",
 }
-"""What can be done about a run in each state; in braces the actions whose keys are named."""
+"""What can be done about a run in each state; in braces the actions whose keys are named.
+
+Where nothing may be written, the parts between commas that name an action that does are left out.
+"""
 ACTION = re.compile(r"{([a-z.]+)}")
 
 
-def explained(status: Status, before: Path | None, keymap: Mapping[str, str]) -> str:
+def explained(status: Status, before: Path | None, keymap: Mapping[str, str], *, readonly: bool = False) -> str:
     """How a run stands, what can be done about it, and what was set otherwise for it than for the run before it."""
-    todo = ACTION.sub(lambda action: key_of(action[1], keymap), NEXT[status.state])
+    todo = ACTION.sub(lambda action: key_of(action[1], keymap), _next(status.state, readonly=readonly))
     changed = since_before(RunFolder(before), RunFolder(status.path)) if before is not None else ""
-    return "\n\n".join(filter(None, (f"{_how_it_stands(status)} {todo}", changed)))
+    return "\n\n".join(filter(None, (f"{_how_it_stands(status)} {todo}".strip(), changed)))
+
+
+def _next(state: State, *, readonly: bool) -> str:
+    """What can be done about a run in this state; "" where that is nothing."""
+    if not readonly:
+        return NEXT[state]
+    parts = re.split(r"(?<=[,;]) ", NEXT[state].removesuffix("."))
+    kept = " ".join(part for part in parts if not any(map(writes, ACTION.findall(part)))).rstrip(",;")
+    return kept and f"{kept}."
 
 
 def _how_it_stands(status: Status) -> str:

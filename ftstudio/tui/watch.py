@@ -16,7 +16,7 @@ from pathlib import Path
 from textual.message import Message
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.finding import list_projects
+from ftstudio.finding import list_projects, lost_project
 from ftstudio.runs.find import list_runs
 from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.state import LIVE, NEVER_STARTED, read_state
@@ -85,6 +85,7 @@ class Watcher:
             projects = self._projects() if self.root.is_dir() else ()
         except FtstudioError as error:
             projects, problem = (), str(error)
+        problem = problem or ("" if projects else lost_project(self.root))
         runs = [run for project in projects for run in self._runs(project)]
         for gone in self._statuses.keys() - {run.path for run in runs}:
             self._forget(gone)

@@ -66,6 +66,14 @@ def loss(status: Status) -> str:
     return ""
 
 
+def line_words(status: Status, *, pinned: bool) -> str:
+    """All that a run's line says, with a space between any two words, for who looks for a run by it."""
+    note = status.note if status.state in LIVE else ""
+    name = f"{status.project}:{status.run}"
+    said = (name, status.state, progress(status), loss(status), when(status), status.reason, note)
+    return " ".join(" ".join((*said, "pinned" if pinned else "")).split())
+
+
 def run_rows(
     statuses: Sequence[Status], found: Found, look: Look, marked: Collection[Path] = (), room: int = 80
 ) -> list[Row]:

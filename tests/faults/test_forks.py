@@ -149,7 +149,10 @@ def test_a_fork_with_no_step_left_to_train_is_refused_and_makes_no_run(make_proj
         refused = ftstudio("run", project, "--from", run.path, *more)
         assert refused.code == 2
         assert f"lab:0001 is at step 10 already, and these settings train {total} in all" in refused.err
-        assert "Set trainer.max_steps above 10, or take only its weights (--weights-only)." in refused.err
+        assert (
+            "Set trainer.max_steps above 10, or take only its weights (--weights-only, in the studio ctrl+w)."
+            in refused.err
+        )
         assert list_runs(project) == [run]
     weights = ftstudio("run", project, "--from", run.path, "--weights-only")
     assert weights.code == 0, weights.err

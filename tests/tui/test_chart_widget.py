@@ -236,6 +236,24 @@ def test_a_theme_or_the_focus_changes_styles_not_text():
     session(app, talk)
 
 
+def test_a_chart_whose_styles_changed_while_it_was_hidden_is_whole_when_it_is_shown_again():
+    app = TwoCharts(falling())
+
+    async def talk(pilot):
+        app.right.display = False
+        await pilot.pause()
+        app.theme = "textual-light"
+        await pilot.pause()
+        app.right.display = True
+        await pilot.pause()
+        assert app.right.size.width == 60
+        for y in range(app.right.size.height):
+            strip = app.right.render_line(y)
+            assert (strip.cell_length, len(strip.text)) == (60, 60)
+
+    session(app, talk)
+
+
 @pytest.mark.parametrize("theme", ["ansi-dark", "ansi-light", "textual-dark", "textual-light", "dracula"])
 def test_every_theme_can_draw_it(theme):
     app = TwoCharts(falling())

@@ -174,6 +174,7 @@ def test_a_removed_run_lies_in_the_trash_and_comes_back(make_project):
         await driver.until(lambda: not run.path.exists())
         await driver.until("run 0001")
         await driver.until("run 0002")
+        assert "no longer here" not in driver.text
         await driver.press("end", "B")
         await driver.until("lab:0001 is back.")
 

@@ -1,5 +1,6 @@
 """Home shows what the files say, in place, and leaves on q."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -13,10 +14,11 @@ from textual.events import Paste
 from ftstudio.files import write_toml
 from ftstudio.locks import RecordLock
 from ftstudio.project import load
+from ftstudio.runs.folder import RunFolder
 from ftstudio.runs.notes import write_note
 from ftstudio.runs.record import create_run
 from ftstudio.runs.status import GLYPHS, Status
-from ftstudio.tui import run_help, words
+from ftstudio.tui import app, run_help, words
 from ftstudio.tui.app import IDLE_SECONDS, LOOK_SECONDS
 from ftstudio.tui.look import Look
 from ftstudio.tui.memory import Memory
@@ -153,6 +155,34 @@ def test_without_runs_only_keys_that_lead_on_are_offered(tmp_path):
     session(tmp_path, script)
 
 
+def test_a_folder_whose_project_lost_its_file_says_what_brings_it_back(tmp_path, make_project):
+    folder = make_project()
+    run = made(folder, "finished")
+    (folder / "project.toml").unlink()
+
+    async def script(driver):
+        await driver.until("has them: ftstudio show")
+        assert "No projects here yet" not in driver.text
+        said = "".join(driver.text.split())
+        assert "hasruns,anditsproject.tomlisgone." in said
+        assert f"ftstudioshow{run.path}>{folder}/project.toml" in said
+
+    session(tmp_path, script)
+    session(folder, script)
+
+
+def test_the_folder_of_a_projects_runs_opens_the_project(tmp_path, make_project, monkeypatch):
+    run, opened = made(make_project(), "finished"), []
+    monkeypatch.setattr(app, "own_terminal", contextlib.nullcontext)
+    monkeypatch.setattr(
+        app.Studio, "run", lambda studio, mouse: opened.append((studio.root, studio.memory.shown_project()))
+    )
+    monkeypatch.chdir(run.path.parent)
+    for folder in (run.path.parent, Path(), run.project):
+        app.open_studio(folder)
+    assert opened == [(tmp_path, run.project)] * 3
+
+
 def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make_project):
     folder = make_project()
     made(folder, "finished")
@@ -165,6 +195,14 @@ def test_a_filter_shows_only_lines_that_hold_it_and_esc_all_again(tmp_path, make
         assert "lab:0002" in driver.text
         await driver.press("enter", "escape")
         await driver.until("lab:0001")
+        write_note(RunFolder(folder / "runs" / "0001"), pinned=True)
+        await driver.until("pinned")
+        for what in ("pinned", "7/10  loss", "loss 2.5"):
+            await driver.press("slash")
+            await driver.type(what)
+            assert "lab:0001" in driver.text
+            assert ("lab:0002" in driver.text) == (what != "pinned")
+            await driver.press("escape")
 
     session(tmp_path, script)
 
@@ -469,7 +507,7 @@ def test_help_on_a_run_says_how_it_stands_what_to_do_and_what_changed(tmp_path, 
         for run, expected in (
             (
                 3,
-                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. Once it is mended, R goes on",
+                "lab:0003 failed .* ago: step 7 of 10, loss 2.5, The loss is nan at step 6. enter shows how far it came",
             ),
             (3, "Changed since 0002: seed 7 → 42, max_steps 25 → 10."),
             (2, "lab:0002 finished. Its model lies in final/ of its folder"),
@@ -507,6 +545,10 @@ def test_every_state_is_two_sentences(state):
     assert ("f5" in run_help.explained(status, None, {"run.resume": "f5"})) == ("R goes on" in said)
     assert said.startswith("lab:0001 ")
     assert said.count(". ") == 1
+    keys = {name: f"<{name}>" for name in ("run.stop", "run.checkpoint", "run.resume", "run.fork")}
+    looked = run_help.explained(status, None, keys, readonly=True)
+    assert looked.endswith(".")
+    assert not [key for key in keys.values() if key in looked]
     assert said.endswith(".")
 
 

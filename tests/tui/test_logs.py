@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from ftstudio.files import write_toml
 from ftstudio.tui import log_filter
 from ftstudio.tui.log_filter import LogFilter
 from ftstudio.tui.logfile import LogFile
+from ftstudio.tui.widgets import log_view
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -363,3 +365,62 @@ def test_an_expression_that_takes_long_of_an_event_in_words_is_given_up_too(tmp_
         await driver.until("takes too long")
 
     session(tmp_path, script)
+
+
+def test_a_slow_search_leaves_room_for_keys_and_ends_with_esc_an_empty_one_another_file_or_pane(
+    tmp_path, make_project, monkeypatch
+):
+    run = made(make_project())
+    run.console.write_bytes(b"aaaaaaaaaaaab plain words of a run\n" * 60_000)
+
+    async def script(driver):
+        await driver.press("enter", "4", "t")
+        await driver.until("plain words")
+        view = driver.app.screen.pane.view
+
+        async def slow():
+            await driver.press("slash", "home", "ctrl+k")
+            await driver.type("(a+)+c|progress")
+            await driver.press("enter")
+            await driver.until("searching, esc ends it")
+
+        pauses, set_timer = [], view.set_timer
+        monkeypatch.setattr(view, "set_timer", lambda delay, then: (pauses.append(delay), set_timer(delay, then)))
+        await slow()
+        await driver.press("question_mark")
+        await driver.until("console.log is what the run printed")
+        assert view.searching
+        assert max(pauses) > log_view.SLOW_SECONDS
+        await driver.press("escape", "escape")
+        assert not view.searching
+        assert "ends it" not in driver.text
+        await slow()
+        await driver.press("slash", "home", "ctrl+k", "enter")
+        assert not view.searching
+        await slow()
+        await driver.press("t")
+        assert not view.searching
+        assert "following" in driver.text
+        await driver.press("t")
+        await slow()
+        await driver.press("3")
+        assert not view.searching
+        await driver.press("4")
+        monkeypatch.setattr(log_view, "MOST_SLOW_SECONDS", 0.2)
+        await slow()
+        await driver.until("takes too long in this file")
+
+    session(tmp_path, script)
+
+
+def test_a_search_over_a_line_of_many_megabytes_holds_its_beginning_and_its_last_state(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"before\nfirst\r" + b"%7d of many\r" % 7 * 2_000_000 + b"the last\nafter\n")
+    log = LogFile(path)
+    tracemalloc.start()
+    for forward, start in ((True, 0), (False, log.size)):
+        for word, place in ((b"first", 7), (b"the last", 7), (b"nothing", None), (b"before", 0)):
+            hits = [x for x in log.search(re.compile(word), start, forward=forward) if x is not None]
+            assert hits == ([] if place is None else [place])
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()

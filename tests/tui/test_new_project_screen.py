@@ -195,9 +195,13 @@ def test_a_path_that_cannot_be_looked_at_is_said_while_one_types(tmp_path, monke
         await driver.until(lambda: offered.offers == ["beside/link"])
         put(driver, model=str(closed))
         await driver.until("No permission for")
-        put(driver, model="x" * 300)
-        await driver.until("a model of the Hugging Face Hub")
-        put(driver, model="loop")
+        for text in ("x" * 300, str(tmp_path / "loop"), "./gone", "a/b/c"):
+            put(driver, name="fine", data="", model=text)
+            await driver.until("There is no model folder")
+            said = str(driver.app.screen.query_one("#data-said").render())
+            await driver.press("enter")
+            assert driver.app.screen.query_one("#model").has_focus
+            assert "There is no model folder" not in said + str(driver.app.screen.query_one("#data-said").render())
         await driver.press("escape")
         await driver.until(lambda: "New project" not in driver.text)
 

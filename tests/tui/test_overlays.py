@@ -126,9 +126,15 @@ def test_the_queue_updates_itself(make_project, tmp_path):
         await driver.until("Nothing waits.")
         with waiting(folder, 1):
             await driver.until("lab:0001")
-        await driver.until("Nothing waits.")
+        await driver.until("Nothing waits. S in a project starts a run, which waits here for its place.")
 
     session(tmp_path, script)
+
+    async def reading(driver):
+        await driver.press("Q")
+        await driver.until("Nothing waits. The studio was opened with --readonly.")
+
+    session(tmp_path, reading, readonly=True)
 
 
 def test_enter_opens_the_project_and_esc_goes_back(make_project, tmp_path):

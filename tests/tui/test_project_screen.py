@@ -1,6 +1,7 @@
 """A project's screen: its header holds the panes at any width, and a pane's error stays with it."""
 
 import re
+import shutil
 
 import pytest
 from hand_made import made
@@ -170,5 +171,23 @@ def test_a_run_that_the_last_look_at_the_files_did_not_find_yet_stays_the_one_th
         screen.seen(Seen(before, frozenset()))
         assert screen.current() == newer
         await driver.until("run 0002")
+
+    session(folder.parent, script)
+
+
+def test_a_shown_run_that_is_removed_elsewhere_is_said_to_be_gone_with_the_one_that_keys_are_for_now(make_project):
+    folder = make_project()
+    run = made(folder)
+    other = made(folder)
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "train")
+        await driver.until("run 0002")
+        await driver.press("less_than_sign")
+        await driver.until("run 0001")
+        shutil.rmtree(run.path)
+        await driver.until("Run 0001 is no longer here: it was removed elsewhere.")
+        assert "The header has run 0002 now, and keys are for that one." in driver.text
+        assert driver.app.screen.current() == other.path.resolve()
 
     session(folder.parent, script)

@@ -295,9 +295,7 @@ def test_a_change_by_somebody_else_is_noticed_shown_and_ends_undo(project):
         await driver.until("was changed outside: trainer.max_steps = 30")
         await driver.until("30 steps")
         await driver.press("u")
-        await driver.until(
-            "project.toml was changed outside since: what was written here before can no longer be undone."
-        )
+        await driver.until("project.toml was changed outside since: there is nothing left to undo.")
 
     at(project, script)
 
@@ -928,5 +926,22 @@ def test_a_disk_that_cannot_be_looked_at_is_said_where_the_form_was_and_a_folder
         why = "No permission for" if there else "is no project"
         await driver.until(lambda: why in str(driver.pane.error))
         await driver.until(lambda: "mode or owner" in driver.text if there else "ftstudio new" in driver.text)
+
+    at(project, script)
+
+
+def test_a_file_that_is_gone_is_written_again_by_undo_as_it_was_read_last(project):
+    async def script(driver):
+        (project / "project.toml").unlink()
+        await driver.until("u writes it again, as it was read last.")
+        await driver.press("u")
+        await driver.until("project.toml is there again.")
+        assert (project / "project.toml").read_text() == TEXT
+        await driver.until("max_steps")
+        (project / "project.toml").write_text("[")
+        await driver.until("e opens it in your editor")
+        await driver.press("u")
+        await driver.until("project.toml cannot be read.")
+        assert (project / "project.toml").read_text() == "["
 
     at(project, script)

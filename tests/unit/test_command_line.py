@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,9 +13,12 @@ import pytest
 from ftstudio.__main__ import FLAGS
 from ftstudio.cli.group import OR_LIVE, OR_NEWEST, PROJECT, RUN
 from ftstudio.cli.main import run
+from ftstudio.errors import UnknownNameError
 from ftstudio.finding import project_folder
+from ftstudio.project import load
 from ftstudio.runs.find import address, find_run
 from ftstudio.runs.folder import RunFolder
+from ftstudio.runs.record import create_run
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -385,3 +389,16 @@ def test_what_an_argument_is_said_to_be_is_what_is_taken(make_project, monkeypat
     ):
         assert find_run(str(text), tmp_path).name == name
     assert project_folder("lab") == project_folder(str(folder)) == folder
+
+
+def test_what_is_no_project_is_told_how_to_become_one(tmp_path, ftstudio_here, make_project):
+    folder = make_project()
+    run = create_run(load(folder), ["test"])
+    (folder / "project.toml").unlink()
+    assert f"show {run.path} > {folder}/project.toml" in ftstudio_here("check", folder).err
+    shutil.rmtree(folder / "runs")
+    assert "is made in a folder of its own: ftstudio new NAME" in ftstudio_here("check", folder).err
+    folder.rmdir()
+    with pytest.raises(UnknownNameError, match="is no project") as gone:
+        load(folder)
+    assert gone.value.hint == f"Make one: ftstudio new lab --root {tmp_path}"

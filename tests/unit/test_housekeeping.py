@@ -216,7 +216,7 @@ def test_a_fork_of_a_checkpoint_without_optimizer_state_makes_no_run(run, ftstud
     assert (refused.code, refused.out) == (2, "")
     assert refused.err == (
         "✗ Checkpoint 2 of lab:0001 has no optimizer state any more: nothing can go on from it. "
-        "Take only its weights (--weights-only), or name another one.\n"
+        "Take only its weights (--weights-only, in the studio ctrl+w), or name another one.\n"
     )
     assert [entry.name for entry in (run.project / "runs").iterdir()] == ["0001"]
     assert find_parent(f"{run.path}:2", run.project.parent, weights_only=True).manifest.step == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -336,7 +337,7 @@ class FilesPane(Pane, Asks):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(lambda: trash.remove(run), self._removed, group="trash")
+                self.ask(lambda: trash.remove(run), partial(self._removed, run), group="trash")
 
         size = size_text(use.bytes) if use else ""
         text = Text(
@@ -345,7 +346,8 @@ class FilesPane(Pane, Asks):
         )
         self.app.push_screen(Confirming(f"Remove {run.title}?", text), answered)
 
-    def _removed(self, removed: trash.Removed) -> None:
+    def _removed(self, run: RunFolder, removed: trash.Removed) -> None:
+        self.project_screen.let_go(run.path)
         self.project_screen.say(f"Run {removed.path.name} is in the trash; B on its line brings it back.")
         self.look_again()
 

@@ -224,6 +224,8 @@ class FormPane(Pane):
             self.form = Form()
             waits = [Row(None, look.plain(f" {look.words(self.waits)}", "dim"))] if self.waits else []
             way = self.studio.way_on("setup.editor", "opens it in your editor; it is read again when it was written")
+            if self.file.gone:
+                way = self.studio.way_on("setup.undo", "writes it again, as it was read last")
             self.lines.set_rows(waits if self.error is None else error_rows(self.error, look, width, way))
             self.query_one(Aside).show(Text(""))
             return
@@ -297,7 +299,7 @@ class FormPane(Pane):
         else:
             text = text_of(entry.value, ascii_only=look.ascii)
             self.lines.edit(entry.key, text, text_of(f.default, ascii_only=look.ascii) or "not set")
-            self.studio.say("Enter writes, esc leaves it, down offers what may be meant; empty is the default.")
+            self.studio.say("Enter writes, esc leaves it, down offers values; empty is the default.")
             self._try(entry, text)
 
     def _switch(self, section: Section, name: str) -> None:

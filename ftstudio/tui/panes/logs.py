@@ -67,6 +67,10 @@ class LogsPane(Pane):
         """The keys go to the lines."""
         self.view.focus()
 
+    def leave(self) -> None:
+        """Nobody waits for what is looked for."""
+        self.view.end_search()
+
     def show_run(self, run: RunFolder | None) -> None:
         """Another run's files, also those of one that got the number of a deleted one."""
         if run is not None and (run, run.made) != (self.run, self._made):
@@ -98,6 +102,7 @@ class LogsPane(Pane):
         words = [path.name, size_text(view.file.size if view.file else 0), "following" if view.following else "paused"]
         words += ["errors only"] if self.errors else []
         words += [view.note] if view.note else []
+        words += [f"searching, {self.studio.key('back')} ends it"] if view.searching else []
         self.query_one("#where", Still).update(look.words(" " + " · ".join(words)))
 
     def explain(self) -> str:
@@ -175,13 +180,17 @@ class LogsPane(Pane):
         field.focus()
 
     def go_back(self) -> bool:
-        """Leave the field without looking for anything."""
+        """Leave the field without looking for anything, else look no further."""
         field = self.query_one("#search", Input)
-        there = field.display
-        if there:
+        if field.display:
             field.display = False
             self.view.focus()
-        return there
+        elif self.view.searching:
+            self.view.end_search()
+            self._draw_where()
+        else:
+            return False
+        return True
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Look for it, backwards from where one is."""
@@ -189,7 +198,9 @@ class LogsPane(Pane):
         self.view.focus()
         if not event.value:
             self._sought = self._step = self.view.mark = None
+            self.view.end_search()
             self.view.refresh()
+            self._draw_where()
             return
         try:
             self._sought, self._step = expression(event.value), None
@@ -214,6 +225,7 @@ class LogsPane(Pane):
             self._draw_where()
 
         self.view.search(self._sieve(), self._holds, forward=forward, done=done, from_end=from_end)
+        self._draw_where()
 
     def _sieve(self) -> re.Pattern[bytes]:
         """What only lines that may hold it match, by which a large file is gone through quickly."""

@@ -89,6 +89,8 @@ class SetupPane(FormPane, Asks):
             return ""
         if id == "setup.edit" and self.studio.manners.readonly:
             return READONLY
+        if id == "setup.undo" and self.file.gone:
+            return ""
         if id.startswith("setup.") and id != "setup.settings" and self.file.current is None:
             return (
                 f"{FILE} cannot be read. {self.studio.way_on('setup.editor', 'opens it')}"
@@ -110,16 +112,19 @@ class SetupPane(FormPane, Asks):
     # ----------------------------------------------------------------------------------------- writing
 
     def do_setup_undo(self) -> None:
-        """Write the text from before the last change again."""
+        """Write the text from before the last change again; of a file that is gone, what it said."""
         before = self.file.current
-        assert before is not None
         try:
             self.file.undo()
         except FtstudioError as error:
             self._refused(error)
             return
         assert self.file.current is not None
+        self.error = None
         self._new_turn()
+        if before is None:
+            self.studio.say(f"{FILE} is there again.")
+            return
         self.studio.say(f"Undone: {changed_words(before.source.table, self.file.current.source.table)}")
 
     def do_setup_reset(self) -> None:

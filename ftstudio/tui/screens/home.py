@@ -30,7 +30,7 @@ from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.lines import Lines, Row
 from ftstudio.tui.widgets.projects import PROJECTS_WIDTH, Projects
 from ftstudio.tui.widgets.still import Still
-from ftstudio.tui.words import SORTS, from_home, run_rows
+from ftstudio.tui.words import SORTS, from_home, line_words, run_rows
 
 BROAD = 150
 """Columns from which the projects stand beside the runs, where there are several."""
@@ -159,8 +159,8 @@ class Home(ActingScreen):
         found = self.studio.found
         statuses = [s for p, s in found.statuses.items() if self.only is None or p.parent.parent == self.only]
         if self.filter:
-            wanted = self.filter.lower()
-            statuses = [s for s in statuses if wanted in f"{s.project}:{s.run} {s.state} {s.reason}".lower()]
+            wanted = " ".join(self.filter.lower().split())
+            statuses = [s for s in statuses if wanted in line_words(s, pinned=s.path in found.pinned).lower()]
         return sorted(statuses, key=lambda s: SORTS[self.sort](s, s.path in found.pinned))
 
     def _draw_empty(self) -> None:
@@ -197,7 +197,8 @@ class Home(ActingScreen):
         status = self.status
         if status is None:
             return ""
-        return run_help.explained(status, self.studio.found.before(status.path), self.studio.keymap)
+        before, readonly = self.studio.found.before(status.path), self.studio.manners.readonly
+        return run_help.explained(status, before, self.studio.keymap, readonly=readonly)
 
     def current(self) -> Path | None:
         """The run under the cursor is the one that is acted on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -19,7 +20,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from ftstudio.errors import FtstudioError, InputError
-from ftstudio.finding import is_folder, refuse_hidden
+from ftstudio.finding import is_folder
 from ftstudio.options import Field
 from ftstudio.text import check_name, expanded, is_safe_name, quote
 from ftstudio.tui.offers import cached_models, offers
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from ftstudio.tui.app import Studio
 
 PAUSE_SECONDS = 0.2
+MODELS: Mapping[str, str] = {
+    "starter": "a small English GPT-2 that comes with ftstudio: no download",
+    "scratch": "a GPT-2 of any size with random weights, and a tokenizer of the project's own",
+}
 PATH = Field(name="data", base="path", kind="path")
 
 
@@ -138,25 +143,25 @@ class NewProject(ModalScreen[Path | None]):
 
     def _say_model(self) -> None:
         model, data = self._value("model") or "starter", self._value("data")
-        known = {
-            "starter": "a small English GPT-2 that comes with ftstudio: no download",
-            "scratch": "a GPT-2 of any size with random weights, and a tokenizer of the project's own",
-        }
         if data in self._examples:
             self._say("model", "the example names its own")
-        elif model in known:
-            self._say("model", known[model])
+        elif model in MODELS:
+            self._say("model", MODELS[model])
         else:
-            self._say_model_folder(expanded(model))
+            self._names_model(model)
 
-    def _say_model_folder(self, folder: Path) -> None:
-        """Whether what is typed names a folder; one that may not be looked at is no model of the Hub."""
+    def _names_model(self, model: str) -> bool:
+        """Say whether what is typed names a folder or a model of the Hub; False where it is neither."""
+        from ftstudio.new import model_name  # noqa: PLC0415 - loads the plugins
+
         try:
-            refuse_hidden(folder)
+            model_name(model)
         except InputError as error:
             self._say("model", str(error), wrong=True)
-        else:
-            self._say("model", "a folder on this machine" if is_folder(folder) else "a model of the Hugging Face Hub")
+            return False
+        there = is_folder(expanded(model))
+        self._say("model", "a folder on this machine" if there else "a model of the Hugging Face Hub")
+        return True
 
     @work(thread=True, exclusive=True, group="sniff")
     def look_at_data(self, text: str) -> None:
@@ -212,6 +217,9 @@ class NewProject(ModalScreen[Path | None]):
         except FtstudioError as error:
             self._say("name", str(error), wrong=True)
             self.query_one("#name").focus()
+            return
+        if wish.model and wish.model not in MODELS and not self._names_model(wish.model):
+            self.query_one("#model").focus()
             return
         self._draw_keys("making it ...")
         self.make(wish)

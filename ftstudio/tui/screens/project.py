@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
+from ftstudio.errors import InputError
 from ftstudio.runs.find import is_run
 from ftstudio.tui.actions import bindings
 from ftstudio.tui.keymap import held
@@ -140,14 +141,23 @@ class ProjectScreen(ActingScreen):
         if self.pane is not None:
             self.pane.show_run(self.run)
 
+    def let_go(self, run: Path) -> None:
+        """A run was removed here: nobody has to be told that the header turns to another."""
+        if self.run_path == run:
+            self.run_path = None
+
     def seen(self, seen: Seen) -> None:
         """The files were looked at; a run that was started meanwhile may not be among what was found."""
         runs = seen.found.of(self.project)
         if self.run_path not in {s.path for s in runs} and (self.run_path is None or not is_run(self.run_path)):
+            gone = self.run_path
             if runs:
                 self.choose(runs[0].path)
             else:
                 self.run_path = None
+            if gone is not None:
+                now = f"The header has run {runs[0].run} now, and keys are for that one." if runs else ""
+                self.say_error(InputError(f"Run {gone.name} is no longer here: it was removed elsewhere.", now))
         self.draw()
         if self.pane is not None:
             self.pane.seen(seen)

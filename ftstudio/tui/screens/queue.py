@@ -85,7 +85,8 @@ class QueueScreen(OverlayScreen):
         self.queue = queue
         look, count = self.studio.look, len(queue.waiting)
         self.put_title(f"{plural(count, 'run')} {'waits' if count == 1 else 'wait'}" if count else "nothing waits")
-        self.put_rows([*_waiting_rows(queue.waiting, look), *_held_rows(queue, look)])
+        way = self.studio.way_on("run.start", "in a project starts a run, which waits here for its place")
+        self.put_rows([*_waiting_rows(queue.waiting, look, way), *_held_rows(queue, look)])
         self.refresh_keys()
 
     def words_on(self, key: object) -> Text:
@@ -148,7 +149,7 @@ class QueueScreen(OverlayScreen):
         if state.state != "queued":
             raise InputError(f"{run.title} does not wait any more: it is {state.state}.")
         ask(run, "stop", state.attempt)
-        self.say(f"{run.title} leaves the queue; R in its project lets it wait again.")
+        self.say(f"{run.title} leaves the queue; {self.studio.key('run.resume')} in its project lets it wait again.")
 
     def on_lines_chosen(self, event: Lines.Chosen) -> None:
         """Enter on a run."""
@@ -162,9 +163,9 @@ class QueueScreen(OverlayScreen):
         self.studio.open_project(run.project, "train", run.path)
 
 
-def _waiting_rows(waiting: Sequence[Waiting], look: Look) -> list[Row]:
+def _waiting_rows(waiting: Sequence[Waiting], look: Look, way: str) -> list[Row]:
     if not waiting:
-        return [Row(None, Text(" Nothing waits. S in a project starts a run; it waits here while its place is taken."))]
+        return [Row(None, look.plain(f" Nothing waits. {way}"))]
     width = min(28, max(len(w.run.title) for w in waiting))
     rows = []
     for number, one in enumerate(waiting, start=1):

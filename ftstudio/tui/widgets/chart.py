@@ -212,8 +212,8 @@ class ChartView(Widget, can_focus=True):
 
     def _put(self, lines: Sequence[Line]) -> None:
         """Take over lines; ask for those stretches to be painted that look different."""
-        width, before = self.size.width, self._strips
-        self._strips = [Strip([Segment(text, self._style(ink)) for text, ink in line], width) for line in lines]
+        before = self._strips
+        self._strips = [Strip([Segment(text, self._style(ink)) for text, ink in line]) for line in lines]
         if len(before) != len(self._strips):
             self.refresh()
             return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
-from time import monotonic
+from collections.abc import Callable, Iterator
+from functools import partial
+from time import monotonic, thread_time
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -24,6 +25,12 @@ from ftstudio.tui.logfile import Line, LogFile
 
 ERRORS = re.compile(rb"error|exception|traceback|fail|fatal|\bnan\b|out of memory|killed", re.IGNORECASE)
 SLICE_SECONDS = 0.01
+SLOW_SECONDS = 0.03
+"""Seconds over which a piece of a search is slow. What is no repeat within a repeat takes a tenth of that."""
+MOST_SLOW_SECONDS = 3.0
+"""Seconds that the slow pieces of one search may take together."""
+TOO_SLOW = "This expression takes too long in this file, and was given up before it was through."
+TOO_SLOW_HINT = "A repeat within a repeat, as in (a+)+, tries every way to part a line; write it with one."
 
 
 class LogView(Widget, can_focus=True):
@@ -44,7 +51,7 @@ class LogView(Widget, can_focus=True):
         self.pattern: re.Pattern[bytes] | None = None  # only lines that it matches
         self._filter: LogFilter | None = None
         self._filtering = False
-        self._searching = 0
+        self._pieces: Iterator[int | None] | None = None  # of the search that goes on
         self._lines: list[Line] = []
         self._length = -1
 
@@ -195,49 +202,68 @@ class LogView(Widget, can_focus=True):
     ) -> None:
         """Look for a line that is shown, matches, and of which `holds` is true; a slice at a time.
 
+        Another file, other lines that are shown and `end_search` end it.
         From the marked line on, else from the page's end; `from_end`: from the end of the file, wherever one is.
         `done` hears whether there is one, or of the expression that takes too long.
         """
         if self.file is None:
             return
         shown = self.pattern
-        self._searching += 1
-        number = self._searching
         start = 0 if not self._lines else self._lines[0].start if forward else self._lines[-1].end
         if self.mark is not None and self._lines:
             marked = self.file.page(self.mark, 1)
             start = (marked[0].end if marked else self.mark) if forward else self.mark
         if from_end:
             start = self.file.size
-        pieces = self.file.search(
+        self._pieces = pieces = self.file.search(
             pattern,
             start,
             forward=forward,
             holds=lambda line: (shown is None or shown.search(line.data) is not None) and holds(line),
         )
+        self._look_on(pieces, done)
 
-        def go_on() -> None:
-            until = monotonic() + SLICE_SECONDS
-            while number == self._searching and monotonic() < until:
-                try:
-                    with in_time():
-                        found = next(pieces, -1)
-                except InputError as error:
-                    done(error)
-                    return
-                if found is not None:
-                    if found >= 0:
-                        self.go_to(found)
-                    done(found >= 0)
-                    return
-            if number == self._searching:
-                self.set_timer(0.001, go_on)
+    def _look_on(
+        self, pieces: Iterator[int | None], done: Callable[[bool | InputError], None], slow: float = 0
+    ) -> None:
+        """A slice of a search. After a piece that took longer it pauses as long, so that keys come first."""
+        began = monotonic()
+        while pieces is self._pieces and monotonic() - began < SLICE_SECONDS:
+            before = thread_time()
+            try:
+                with in_time():
+                    found = next(pieces, -1)
+                took = thread_time() - before
+                slow += took if took > SLOW_SECONDS else 0
+                if slow > MOST_SLOW_SECONDS:
+                    raise InputError(TOO_SLOW, TOO_SLOW_HINT)
+            except InputError as error:
+                self.end_search()
+                done(error)
+                return
+            if found is not None:
+                self.end_search()
+                if found >= 0:
+                    self.go_to(found)
+                done(found >= 0)
+                return
+        if pieces is self._pieces:
+            pause = max(0.001, monotonic() - began - SLICE_SECONDS)
+            self.set_timer(pause, partial(self._look_on, pieces, done, slow))
 
-        go_on()
+    @property
+    def searching(self) -> bool:
+        """Whether a search goes on."""
+        return self._pieces is not None
+
+    def end_search(self) -> None:
+        """Look no further; nobody hears of it."""
+        self._pieces = None
 
     def only(self, pattern: re.Pattern[bytes] | None) -> None:
         """Show only lines that match, or all again."""
         self.pattern = pattern
+        self.end_search()
         self._filter = LogFilter(self.file, pattern) if self.file is not None and pattern is not None else None
         self.top, self.following, self._length = 0, True, -1
         self.changed()
