@@ -63,6 +63,22 @@ def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, mak
     assert [p.name for p in (folder / "runs").iterdir() if p.name.isdigit()] == ["0001"]
 
 
+def test_a_fork_says_what_the_settings_of_today_change(tmp_path, make_project):
+    folder = make_project(trainer={"max_steps": 10})
+    made(folder, steps=[4])
+
+    async def script(driver):
+        driver.app.open_project(folder.resolve(), "setup")
+        await driver.until("run 0001")
+        await driver.press("F")
+        await driver.until("Settings are the project's of today, and lab:0001 has the same.")
+        await driver.type("trainer.max_steps=20")
+        await driver.until("not those of lab:0001: max_steps 10")
+        await driver.until("-> 20.")
+
+    session(tmp_path, script, size=(120, 36), ascii=True)
+
+
 def test_the_values_of_several_keys_multiply(tmp_path, make_project):
     folder = make_project()
 

@@ -165,7 +165,8 @@ class Start(ModalScreen[Path | None], Asks):
             return self._why_not(error)
         text = _outlook_text(outlooks[0], self.studio.look.words)
         if self.origin is not None:
-            text.append_text(self.studio.look.lines(wishes[0].differs(outlooks[0], toml_of), "dim"))
+            look = self.studio.look
+            text.append_text(look.lines(look.words(wishes[0].differs(outlooks[0], toml_of)), "dim"))
         if len(wishes) > 1:
             return Text(f"{len(wishes)} runs, one after the other. The first:\n").append_text(text)
         return text
