@@ -84,4 +84,5 @@ def sample_line(when: str, prompt: str, text: str, look: Look) -> Text:
     line = Text.assemble(f" {when}  " if when else " ", no_wrap=True, end="")
     if prompt:
         line.append_text(look.plain(prompt[:LINE_CHARACTERS], "dim")).append(look.words(" → "))
-    return line.append_text(look.plain(text.strip()[:LINE_CHARACTERS]))
+    said = text.strip()[:LINE_CHARACTERS]
+    return line.append_text(look.plain(said) if said else Text("nothing", "dim italic"))

@@ -41,12 +41,13 @@ def value(number: float | None, digits: int = 4) -> str:
         return ""
     if number != number or abs(number) == float("inf"):  # noqa: PLR0124 - NaN is unequal to itself
         return str(number)
-    return f"{number:,.0f}" if abs(number) >= 10_000 else f"{number:.{digits}g}"
+    whole = abs(number) >= 10**digits - 0.5  # what has no digit left behind the point, else it would end in e+03
+    return f"{number:,.0f}" if whole else f"{number:.{digits}g}"
 
 
 def progress(status: Status) -> str:
     """How far a run is: "1,240/5,000", the phase before its first step."""
-    if status.step is not None:
+    if status.step or (status.total_steps and status.step is not None):
         return f"{status.step:,}/{status.total_steps:,}" if status.total_steps else f"{status.step:,}"
     return status.phase if status.state in LIVE else ""
 
@@ -96,8 +97,9 @@ def _run_line(status: Status, look: Look, name_width: int, *, marked: bool, pinn
     text = Text.assemble(look.mark if marked else " ", (glyph, colour), " ", title, "  ", end="", no_wrap=True)
     text.append(status.state, colour)
     note = status.note if status.state in LIVE else ""
-    if status.state == "finished" or (status.state in LIVE and status.state != "queued"):
-        room, far = 22 - len(status.state), progress(status)
+    far = progress(status)
+    if far if status.state == "stopped" else status.state == "finished" or status.state in LIVE - {"queued"}:
+        room = 22 - len(status.state)
         figures = f"{far:>{room}}  {loss(status):<11}"
         if len(far) > room - 2:  # words of a phase, millions of steps: they take of the loss's place
             figures = f"  {far}  {loss(status)}".ljust(room + 13)

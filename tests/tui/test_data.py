@@ -318,5 +318,6 @@ def test_tokens_that_are_asked_for_before_they_are_counted_are_shown_then(open_d
         await driver.until("The tokens are shown as soon as they are counted.")
         counted.set()
         await driver.until("3 tokens, 3 trained")
+        assert "as soon as" not in driver.text
 
     open_data(script)

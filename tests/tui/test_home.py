@@ -76,16 +76,25 @@ def test_projects_without_runs_are_named(tmp_path, make_project):
     assert "poems" in text
 
 
-def test_enter_without_a_run_asks_for_the_project(tmp_path, make_project):
+def test_enter_without_a_run_opens_the_only_project_and_asks_where_there_are_several(tmp_path, make_project):
     make_project("poems")
 
     async def script(driver):
+        await driver.press("enter")
+        await driver.until("1 Setup")
+
+    session(tmp_path, script)
+    make_project("tales")
+
+    async def several(driver):
+        driver.app.open_home()
+        await driver.until("Projects here:")
         await driver.press("enter")
         await driver.until("enter take")
         await driver.press("enter")
         await driver.until("1 Setup")
 
-    session(tmp_path, script)
+    session(tmp_path, several)
 
 
 def test_runs_are_listed_with_state_figures_and_reason(tmp_path, make_project):
@@ -809,3 +818,21 @@ def test_a_dialog_in_a_terminal_that_became_too_small_waits_and_q_leaves(tmp_pat
         assert not driver.app.is_running
 
     session(tmp_path, script)
+
+
+def test_a_stopped_run_shows_how_far_it_came_and_projects_without_runs_stand_below(tmp_path, make_project):
+    made(make_project(), "stopped", reason="Stopped at step 7: asked.")
+    make_project("other")
+
+    async def script(driver):
+        await driver.until("7/10  loss 2.5")
+        assert "No run yet in other: p opens one." in driver.text
+
+    session(tmp_path, script)
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "said"), [(1234.5, 3, "1,234"), (999.7, 3, "1,000"), (9999.9, 4, "10,000"), (0.5, 4, "0.5")]
+)
+def test_a_figure_of_many_digits_has_no_exponent(number, digits, said):
+    assert words.value(number, digits) == said

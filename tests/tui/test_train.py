@@ -119,6 +119,7 @@ def test_a_run_without_a_metric_says_why(tmp_path, make_project):
         await driver.press("enter")
         await driver.until("Waits for cpu, behind poetry:0007.")
         assert "last event" not in driver.text, "there is none yet"
+        assert "Q shows the queue." in driver.text
 
     session(tmp_path, script)
 

@@ -260,6 +260,8 @@ class DataPane(Pane):
         if message.where != "loaded" or wanted:
             view.take(result, message.where)
             self.view = view
+            if self.wants_tokens and view.mode == "tokens":
+                self.project_screen.forget_said()  # that they are still to come
             self.wants_tokens = self.wants_tokens and view.mode == "text"
         self.draw()
         self.project_screen.refresh_keys()

@@ -45,7 +45,7 @@ from ftstudio.tui.widgets.device_cells import DeviceCells
 from ftstudio.tui.widgets.line_input import LineInput
 from ftstudio.tui.widgets.still import Still
 from ftstudio.tui.widgets.unwell import Unwell
-from ftstudio.tui.words import progress, run_rows
+from ftstudio.tui.words import run_rows
 
 FIRST = ("loss", "eval_loss", "learning_rate", "grad_norm", "tokens_per_second", "perplexity")
 HIDDEN = ("epoch", "tokens")
@@ -205,9 +205,9 @@ class TrainPane(Pane, Asks):
         elif not has_points and self._names():
             empty.update(look.lines(self._why_none_is_found()))
         elif status is not None and not has_points:
-            glyph, colour = look.state(status.state)
             reason = look.lines(status.reason or "No metric yet: the first one comes with the first logged step.")
-            empty.update(Text.assemble((f"{glyph} {status.state}", colour), f"  {progress(status)}\n\n", reason))
+            way = self.studio.way_on("queue.open", "shows the queue") if status.state == "queued" else ""
+            empty.update(reason.append(f"\n\n{way}" if way else ""))
         self._draw_charts()
         self._draw_words()
 

@@ -106,7 +106,7 @@ class Home(ActingScreen):
             return
         self._drawn = of
         room = self.size.width - (GLANCE_WIDTH if self.size.width >= WIDE else 0) - self._draw_projects()
-        self._set_rows(run_rows(self._shown(), found, look, self.marked, room))
+        self._set_rows([*run_rows(self._shown(), found, look, self.marked, room), *self._without_runs()])
         live = sum(s.state in LIVE and s.state != "queued" for s in found.statuses.values())
         waiting = sum(s.state == "queued" for s in found.statuses.values())
         title = Text.assemble((" ftstudio ", "bold"), look.plain(from_home(self.studio.root)), end="", no_wrap=True)
@@ -162,6 +162,16 @@ class Home(ActingScreen):
             wanted = " ".join(self.filter.lower().split())
             statuses = [s for s in statuses if wanted in line_words(s, pinned=s.path in found.pinned).lower()]
         return sorted(statuses, key=lambda s: SORTS[self.sort](s, s.path in found.pinned))
+
+    def _without_runs(self) -> list[Row]:
+        """Below the runs of all projects, those that have none: they stand nowhere else where the list is alone."""
+        found = self.studio.found
+        with_runs = {path.parent.parent for path in found.statuses}
+        names = [p.name for p in found.projects if p not in with_runs]
+        if not names or not with_runs or self.filter or self.only or self.has_class("projects"):
+            return []
+        words = f" No run yet in {', '.join(names)}: {self.studio.key('home.projects')} opens one."
+        return [Row(None, self.studio.look.plain(words, "dim"))]
 
     def _draw_empty(self) -> None:
         empty, lines = self.query_one("#empty", Still), self.runs
@@ -244,6 +254,8 @@ class Home(ActingScreen):
         run = self.under_cursor
         if run is not None:
             self.studio.open_project(run.parent.parent, "train", run)
+        elif len(self.studio.found.projects) == 1:
+            self.studio.open_project(self.studio.found.projects[0])
         else:
             self.do_home_projects()
 
