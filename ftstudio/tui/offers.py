@@ -37,7 +37,8 @@ def cached_models() -> list[str]:
     """The models that lie in the Hub's cache, by the names of its folders."""
     hub = expanded(os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or hub_home() / "hub")
     try:
-        names = [entry.name for entry in islice(os.scandir(hub), 10 * MOST)]
+        with os.scandir(hub) as found:
+            names = [entry.name for entry in islice(found, 10 * MOST)]
     except OSError:
         return []
     return sorted(name.removeprefix("models--").replace("--", "/") for name in names if name.startswith("models--"))
@@ -48,7 +49,8 @@ def _entries(text: str, folder: Path) -> list[str]:
     head, slash, start = text.rpartition("/")
     place = folder / expanded(f"{head}{slash}" or ".")
     try:
-        entries = sorted(islice(os.scandir(place), 10 * MOST), key=lambda e: e.name)
+        with os.scandir(place) as found:
+            entries = sorted(islice(found, 10 * MOST), key=lambda e: e.name)
     except (OSError, ValueError):
         return []
     hidden = start.startswith(".")

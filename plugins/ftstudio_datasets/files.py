@@ -121,7 +121,8 @@ def _stat(path: Path, folder: Path, option: str) -> DataFile:
 def _missing(path: Path, name: str, option: str) -> DataError:
     """There is no such file; the nearest name beside it may be what was meant."""
     try:
-        beside = [entry.name for entry in islice(os.scandir(path.parent), 1000)]
+        with os.scandir(path.parent) as found:
+            beside = [entry.name for entry in islice(found, 1000)]
     except OSError:
         return DataError(
             f"There is no {name}: its folder does not exist.", "Relative paths start at the project.", option

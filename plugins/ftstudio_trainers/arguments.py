@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,12 @@ def optimizers() -> tuple[str, ...]:
 
 @lru_cache(maxsize=2)
 def _body(name: str) -> list[ast.stmt]:
-    found = find_spec("transformers")
-    for folder in (found.submodule_search_locations or ()) if found is not None else ():
-        tree = ast.parse((Path(folder) / "training_args.py").read_bytes())
-        return next((line.body for line in tree.body if isinstance(line, ast.ClassDef) and line.name == name), [])
-    return []
+    try:
+        source = Path(str(distribution("transformers").locate_file("transformers/training_args.py"))).read_bytes()
+    except (PackageNotFoundError, OSError):
+        return []
+    classes = (line for line in ast.parse(source).body if isinstance(line, ast.ClassDef))
+    return next((line.body for line in classes if line.name == name), [])
 
 
 def checked_optimizer(name: str) -> str:

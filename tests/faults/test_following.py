@@ -304,7 +304,7 @@ def test_json_of_what_goes_on_is_one_value_each(make_project, ftstudio):
     assert queued["state"] == "queued"
     keys = {
         "project", "run", "path", "state", "reason", "attempt", "host", "device", "step", "total_steps", "metrics",
-        "eta_s", "last_event_t",
+        "eta_s", "last_event_t", "note", "pinned",
     }  # fmt: skip
     listed = ftstudio("status", project, "--json").json
     assert [set(row) for row in listed] == [keys] * 2

@@ -84,6 +84,8 @@ import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 os.fork()
 open({log!r}, "a").write(f"{{child.pid}} {{os.getpid()}} ")
+while len(open({log!r}).read().split()) < 4:  # until both have said who they are
+    time.sleep(0.01)
 {then}
 """
 
@@ -112,7 +114,7 @@ def until_gone(pids):
 @pytest.mark.parametrize("then", ["time.sleep(60)", "raise ValueError('at once')"])
 def test_nothing_that_a_plugin_started_outlives_its_description(install, settings_file, tmp_path, then):
     log = tmp_path / "pids"
-    settings_file("probe_seconds = 1.5")
+    settings_file("probe_seconds = 4")
     install("plug_forks", FORKS.format(log=str(log), then=then))
     assert record_of("plug_forks").status == "failed"
     until_gone(pids_in(log, 4))

@@ -119,7 +119,7 @@ def test_settings_for_one_run_are_typed_and_located_apart(make_project):
     assert wrong.message == "max_steps must be a whole number, not 'many'."
     assert wrong.file is None
     for bad in ("x", "=1", "a..b=1", "format.x=1"):
-        with pytest.raises(InputError, match="--set|not of the form"):
+        with pytest.raises(InputError, match=r"Write table\.key=VALUE|not of the form"):
             load(folder, [bad])
 
 
