@@ -229,13 +229,14 @@ class ComparePane(Pane, Asks):
             return
         look, columns = self.studio.look, Columns.of(found, max(40, table.size.width - 1))
         lowest = {} if found.doubts else _lowest(found)
-        titles, rows = [], list[Row]()
-        for title, group in _groups(found):
-            titles.append(title if group else f"{title}: none")
-            rows += [Row(None, look.plain(f" {titles[-1]}", "bold"))] if rows or titles[1:] else []
+        groups = [(title if group else f"{title}: none", group) for title, group in _groups(found)]
+        rows: list[Row] = []
+        for number, (title, group) in enumerate(groups):
+            if number:  # that of the first stands in the head, beside the runs
+                rows.append(Row(None, look.plain(f" {title}", "bold")))
             rows += [Row(row[0], columns.line(row, look, "", lowest.get(row[0], -1))) for row in group]
         table.set_rows(rows)
-        labels = columns.line([titles[0], *map(look.words, columns.labels)], look, "bold")
+        labels = columns.line([groups[0][0], *map(look.words, columns.labels)], look, "bold")
         head.update(Text("\n").join([*self._warnings(found, columns), labels]))
 
     def _warnings(self, found: Comparison, columns: Columns) -> Iterator[Text]:
