@@ -113,8 +113,6 @@ def test_inside_tmux_the_studio_outlives_its_client_and_the_run_outlives_tmux(tm
     client.until("No runs yet")
     tmux.sees("No runs yet", "lab")
     tmux.press("Enter")
-    tmux.sees("enter take")
-    tmux.press("Enter")
     tmux.sees("1 Setup", "fake-walk")
     tmux.press("S")
     tmux.sees("Start a run of lab", "20,000 steps")
@@ -220,8 +218,6 @@ def test_through_sshd_a_run_outlives_the_link_and_is_found_live(sshd, terminal, 
 
     first = terminal(command=there)
     first.sees("No runs yet", "lab")
-    first.press("enter")
-    first.sees("enter take")
     first.press("enter")
     first.sees("1 Setup", "fake-walk")
     first.press("S")
