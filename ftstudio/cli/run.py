@@ -64,13 +64,7 @@ def run(
         origin = find_parent(parent, default_root(), project.resolve(), weights_only=weights_only)
     combinations = each_value(each, overrides)
     wishes = [
-        Wanted(
-            project=project,
-            overrides=(*overrides, *once),
-            device=device,
-            parent=origin,
-            auto_resume=auto_resume,
-        )
+        Wanted(project=project, overrides=(*overrides, *once), device=device, parent=origin, auto_resume=auto_resume)
         for once in combinations
     ]
     outlooks = [wish.outlook() for wish in wishes]  # none is made when one of them could not start

@@ -13,6 +13,21 @@ from ftstudio.process.wanted import Wanted
 pytestmark = pytest.mark.usefixtures("fakes")
 
 
+async def open_start(driver, folder):
+    """The dialog that starts a run, once it says what the settings imply."""
+    driver.app.open_project(folder.resolve(), "setup")
+    await driver.until("1 Setup")
+    await driver.press("S")
+    await driver.until("10 steps")
+
+
+async def open_fork(driver, folder):
+    """The dialog that goes out from the newest run."""
+    driver.app.open_project(folder.resolve(), "setup")
+    await driver.until("run 0001")
+    await driver.press("F")
+
+
 def test_a_look_that_takes_long_does_not_overwrite_the_plan_of_what_was_typed_after_it(
     tmp_path, make_project, monkeypatch
 ):
@@ -46,9 +61,7 @@ def test_a_fork_that_would_train_nothing_is_said_before_it_is_made(tmp_path, mak
     made(folder, steps=[40])
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("run 0001")
-        await driver.press("F")
+        await open_fork(driver, folder)
         await driver.until("no step would be left to train")
         assert "lab:0001 is at step 40 already" in driver.text
         await driver.press("enter")
@@ -68,9 +81,7 @@ def test_a_fork_says_what_the_settings_of_today_change(tmp_path, make_project):
     made(folder, steps=[4])
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("run 0001")
-        await driver.press("F")
+        await open_fork(driver, folder)
         await driver.until("Settings are the project's of today, and lab:0001 has the same.")
         await driver.type("trainer.max_steps=20")
         await driver.until("not those of lab:0001: max_steps 10")
@@ -83,10 +94,7 @@ def test_the_values_of_several_keys_multiply(tmp_path, make_project):
     folder = make_project()
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("1 Setup")
-        await driver.press("S")
-        await driver.until("10 steps")
+        await open_start(driver, folder)
         await driver.press("tab")
         await driver.type("trainer.max_steps=3,5  seed=1,2")
         await driver.until("4 runs, one after the other.")
@@ -100,9 +108,7 @@ def test_a_fork_names_the_steps_that_can_be_typed_and_an_empty_field_is_the_last
     made(folder, steps=[10, 20, 30, 40, 100], best=20)
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("run 0001")
-        await driver.press("F")
+        await open_fork(driver, folder)
         await driver.until("last; or best, 100, 40, 30, 20, ...")
         assert {field.value for field in driver.app.screen.query("Input")} == {""}
         await driver.until("lab:0001 is at step 100 already")
@@ -117,10 +123,7 @@ def test_of_several_values_the_wrong_one_is_named_and_enter_leaves_the_words_sta
     folder = make_project()
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("1 Setup")
-        await driver.press("S")
-        await driver.until("10 steps")
+        await open_start(driver, folder)
         await driver.press("tab")
         await driver.type("trainer.step_seconds=1e-5,x")
         await driver.until("step_seconds must be a number, not 'x'.")
@@ -154,10 +157,7 @@ def test_enter_again_while_a_run_is_being_started_starts_no_other(tmp_path, make
     begun, released = held_back(monkeypatch)
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("1 Setup")
-        await driver.press("S")
-        await driver.until("10 steps")
+        await open_start(driver, folder)
         await driver.press("enter")
         await driver.until("starting ...")
         await driver.until(lambda: begun)
@@ -178,10 +178,7 @@ def test_a_dialog_that_is_left_while_it_starts_a_run_says_so_and_what_became_of_
     begun, released = held_back(monkeypatch, error)
 
     async def script(driver):
-        driver.app.open_project(folder.resolve(), "setup")
-        await driver.until("1 Setup")
-        await driver.press("S")
-        await driver.until("10 steps")
+        await open_start(driver, folder)
         await driver.press("enter")
         await driver.until(lambda: begun)
         await driver.press("escape")

@@ -235,8 +235,8 @@ class GeneratePane(Pane, Asks):
         if not self.sources:
             mend = self.waits or f"Mend the project. {self.studio.way_on('run.start', 'starts a run')}"
             raise InputError("There is no model to sample yet.", mend)
-        answers = dict(enumerate(self.query(Answer)))
-        self.conversation.ask(prompt, {i: answer.answer for i, answer in answers.items()}, talks=self.talks)
+        answers = list(self.query(Answer))
+        self.conversation.ask(prompt, {i: answer.answer for i, answer in enumerate(answers)}, talks=self.talks)
         self.busy, self.time = True, self.time + 1
         self._remember(prompt)
         asked: list[Prompt] = []
