@@ -88,9 +88,8 @@ class _Adapted(torch.autograd.Function):
         both[:, :width] = flat
         both[:, width : width + rank] = both[:, :width] @ joined.first.t()
         both[:, width + rank :] = 0
-        out = both.new_empty(*x.shape[:-1], joined.matrix.shape[1])
-        bias = None if joined.bias is None else joined.bias.to(both.dtype)
-        product(both, joined.matrix, bias, out=out.view(-1, out.shape[-1]))
+        out = product(both, joined.matrix, None if joined.bias is None else joined.bias.to(both.dtype))
+        out.resize_(*x.shape[:-1], out.shape[1])
         ctx.save_for_backward(both)
         ctx.joined, ctx.shape = joined, x.shape
         return out

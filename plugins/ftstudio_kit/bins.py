@@ -77,11 +77,14 @@ def pack(lengths: Ints, capacity: int, seed: int = 0) -> Packed:
     in a file do not share a bin. A row longer than `capacity` has a bin of its own.
     """
     count = len(lengths)
-    rows = np.random.default_rng([seed]).permutation(np.arange(count, dtype=np.min_scalar_type(count)))
+    rows = np.arange(count, dtype=np.min_scalar_type(count))
+    np.random.default_rng([seed]).shuffle(rows)
     sizes = [np.zeros(1, np.int64)]
+    longest = int(lengths.max(initial=0))
+    short = np.min_scalar_type(longest)  # numbers of 16 bits are sorted in a third of the time
     for begin in range(0, count, SPAN):
         some = rows[begin : begin + SPAN]
-        falling = np.argsort(-lengths[some], kind="stable")
+        falling = np.argsort((longest - lengths[some]).astype(short), kind="stable")
         numbers = _best_fit_decreasing(lengths[some][falling], capacity)
         some[:] = some[falling[np.argsort(numbers, kind="stable")]]
         sizes.append(np.bincount(numbers))

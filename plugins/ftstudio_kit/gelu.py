@@ -42,14 +42,18 @@ class _Gelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous()
         out, slope = torch.empty_like(x), torch.empty_like(x)
+        spare = torch.empty(4, min(_VALUES, x.numel()))  # written over by each part, so that it stays in the cache
         parts = (torch.split(y.view(-1), _VALUES) for y in (x, out, slope))
         for part, into, slope_into in zip(*parts, strict=True):
-            exact = part.float()
-            square = exact * exact
-            share = torch.add(_A, square, alpha=_B).mul_(exact).sigmoid_()
-            value = exact.mul_(share)
-            into.copy_(value)
-            slope_into.copy_(square.mul_(3 * _B).add_(_A).mul_(value).mul_(1 - share).add_(share))
+            exact, power, share, more = spare[:, : len(part)]
+            exact.copy_(part)
+            torch.mul(exact, exact, out=more)
+            torch.mul(exact, _A, out=power).addcmul_(more, exact, value=_B)
+            torch.sigmoid(power, out=share)
+            into.copy_(torch.mul(exact, share, out=more))
+            power.sub_(exact, alpha=2 * _A / 3)  # x (a + 3 b x^2) / 3
+            torch.ops.aten.sigmoid_backward.grad_input(power, share, grad_input=more)
+            slope_into.copy_(share.add_(more, alpha=3))
         ctx.save_for_backward(slope)
         return out
 

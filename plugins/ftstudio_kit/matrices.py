@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
-from ftstudio_kit.function import applied
+from ftstudio_kit.function import applied, fused_linear, transposed
 
 COLUMNS = 1 << 14
 """Of a product at once."""
@@ -25,7 +25,7 @@ FEW = 32
 """Rows whose gradient of a matrix is multiplied in float32: then that takes less than to copy it out of bfloat16."""
 
 
-def product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """A (M, K) times b (K, N), plus a bias (N,), in parts where oneDNN is slow with the whole.
 
     In bfloat16 it leaves a small product to one thread, but two halves of it to all: 1,024 x 3,072 x 768 take 4.4 ms
@@ -33,7 +33,9 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | N
     """
     rows, columns = len(a), b.shape[1]
     few = a.dtype == torch.bfloat16 and 512 < rows < 1536 and columns <= 1024
-    result = a.new_empty(rows, columns) if out is None else out
+    if bias is not None and not few and columns <= COLUMNS:
+        return fused_linear(a, b.t(), bias)
+    result = a.new_empty(rows, columns)
     for down in (slice(0, rows // 2), slice(rows // 2, rows)) if few else (slice(0, rows),):
         for begin in range(0, columns, COLUMNS):
             across = slice(begin, begin + COLUMNS)
@@ -70,7 +72,9 @@ class Gradients:
     def add_product(self, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
         """Add the product of left (M, I), transposed, and right (M, O)."""
         if len(left) > FEW and left.dtype != parameter.dtype:
-            self.add(parameter, left.t() @ right)
+            # oneDNN multiplies a matrix that lies across at half its pace; it pays to turn the smaller of the two
+            narrow = 2 * left.shape[1] <= right.shape[1]
+            self.add(parameter, (transposed(left) if narrow else left.t()) @ right)
             return
         left, right = left.to(parameter.dtype), right.to(parameter.dtype)
         if parameter.grad is not None:
@@ -156,8 +160,8 @@ class _Linear(torch.autograd.Function):
     ) -> Tensor:
         flat = x.reshape(-1, x.shape[-1]).to(matrix.dtype)
         right = matrix if by_columns else matrix.t()
-        out = flat.new_empty(*x.shape[:-1], right.shape[1])  # not a view, which a model may not clamp in place
-        product(flat, right, None if bias is None else bias.to(matrix.dtype), out=out.view(-1, right.shape[1]))
+        out = product(flat, right, None if bias is None else bias.to(matrix.dtype))
+        out.resize_(*x.shape[:-1], right.shape[1])  # not a view, which a model may not clamp in place
         ctx.save_for_backward(flat if weight.requires_grad else None, matrix)
         ctx.weight, ctx.bias, ctx.by_columns, ctx.gradients, ctx.shape = weight, bias, by_columns, gradients, x.shape
         return out

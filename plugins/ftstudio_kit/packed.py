@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from ftstudio_kit.function import fused_linear, has_onednn
+
 
 def pack(model: nn.Module) -> None:
     """Give each linear layer a forward for inference, with a copy of its matrix. Its weights stay as they are, and
     what comes out has the dtype of what went in. A model whose torch cannot lay out matrices keeps its own forwards.
     """
-    if not torch._C._has_mkldnn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    if not has_onednn():
         return
     packed: dict[nn.Parameter, Tensor] = {}  # two layers may share one
     layer: Any
@@ -40,5 +42,4 @@ def _laid_out(layer: Any) -> Tensor:
 
 @torch.no_grad()
 def _forward(matrix: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x.to(torch.bfloat16), matrix, bias, "none", [], "")
-    return out.to(x.dtype)
+    return fused_linear(x.to(torch.bfloat16), matrix, bias).to(x.dtype)

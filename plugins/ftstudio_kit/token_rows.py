@@ -1,6 +1,6 @@
 """All rows of a table of tokens, wherever they lie: those of a memory-mapped one stay in their file.
 
-A run on gigabytes of text then holds 16 bytes a row, and no token: what a batch needs is read when it is made, and the
+A run on gigabytes of text then holds 4 bytes a row, and no token: what a batch needs is read when it is made, and the
 system keeps as many of the file's pages as it has room for.
 """
 
@@ -17,10 +17,12 @@ import pyarrow.compute as pc
 
 from ftstudio.api import ComponentError, Table
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.signedinteger[Any]]
 Tokens = npt.NDArray[np.int32]
 Part = tuple[Tokens, Tokens]
 """Token ids and labels (N,) of some rows, one behind the other: one array where all tokens are trained on."""
+BLOCK = 256
+"""Rows whose tokens are added up to find where one of them begins."""
 
 
 class Rows:
@@ -28,10 +30,11 @@ class Rows:
 
     def __init__(self, parts: Sequence[Part], lengths: Ints) -> None:
         """`parts` hold the rows in order, each row in one of them."""
-        self.lengths = lengths
+        self.lengths = lengths.astype(np.int32, copy=False)
         self.parts = [part for part in parts if len(part[0])]
         self._begins = np.cumsum([0, *(len(ids) for ids, _ in self.parts)])[:-1].tolist()  # of each part, in tokens
-        self._starts: Ints = np.cumsum(lengths) - lengths  # of each row, in tokens
+        blocks = np.add.reduceat(lengths, np.arange(0, len(lengths), BLOCK)) if len(lengths) else lengths
+        self._starts = np.cumsum([0, *blocks])  # of each block of rows, in tokens
 
     @classmethod
     def of(cls, table: Table, name: str = "train") -> Rows:
@@ -40,7 +43,7 @@ class Rows:
         Raises ComponentError, with the table's name, for a row whose labels are not as many as its ids: those of all
         rows behind it would belong to other tokens.
         """
-        parts, lengths = [], [np.zeros(0, np.int64)]
+        parts, lengths = [], [np.zeros(0, np.int32)]
         for ids, labels, counts in _arrow(table, name) if hasattr(table, "with_format") else _plain(table, name):
             parts.append((ids, ids if np.array_equal(ids, labels) else labels))
             lengths.append(counts[counts > 0])
@@ -56,7 +59,10 @@ class Rows:
 
     def row(self, index: int) -> Part:
         """Token ids and labels of a row, to be read only."""
-        start, length = int(self._starts[index]), int(self.lengths[index])
+        index = range(len(self))[index]
+        block = index // BLOCK
+        start = int(self._starts[block] + self.lengths[block * BLOCK : index].sum())
+        length = int(self.lengths[index])
         at = bisect.bisect_right(self._begins, start) - 1
         ids, labels = self.parts[at]
         here = slice(start - self._begins[at], start - self._begins[at] + length)
@@ -95,8 +101,9 @@ def _arrow(table: Any, name: str) -> Iterator[tuple[Tokens, Tokens, Ints]]:
 
 def _lengths(lists: Any) -> Ints:
     if lists.null_count == len(lists):  # which may have no type
-        return np.full(len(lists), _NULL)
-    lengths: Ints = _numbers(pc.fill_null(pc.list_value_length(lists), _NULL), np.int64).copy()
+        return np.full(len(lists), _NULL, np.int32)
+    counts = pc.list_value_length(lists)
+    lengths: Ints = _numbers(pc.fill_null(counts, _NULL) if counts.null_count else counts, np.int32).copy()
     if lists.flatten().null_count:
         lengths[_numbers(pc.list_parent_indices(lists).filter(lists.flatten().is_null()), np.int64)] = _NULL
     return lengths

@@ -17,7 +17,7 @@ from ftstudio.api import ComponentError, Encoded, ModelRef, Run, Table, shape_of
 from ftstudio_kit.chat import ensure_chat_template
 from ftstudio_kit.safe import check_model_folder, context_of_config, vocabulary_of_config
 from ftstudio_tokenizers.options import CommonOptions
-from ftstudio_tokenizers.rows import Row, RowEncoder
+from ftstudio_tokenizers.rows import Part, RowEncoder
 from ftstudio_tokenizers.store import batches, content_hash, files_hash, key_of, made, parallel
 
 SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
@@ -133,25 +133,30 @@ def _way_out(counts: Mapping[str, int]) -> str:
 
 def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
     done, total = 0, len(table)
+
+    def encoded() -> Iterator[Part]:
+        nonlocal done
+        for batch in batches(table):
+            yield from encoder.encode(batch)
+            done += len(next(iter(batch.values())))
+            run.progress(done, total, "row")
+
     with path.open("wb") as stream:
         with pa.ipc.new_stream(stream, SCHEMA) as writer:
-            for batch in batches(table):
-                for rows in _some(encoder.encode(batch)):
-                    writer.write_batch(_record_batch(rows))
-                    run.progress(done, total, "row")  # within a long document too: a stop is read here
-                done += len(next(iter(batch.values())))
-                run.progress(done, total, "row")
+            for parts in _some(encoded()):
+                writer.write_batch(_record_batch(parts))
+                run.progress(done, total, "row")  # within a long document too: a stop is read here
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _some(rows: Iterator[Row], tokens: int = 2**22) -> Iterator[list[Row]]:
-    """Lists of rows with about four million tokens at most: one document may become any number of rows."""
-    held: list[Row] = []
+def _some(parts: Iterator[Part], tokens: int = 2**20) -> Iterator[list[Part]]:
+    """Lists of parts with about a million tokens: one document may become any number of rows, and a row have two."""
+    held: list[Part] = []
     size = 0
-    for row in rows:
-        held.append(row)
-        size += len(row[0])
+    for part in parts:
+        held.append(part)
+        size += len(part.ids)
         if size >= tokens:
             yield held
             held, size = [], 0
@@ -159,10 +164,10 @@ def _some(rows: Iterator[Row], tokens: int = 2**22) -> Iterator[list[Row]]:
         yield held
 
 
-def _record_batch(rows: list[Row]) -> pa.RecordBatch:
-    ends = np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int32)
-    columns = [pa.ListArray.from_arrays(ends, np.concatenate([row[i] for row in rows])) for i in (0, 1)]
-    return pa.record_batch(columns, schema=SCHEMA)
+def _record_batch(parts: list[Part]) -> pa.RecordBatch:
+    ends = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]), dtype=np.int32)
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "labels")]
+    return pa.record_batch([pa.ListArray.from_arrays(ends, column) for column in columns], schema=SCHEMA)
 
 
 def _warnings(name: str, counts: Mapping[str, int], limit: int) -> Iterator[str]:

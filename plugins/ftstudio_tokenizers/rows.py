@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,22 @@ IGNORE = -100
 PIECE = 2**18
 """Characters of a text that are tokenised at a time: a file of 1 GB may be one row."""
 Ids = NDArray[np.int32]
-Row = tuple[Ids, Ids]
-"""input_ids and labels, both (T,)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows, one behind the other: `ids` and `labels` (N,), which are one array where all is trained, and how many
+    tokens each row has (R,). Most rows are short: each by itself would take longer than to tokenise it.
+    """
+
+    ids: Ids
+    labels: Ids
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def row(cls, ids: Ids, labels: Ids | None = None) -> Part:
+        """A single row, all of it trained unless there are labels."""
+        return cls(ids, ids if labels is None else labels, np.array([len(ids)]))
 
 
 class RowEncoder:
@@ -43,42 +58,46 @@ class RowEncoder:
         self.counts: Counter[str] = Counter()
         self.cut: dict[int, int] = {}
 
-    def encode(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+    def encode(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Part]:
         """Rows of one batch of columns, in order. Raises ComponentError when a template refuses a conversation."""
         shapes = {"text": self._text, "prompt_completion": self._prompt_completion, "messages": self._messages}
         tokens = trained = longest = 0
-        for ids, labels in shapes[self.shape](batch):
-            self.counts["rows"] += 1
-            tokens += len(ids)
-            trained += len(ids) if labels is ids else int(np.count_nonzero(labels != IGNORE))
-            longest = max(longest, len(ids))
-            yield ids, labels
+        for part in shapes[self.shape](batch):
+            self.counts["rows"] += len(part.lengths)
+            tokens += len(part.ids)
+            trained += len(part.ids) if part.labels is part.ids else int(np.count_nonzero(part.labels != IGNORE))
+            longest = max(longest, int(part.lengths.max()))
+            yield part
         self.counts["tokens"] += tokens
         self.counts["trained_tokens"] += trained
         self.counts["longest"] = max(self.counts["longest"], longest)
 
     # --------------------------------------------------------------------------------------------- shapes
 
-    def _text(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+    def _text(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Part]:
         texts: Sequence[str] = batch["text"]
         short = [text for text in texts if len(text) <= PIECE]
         encoded = iter(self._ids(short))
         self.counts["documents"] += len(texts)
+        held: list[list[int]] = []  # like most: one row each, with room for its end
         for text in texts:
             pieces: Iterable[list[int]]
             if len(text) > PIECE:
                 pieces = self._long(text)
             else:
                 ids = next(encoded)
-                if 1 < len(ids) < self.limit:  # like most: one row, with room for its end
+                if ids and len(ids) < self.limit:
                     if self.eos is not None and ids[-1] != self.eos:
                         ids.append(self.eos)
-                    row = np.array(ids, np.int32)
-                    yield row, row
-                    continue
+                    if len(ids) > 1:
+                        held.append(ids)
+                        continue
                 pieces = [ids]
+            yield from _together(held)
+            held = []
             for row in self._consecutive(pieces):
-                yield row, row
+                yield Part.row(row)
+        yield from _together(held)
 
     def _long(self, text: str) -> Iterator[list[int]]:
         """Ids of a text piece by piece; only the first piece gets what the tokenizer puts before a text."""
@@ -132,7 +151,7 @@ class RowEncoder:
         if last and self.eos is not None and last[-1] != self.eos:
             yield [self.eos]
 
-    def _prompt_completion(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+    def _prompt_completion(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Part]:
         """As TRL joins: the prompt alone tells how many tokens of prompt and completion are the prompt's."""
         prompts = self._ids(batch["prompt"])
         joined = self._ids([p + c for p, c in zip(batch["prompt"], batch["completion"], strict=True)])
@@ -146,7 +165,7 @@ class RowEncoder:
                 trained[: len(prompt)] = False
             yield from self._cut(ids, trained)
 
-    def _messages(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
+    def _messages(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Part]:
         """By the template, which closes turns in its own way; only one that never says an end gets it from us."""
         rows = batch["messages"]
         for messages, (ids, assistant) in zip(rows, self._conversations(rows), strict=True):
@@ -174,7 +193,7 @@ class RowEncoder:
 
     # ---------------------------------------------------------------------------------------------- common
 
-    def _cut(self, ids: list[int], trained: NDArray[np.bool_]) -> Iterator[Row]:
+    def _cut(self, ids: list[int], trained: NDArray[np.bool_]) -> Iterator[Part]:
         """A prompt or a conversation cannot go on in a further row, so it is cut at the end."""
         if len(ids) < 2:
             self.counts["single_rows" if ids else "empty_rows"] += 1
@@ -187,7 +206,7 @@ class RowEncoder:
         if not kept.any():
             self.counts["untrained_rows" if trained.any() else "unanswered_rows"] += 1
             return
-        yield row, np.where(kept, row, np.int32(IGNORE))
+        yield Part.row(row, np.where(kept, row, np.int32(IGNORE)))
         self._note_cut(over)
 
     def _note_cut(self, tokens: int) -> None:
@@ -210,6 +229,13 @@ class RowEncoder:
             without_end(self.tokenizer, text, ids) if ids and ids[-1] == end else ids
             for text, ids in zip(texts, encoded, strict=True)
         ]
+
+
+def _together(rows: Sequence[Sequence[int]]) -> Iterator[Part]:
+    if rows:
+        lengths = np.array([len(ids) for ids in rows])
+        ids = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+        yield Part(ids, ids, lengths)
 
 
 def split_text(text: str, size: int = PIECE) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from ftstudio.api import ComponentError
 from ftstudio_kit.batching import Batches, ahead, collate, order, packing_is_exact
 from ftstudio_kit.bins import Singles, pack
 from ftstudio_kit.loss import summed_loss
-from ftstudio_kit.token_rows import Rows
+from ftstudio_kit.token_rows import BLOCK, Rows
 
 END = 256
 
@@ -49,6 +50,22 @@ def contents(rows: Rows) -> list[tuple[list[int], list[int]]]:
     assert [len(rows.row(at)[0]) for at in range(len(rows))] == rows.lengths.tolist()
     ids_and_labels = (rows.row(at) for at in range(len(rows)))
     return [(ids.tolist(), labels.tolist()) for ids, labels in ids_and_labels]
+
+
+@pytest.mark.parametrize("count", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
+def test_a_row_is_found_among_many_in_several_parts(count: int) -> None:
+    lengths = np.random.default_rng(count).integers(1, 9, count)
+    ids = np.arange(lengths.sum(), dtype=np.int32)
+    ends = np.cumsum(lengths)
+    cuts = [0, *ends[[count // 3, count // 2]].tolist(), len(ids)] if count else [0, 0]
+    parts = [(ids[begin:end], -ids[begin:end]) for begin, end in itertools.pairwise(cuts)]
+    rows = Rows(parts, lengths)
+    for at, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
+        own = ids[end - length : end].tolist()
+        assert [x.tolist() for x in rows.row(at)] == [own, [-one for one in own]]
+    with pytest.raises(IndexError):
+        rows.row(count)
+    assert rows.lengths.nbytes == 4 * count
 
 
 def test_rows_of_a_file_stay_in_it(tmp_path: Path) -> None:

@@ -31,7 +31,10 @@ def test_packing_keeps_every_row_once_in_bins_that_fit(seed: int) -> None:
     assert found != list(pack(lengths, 64, seed + 1))
 
 
-@pytest.mark.parametrize(("capacity", "longest", "count"), [(64, 60, 400), (100, 40, 300), (30, 45, 200), (8, 8, 500)])
+@pytest.mark.parametrize(
+    ("capacity", "longest", "count"),
+    [(64, 60, 400), (100, 40, 300), (30, 45, 200), (8, 8, 500), (900, 800, 300), (70_000, 66_000, 90)],
+)
 def test_bins_are_filled_as_if_rows_were_packed_one_by_one(capacity: int, longest: int, count: int) -> None:
     lengths = np.random.default_rng(count).integers(1, longest + 1, count)
     found = pack(lengths, capacity)

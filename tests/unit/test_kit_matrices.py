@@ -14,7 +14,8 @@ from tiny_models import save_model, toy_data, toy_rows
 from torch import Tensor, nn
 
 from ftstudio.testing import FakeRun
-from ftstudio_kit import lean, matrices
+from ftstudio_kit import function, gelu, lean, matrices
+from ftstudio_kit.function import has_onednn
 from ftstudio_kit.lean import Lean, way_through
 from ftstudio_kit.lora import LoraSettings
 from ftstudio_kit.loss import IGNORE
@@ -44,15 +45,11 @@ def test_a_product_in_parts_of_its_columns_is_the_whole_product(
 
 
 def assert_it_is_the_product(rows: int, columns: int, dtype: torch.dtype, *, biased: bool) -> None:
-    """Of small whole numbers, which each dtype holds as they are; where nothing is written, no number is."""
+    """Of small whole numbers, which each dtype holds as they are."""
     torch.manual_seed(1)
     a, b, bias = (torch.randint(-3, 4, shape).to(dtype) for shape in ((rows, 5), (5, columns), (columns,)))
     expected = (a.double() @ b.double() + (bias.double() if biased else 0)).to(dtype)
     for right in (b, b.t().contiguous().t()):
-        out = torch.full((rows, columns), torch.nan, dtype=dtype)
-        found = product(a, right, bias if biased else None, out=out)
-        assert found is out
-        assert torch.equal(found, expected)
         assert torch.equal(product(a, right, bias if biased else None), expected)
 
 
@@ -72,6 +69,52 @@ def test_gradients_of_a_matrix_are_added_up_in_float32(dtype: torch.dtype, rows:
             assert torch.equal(weight.grad.double(), times * once)
         gradients.clear([weight])
         assert weight.grad is None
+
+
+@pytest.mark.parametrize("columns", [5, 9, 10, 40])
+def test_a_gradient_is_the_same_whichever_of_its_matrices_is_turned(columns: int) -> None:
+    torch.manual_seed(4)
+    weight, gradients = nn.Parameter(torch.zeros(5, columns)), Gradients()
+    left, right = torch.randint(-1, 2, (200, 5)).bfloat16(), torch.randint(-1, 2, (200, columns)).bfloat16()
+    gradients.add_product(weight, left, right)
+    assert weight.grad is not None
+    assert torch.equal(weight.grad, left.float().t() @ right.float())
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_onednn_does_is_what_torch_does(onednn: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function, "has_onednn", lambda: onednn and has_onednn())
+    torch.manual_seed(5)
+    x, weight, bias = (torch.randn(shape).to(dtype) for shape in ((3, 20, 8), (17, 8), (17,)))
+    for matrix in (weight, weight.t().contiguous().t()):
+        for more in (bias, None):
+            assert torch.equal(function.fused_linear(x, matrix, more), F.linear(x, weight, more))
+    for matrix in (x[0], x[0].t(), x[:, 3], x[:0, 0], x[0, :1]):
+        turned = function.transposed(matrix)
+        assert torch.equal(turned, matrix.t())
+        assert turned.is_contiguous()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("values", [7, 100, 1000])
+def test_gelu_and_its_slope_are_those_of_its_formula(
+    dtype: torch.dtype, values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one part, in parts that come out even, and in some that do not; far out, where it is a line or nothing."""
+    monkeypatch.setattr(gelu, "_VALUES", values)
+    layer = nn.Sequential(nn.GELU(approximate="tanh"))
+    gelu.hasten(layer)
+    x = torch.cat([torch.linspace(-9, 9, 295), torch.tensor([-1e4, -60.0, 0.0, 60.0, 1e4])]).view(3, 100).to(dtype)
+    x.requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    found, expected = layer(x), F.gelu(exact, approximate="tanh")
+    weight = torch.linspace(-2, 2, 300).view(3, 100).to(dtype)
+    (slope,) = torch.autograd.grad((found * weight).sum(), x)
+    (own,) = torch.autograd.grad((expected * weight).sum(), exact)
+    near = 1e-2 if dtype == torch.bfloat16 else 1e-5
+    assert torch.allclose(found.double(), expected, rtol=near, atol=near / 10)
+    assert torch.allclose(slope.double(), own, rtol=near, atol=near)
 
 
 def test_a_gradient_of_few_rows_is_not_rounded_to_bfloat16() -> None:
