@@ -110,7 +110,7 @@ def _other_trainer(project: Project, parent: Parent) -> Iterator[Problem]:
         option="use",
         message=f"{parent.run.title} was trained by {quote(use)}, so nothing but {quote(use)} goes on from its "
         f"checkpoint {parent.manifest.step:,}; the project's trainer today is {quote(project.parts['trainer'].use)}.",
-        fix=f"Set trainer.use = {json.dumps(use)}, or take only its weights (--weights-only).",
+        fix=f"Set trainer.use = {json.dumps(use)}, or take only its weights ({WEIGHTS_ONLY}).",
     )
 
 

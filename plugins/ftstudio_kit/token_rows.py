@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -43,11 +44,11 @@ class Rows:
         Raises ComponentError, with the table's name, for a row whose labels are not as many as its ids: those of all
         rows behind it would belong to other tokens.
         """
-        parts, lengths = [], [np.zeros(0, np.int32)]
+        parts, lengths = [], array("i")  # which grows where it is: of millions of rows two copies would be much
         for ids, labels, counts in _arrow(table, name) if hasattr(table, "with_format") else _plain(table, name):
             parts.append((ids, ids if np.array_equal(ids, labels) else labels))
-            lengths.append(counts[counts > 0])
-        return cls(parts, np.concatenate(lengths))
+            lengths.frombytes(counts[counts > 0].astype(np.int32).tobytes())
+        return cls(parts, np.frombuffer(lengths, np.int32) if lengths else np.zeros(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.lengths)

@@ -35,7 +35,7 @@ def test_another_trainer_than_the_one_that_wrote_the_checkpoint_is_refused_befor
         "lab:0001 was trained by 'hf', so nothing but 'hf' goes on from its checkpoint 4; the project's trainer today "
         "is 'native'."
     )
-    assert problem.fix == 'Set trainer.use = "hf", or take only its weights (--weights-only).'
+    assert problem.fix == 'Set trainer.use = "hf", or take only its weights (--weights-only, in the studio ctrl+w).'
     wanted(run).outlook()
     wanted(run, "trainer.use=native", weights_only=True).outlook()
 
