@@ -72,7 +72,7 @@ class Gradients:
     def add_product(self, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
         """Add the product of left (M, I), transposed, and right (M, O)."""
         if len(left) > FEW and left.dtype != parameter.dtype:
-            # oneDNN multiplies a matrix that lies across at half its pace; it pays to turn the smaller of the two
+            # a left side that lies across costs oneDNN half its pace; where that is the narrow one, it pays to turn it
             narrow = 2 * left.shape[1] <= right.shape[1]
             self.add(parameter, (transposed(left) if narrow else left.t()) @ right)
             return
