@@ -21,7 +21,7 @@ def has_onednn() -> bool:
     operations = torch.ops.mkldnn
     return (
         torch._C._has_mkldnn
-        and hasattr(operations, "_linear_pointwise")
+        and all(hasattr(operations, name) for name in ("_linear_pointwise", "_is_mkldnn_bf16_supported"))
         and bool(operations._is_mkldnn_bf16_supported())
     )
 
@@ -32,6 +32,7 @@ def fused_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     torch itself first writes the bias over the whole result, and has the product added to it. The bits are the same.
     """
     if x.dtype == torch.bfloat16 and x.device.type == "cpu" and has_onednn():
+        bias = None if bias is None else bias.contiguous()  # it looks at no strides of this one
         return cast("Tensor", torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""))
     return F.linear(x, weight, bias)
 
@@ -39,7 +40,7 @@ def fused_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def transposed(x: Tensor) -> Tensor:
     """A matrix (M, N) as a contiguous one (N, M).
 
-    torch turns bfloat16 with one thread: 2.3 ms for 1,024 x 3,072, where oneDNN takes 0.5.
+    torch turns bfloat16 with one thread: 2.3 ms for 1,024 x 3,072, where oneDNN takes 0.5. It makes 0 of subnormals.
     """
     if x.dtype == torch.bfloat16 and x.device.type == "cpu" and has_onednn():
         return x.to_mkldnn().transpose(0, 1).to_dense()

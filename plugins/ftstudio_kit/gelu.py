@@ -42,7 +42,7 @@ class _Gelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous()
         out, slope = torch.empty_like(x), torch.empty_like(x)
-        spare = torch.empty(4, min(_VALUES, x.numel()))  # written over by each part, so that it stays in the cache
+        spare = torch.empty(4, min(_VALUES, x.numel()), dtype=torch.float32)  # for each part: it stays in the cache
         parts = (torch.split(y.view(-1), _VALUES) for y in (x, out, slope))
         for part, into, slope_into in zip(*parts, strict=True):
             exact, power, share, more = spare[:, : len(part)]

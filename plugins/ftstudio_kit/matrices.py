@@ -21,6 +21,8 @@ from ftstudio_kit.function import applied, fused_linear, transposed
 
 COLUMNS = 1 << 14
 """Of a product at once."""
+LARGE = 1 << 20
+"""Numbers of a gradient from which on it pays to turn what it is made of."""
 FEW = 32
 """Rows whose gradient of a matrix is multiplied in float32: then that takes less than to copy it out of bfloat16."""
 
@@ -72,9 +74,9 @@ class Gradients:
     def add_product(self, parameter: nn.Parameter, left: Tensor, right: Tensor) -> None:
         """Add the product of left (M, I), transposed, and right (M, O)."""
         if len(left) > FEW and left.dtype != parameter.dtype:
-            # a left side that lies across costs oneDNN half its pace; where that is the narrow one, it pays to turn it
-            narrow = 2 * left.shape[1] <= right.shape[1]
-            self.add(parameter, (transposed(left) if narrow else left.t()) @ right)
+            # a left side that lies across costs oneDNN half its pace: where it is narrow and the product large, turn it
+            turn = 2 * left.shape[1] <= right.shape[1] and left.shape[1] * right.shape[1] >= LARGE
+            self.add(parameter, (transposed(left) if turn else left.t()) @ right)
             return
         left, right = left.to(parameter.dtype), right.to(parameter.dtype)
         if parameter.grad is not None:

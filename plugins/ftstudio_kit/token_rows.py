@@ -1,6 +1,6 @@
 """All rows of a table of tokens, wherever they lie: those of a memory-mapped one stay in their file.
 
-A run on gigabytes of text then holds 4 bytes a row, and no token: what a batch needs is read when it is made, and the
+Of gigabytes of text this holds 4 bytes a row, and no token: what a batch needs is read when it is made, and the
 system keeps as many of the file's pages as it has room for.
 """
 
@@ -27,7 +27,7 @@ BLOCK = 256
 
 
 class Rows:
-    """`lengths` (tokens a row), and `parts` that hold the rows themselves."""
+    """`lengths` (tokens a row, int32), and `parts` that hold the rows themselves."""
 
     def __init__(self, parts: Sequence[Part], lengths: Ints) -> None:
         """`parts` hold the rows in order, each row in one of them."""

@@ -21,6 +21,8 @@ from ftstudio_tokenizers.rows import Part, RowEncoder
 from ftstudio_tokenizers.store import batches, content_hash, files_hash, key_of, made, parallel
 
 SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+AT_ONCE = 2**20
+"""Tokens of a batch of the file."""
 UNKNOWN_CONTEXT = 1024
 """Where neither max_length nor the model's config says how long a row may be."""
 
@@ -143,20 +145,23 @@ def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
 
     with path.open("wb") as stream:
         with pa.ipc.new_stream(stream, SCHEMA) as writer:
-            for parts in _some(encoded()):
+            for parts in _some(encoded(), AT_ONCE):
                 writer.write_batch(_record_batch(parts))
                 run.progress(done, total, "row")  # within a long document too: a stop is read here
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _some(parts: Iterator[Part], tokens: int = 2**20) -> Iterator[list[Part]]:
-    """Lists of parts with about a million tokens: one document may become any number of rows, and a row have two."""
+def _some(parts: Iterator[Part], tokens: int) -> Iterator[list[Part]]:
+    """Lists of parts with about so many tokens: one document may become any number of rows, and a row have two.
+
+    A part itself takes the memory of some 64.
+    """
     held: list[Part] = []
     size = 0
     for part in parts:
         held.append(part)
-        size += len(part.ids)
+        size += len(part.ids) + 64
         if size >= tokens:
             yield held
             held, size = [], 0

@@ -3,9 +3,9 @@
 Both make a row of each line, some fourteen tokens; packing is ours alone, and is counted. Memory is what processes hold themselves,
 with their children: pages of the files that they map, Arrow's, are the system's to take back. Tokens are all tokens of all
 rows; ours end each row with one more. Tokenising is the same library's work on both sides; the rest is how rows get from it to a file.
-What grows with the data when rows are packed is what has to say how long each row is and where it is packed: 8 bytes a row
-(kit/token_rows.py, kit/bins.py). Lines are the shortest rows that text comes in: a gigabyte is 39 million of them, 0.31 GB, and
-four million rows of 128 tokens, 0.03 GB. The goal would leave 2 bytes a line.
+What grows with the data when rows are packed is what has to say how long each row is and where it is packed: 8 bytes a row, and as
+many a bin (kit/token_rows.py, kit/bins.py). Lines are the shortest rows that text comes in: a gigabyte is 39 million of them, more
+than 0.31 GB, and four million rows of 128 tokens, some 0.05 GB. The goal would leave 2 bytes a line.
 """
 
 import json

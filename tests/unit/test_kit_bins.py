@@ -31,9 +31,21 @@ def test_packing_keeps_every_row_once_in_bins_that_fit(seed: int) -> None:
     assert found != list(pack(lengths, 64, seed + 1))
 
 
+def test_rows_shorter_and_longer_than_16_bits_count_are_packed_as_one_by_one() -> None:
+    lengths = np.array([66_000, 1, 65_536, 463, 65_535, 464, 3, 66_001, 2])
+    filled = [sum(one) for one in best_fit_decreasing(lengths.tolist(), 66_000).elements()]
+    assert sorted(pack(lengths, 66_000).totals(lengths).tolist()) == sorted(filled)
+
+
+def test_a_seed_has_the_bins_that_it_always_had() -> None:
+    """A run goes on with them after an update, too."""
+    lengths = np.array([3, 9, 3, 5, 5, 9, 3, 4, 4, 3, 5, 3])
+    assert list(pack(lengths, 12, 7)) == [[1, 6], [5, 0], [4, 10], [3, 8, 2], [7, 9, 11]]
+
+
 @pytest.mark.parametrize(
     ("capacity", "longest", "count"),
-    [(64, 60, 400), (100, 40, 300), (30, 45, 200), (8, 8, 500), (900, 800, 300), (70_000, 66_000, 90)],
+    [(64, 60, 400), (100, 40, 300), (30, 45, 200), (8, 8, 500), (900, 800, 300), (70_000, 66_000, 90), (9, 9, 3000)],
 )
 def test_bins_are_filled_as_if_rows_were_packed_one_by_one(capacity: int, longest: int, count: int) -> None:
     lengths = np.random.default_rng(count).integers(1, longest + 1, count)

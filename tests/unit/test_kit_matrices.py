@@ -71,14 +71,23 @@ def test_gradients_of_a_matrix_are_added_up_in_float32(dtype: torch.dtype, rows:
         assert weight.grad is None
 
 
-@pytest.mark.parametrize("columns", [5, 9, 10, 40])
-def test_a_gradient_is_the_same_whichever_of_its_matrices_is_turned(columns: int) -> None:
+@pytest.mark.parametrize(("columns", "turned"), [(5, 0), (9, 0), (10, 1), (40, 1)])
+def test_a_gradient_is_the_same_whether_its_left_side_is_turned(
+    columns: int, turned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Tensor] = []
+    monkeypatch.setattr(matrices, "LARGE", 45)
+    monkeypatch.setattr(matrices, "transposed", lambda x: asked.append(x) or function.transposed(x))
     torch.manual_seed(4)
     weight, gradients = nn.Parameter(torch.zeros(5, columns)), Gradients()
     left, right = torch.randint(-1, 2, (200, 5)).bfloat16(), torch.randint(-1, 2, (200, columns)).bfloat16()
     gradients.add_product(weight, left, right)
     assert weight.grad is not None
     assert torch.equal(weight.grad, left.float().t() @ right.float())
+    assert len(asked) == turned
+    small = nn.Parameter(torch.zeros(2, 4))
+    gradients.add_product(small, left[:, :2], right[:, :4])
+    assert len(asked) == turned, "it pays for large ones alone"
 
 
 @pytest.mark.parametrize("onednn", [False, True])
@@ -90,6 +99,9 @@ def test_what_onednn_does_is_what_torch_does(onednn: bool, dtype: torch.dtype, m
     for matrix in (weight, weight.t().contiguous().t()):
         for more in (bias, None):
             assert torch.equal(function.fused_linear(x, matrix, more), F.linear(x, weight, more))
+        for strided in (bias[:1].expand(17), torch.stack([bias, -bias], 1)[:, 0]):
+            exact = F.linear(x.float(), weight.float(), strided.float())
+            assert torch.allclose(function.fused_linear(x, matrix, strided).float(), exact, atol=0.07)
     for matrix in (x[0], x[0].t(), x[:, 3], x[:0, 0], x[0, :1]):
         turned = function.transposed(matrix)
         assert torch.equal(turned, matrix.t())
@@ -109,6 +121,7 @@ def test_gelu_and_its_slope_are_those_of_its_formula(
     x.requires_grad_()
     exact = x.detach().double().requires_grad_()
     found, expected = layer(x), F.gelu(exact, approximate="tanh")
+    assert torch.equal(x.detach().double(), exact.detach()), "what goes in stays"
     weight = torch.linspace(-2, 2, 300).view(3, 100).to(dtype)
     (slope,) = torch.autograd.grad((found * weight).sum(), x)
     (own,) = torch.autograd.grad((expected * weight).sum(), exact)

@@ -23,6 +23,7 @@ from ftstudio.api import Component, ComponentError, Encoded, Facts, ModelRef, Pr
 from ftstudio.options import check_reserved, describe
 from ftstudio.testing import FakeRun
 from ftstudio_kit.chat import encode_prompt
+from ftstudio_tokenizers import encode as encoding
 from ftstudio_tokenizers import light, store
 from ftstudio_tokenizers.options import BpeOptions, BytesOptions, PretrainedOptions
 from ftstudio_tokenizers.own import Bpe, Bytes
@@ -447,6 +448,28 @@ def test_batches_are_small_whatever_the_rows_are(encoded_batches: list[int], mod
     assert max(len(batch["text"]) for batch in store.batches(table)) <= 4
     generic: Any = Rows([{"text": "a" * 300_000} for _ in range(12)])
     assert max(len(batch["text"]) for batch in store.batches(generic)) <= 4
+
+
+@pytest.mark.parametrize("row", [{"text": "ab"}, {"prompt": "a", "completion": "b"}])
+def test_rows_are_written_many_at_a_time_and_a_stop_is_heard_between(
+    row: dict[str, Any], model: ModelRef, run: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a row is: what is held until it is written does not grow with the data."""
+    monkeypatch.setattr(encoding, "AT_ONCE", 1000)
+    table = encode(model, run, *([row] * 400)).train
+    assert table.num_rows == 400
+    sizes = [len(batch) for batch in table.with_format("arrow").data.to_batches()]
+    assert len(sizes) == (1 if "text" in row else 27)  # a batch of texts is one part, and a pair is one
+    assert run.progressed[-1][0] == 400
+
+    long = encode(model, run, {"text": "ab" * 200_000}, max_length=50)
+    assert long.counts["rows"] > 3000
+    assert [done for done, *_ in run.progressed].count(0) > 100
+
+
+def test_the_longest_row_is_the_longest_of_all(model: ModelRef, run: FakeRun) -> None:
+    counts = encode(model, run, {"text": "ab"}, {"text": "abcdefg"}, {"text": "abc"}).counts
+    assert counts["longest"] == 8
 
 
 # -------------------------------------------------------------------------------------------- descriptions

@@ -43,7 +43,7 @@ class PairTable:
 
     def digest(self) -> bytes:
         """A sha256 of exactly these tokens, and of which are trained."""
-        found = hashlib.sha256(self.rows.lengths.tobytes())
+        found = hashlib.sha256(self.rows.lengths.astype("int64").tobytes())
         for which in (0, 1):
             for part in self.rows.parts:
                 found.update(part[which].tobytes())
