@@ -68,6 +68,15 @@ def test_a_row_is_found_among_many_in_several_parts(count: int) -> None:
     assert rows.lengths.nbytes == 4 * count
 
 
+def test_rows_beyond_what_32_bits_count_are_found() -> None:
+    count = 2**31 - 1
+    parts = [np.broadcast_to(np.int32(number), (count,)) for number in (7, 8, 9)]
+    rows = Rows([(part, part) for part in parts], np.full(3, count))
+    for at, number in ((0, 7), (1, 8), (2, 9), (-1, 9)):
+        ids, labels = rows.row(at)
+        assert (len(ids), ids[0], labels[-1]) == (count, number, number)
+
+
 def test_rows_of_a_file_stay_in_it(tmp_path: Path) -> None:
     schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
     path = tmp_path / "rows.arrow"

@@ -47,7 +47,10 @@ def test_a_seed_has_the_bins_that_it_always_had() -> None:
     ("capacity", "longest", "count"),
     [(64, 60, 400), (100, 40, 300), (30, 45, 200), (8, 8, 500), (900, 800, 300), (70_000, 66_000, 90), (9, 9, 3000)],
 )
-def test_bins_are_filled_as_if_rows_were_packed_one_by_one(capacity: int, longest: int, count: int) -> None:
+def test_bins_are_filled_as_if_rows_were_packed_one_by_one(
+    capacity: int, longest: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bins, "_BINS", 7)
     lengths = np.random.default_rng(count).integers(1, longest + 1, count)
     found = pack(lengths, capacity)
     filled = [sum(one) for one in best_fit_decreasing(lengths.tolist(), capacity).elements()]
