@@ -17,6 +17,7 @@ from tiny_models import ListTable, config_of, toy_rows
 from transformers import AutoModelForCausalLM
 
 from ftstudio.api import ComponentError
+from ftstudio_kit import token_rows
 from ftstudio_kit.batching import Batches, ahead, collate, order, packing_is_exact
 from ftstudio_kit.bins import Singles, pack
 from ftstudio_kit.loss import summed_loss
@@ -63,12 +64,15 @@ def test_a_row_is_found_among_many_in_several_parts(count: int) -> None:
     for at, (end, length) in enumerate(zip(ends.tolist(), lengths.tolist(), strict=True)):
         own = ids[end - length : end].tolist()
         assert [x.tolist() for x in rows.row(at)] == [own, [-one for one in own]]
+        assert rows.row(at - count)[0].tolist() == own
     with pytest.raises(IndexError):
         rows.row(count)
     assert rows.lengths.nbytes == 4 * count
 
 
-def test_rows_beyond_what_32_bits_count_are_found() -> None:
+@pytest.mark.parametrize("block", [2, BLOCK])
+def test_rows_beyond_what_32_bits_count_are_found(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_rows, "BLOCK", block)
     count = 2**31 - 1
     parts = [np.broadcast_to(np.int32(number), (count,)) for number in (7, 8, 9)]
     rows = Rows([(part, part) for part in parts], np.full(3, count))
