@@ -89,7 +89,7 @@ class _Adapted(torch.autograd.Function):
         both[:, width : width + rank] = both[:, :width] @ joined.first.t()
         both[:, width + rank :] = 0
         out = product(both, joined.matrix, None if joined.bias is None else joined.bias.to(both.dtype))
-        out.resize_(*x.shape[:-1], out.shape[1])
+        out.resize_(*x.shape[:-1], out.shape[1])  # not a view, which a model may not clamp in place
         ctx.save_for_backward(both)
         ctx.joined, ctx.shape = joined, x.shape
         return out

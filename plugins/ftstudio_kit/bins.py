@@ -16,8 +16,6 @@ Bin = Sequence[int]
 """The numbers of the rows in it."""
 SPAN = 1 << 20
 """Rows that are packed at once: what that takes beside its result does not grow with the data."""
-
-
 _BINS = 1 << 16
 """Bins that are added up at once."""
 

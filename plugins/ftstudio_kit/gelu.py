@@ -8,9 +8,11 @@ product; what is in between is float32 and stays in the cache.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.activations import NewGELUActivation
@@ -29,6 +31,13 @@ def hasten(model: nn.Module) -> None:
         fused = type(layer) is nn.GELU and layer.approximate == "tanh"
         if fused or type(layer) is NewGELUActivation:
             layer.forward = _gelu
+
+
+def fuse(model: nn.Module) -> None:
+    """Let GPT-2's layers compute torch's, for inference: in float32 it is one quick operation instead of eight."""
+    for layer in model.modules():
+        if type(layer) is NewGELUActivation:
+            layer.forward = partial(F.gelu, approximate="tanh")
 
 
 def _gelu(x: Tensor) -> Tensor:

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
-from transformers.activations import NewGELUActivation
 from transformers.pytorch_utils import Conv1D
 
+from ftstudio_kit import gelu
 from ftstudio_kit.function import fused_linear, has_onednn
 
 
@@ -34,8 +33,7 @@ def pack(model: nn.Module) -> None:
                 packed[layer.weight] = _laid_out(layer)
             bias = None if layer.bias is None else layer.bias.detach().to(torch.bfloat16)
             layer.forward = partial(_forward, packed[layer.weight], bias)
-        elif type(layer) is NewGELUActivation:
-            layer.forward = partial(F.gelu, approximate="tanh")
+    gelu.fuse(model)
 
 
 @torch.no_grad()

@@ -145,15 +145,15 @@ def _write(table: Table, encoder: RowEncoder, path: Path, run: Run) -> None:
 
     with path.open("wb") as stream:
         with pa.ipc.new_stream(stream, SCHEMA) as writer:
-            for parts in _some(encoded(), AT_ONCE):
+            for parts in _some(encoded()):
                 writer.write_batch(_record_batch(parts))
                 run.progress(done, total, "row")  # within a long document too: a stop is read here
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _some(parts: Iterator[Part], tokens: int) -> Iterator[list[Part]]:
-    """Lists of parts with about so many tokens: one document may become any number of rows, and a row have two.
+def _some(parts: Iterator[Part]) -> Iterator[list[Part]]:
+    """Lists of parts with about `AT_ONCE` tokens: one document may become any number of rows, and a row have two.
 
     A part itself takes the memory of some 64.
     """
@@ -162,7 +162,7 @@ def _some(parts: Iterator[Part], tokens: int) -> Iterator[list[Part]]:
     for part in parts:
         held.append(part)
         size += len(part.ids) + 64
-        if size >= tokens:
+        if size >= AT_ONCE:
             yield held
             held, size = [], 0
     if held:
